@@ -1,0 +1,50 @@
+# `make mnist` and `make test` each work alone on a machine that has nothing but python3 (3.10 or newer) and make.
+# Options go in ARGS:  make mnist ARGS="--model lenet"    make test ARGS="tests/data -x"
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+python := $(VENV)/bin/python
+install := $(python) -m pip install --quiet --disable-pip-version-check
+
+.PHONY: mnist test lint format bench clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make mnist   train a network on MNIST       ARGS=\"--model lenet --epochs 5\""
+	@echo "make test    run the tests                  ARGS=\"tests/data -x\""
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff rewrite the sources"
+	@echo "make bench   run the benchmarks"
+	@echo "make clean   remove everything these commands made"
+
+mnist: $(VENV)/.examples
+	$(python) examples/train_mnist.py $(ARGS)
+
+test: $(VENV)/.test
+	$(python) -m pytest $(ARGS)
+
+lint: $(VENV)/.lint
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+
+format: $(VENV)/.lint
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+bench: $(VENV)/.test
+	$(python) -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp per extra, renewed when the dependencies change.
+$(python):
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.%: setup.cfg pyproject.toml | $(python)
+	$(install) --editable ".[$*]"
+	@touch $@

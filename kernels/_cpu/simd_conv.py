@@ -1,0 +1,227 @@
+"""The register tiles of the convolutions, for the vector width that ``simd`` chose.
+
+All of them work on a *tap table*: input rows are laid out so that the inputs which one tap (input channel, kernel row, kernel column)
+meets at consecutive output pixels are consecutive in memory; the table holds the byte offset of each tap's first one.  Addresses are
+``intp``, strides are in bytes, edges are padded by the caller unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from llvmlite import ir
+
+from .simd import REGISTERS, Emitter, emitted, lanes
+
+# Tiles that fill the register file: accumulators + operands <= REGISTERS, and at least 8 accumulators to cover the latency of an fma.
+_MANY = REGISTERS >= 32
+WIDE_PIXELS = 14 if _MANY else 6  # x 1 or 2 vectors of output channels
+NARROW_CHANNELS, NARROW_VECTORS = (8, 3) if _MANY else (4, 3)
+SINGLE_VECTORS = 8
+LANE_CHANNELS, LANE_TAPS = (3, 9) if _MANY else (3, 3)
+
+
+@functools.lru_cache(maxsize=None)
+def wide_tile(dtype: Any, columns: int) -> Any:
+    """out[i, :] = start[:] + sum_k x[i + table[k]] * w[k, :]: ``wide_tile(k, x, table, w, start, out)``.
+
+    Lanes are output channels, rows are WIDE_PIXELS consecutive output pixels.  Rows of ``w`` and ``out`` are two vectors long, of which the
+    first ``columns`` are used.
+    """
+
+    def emit(e: Emitter, k: Any, x: Any, table: Any, w: Any, start: Any, out: Any) -> None:
+        add, at = e.builder.add, e.integer
+
+        def turn(_: Any, values: list[Any]) -> list[Any]:
+            entry, weights, sums = values[0], values[1], values[2:]
+            pixel = add(x, e.word(entry))
+            right = [e.load(add(weights, at(j * e.register_bytes))) for j in range(columns)]
+            after = []
+            for i in range(WIDE_PIXELS):
+                left = e.broadcast(add(pixel, at(i * e.itemsize)))
+                after += [e.fma(left, right[j], sums[i * columns + j]) for j in range(columns)]
+            return [add(entry, at(8)), add(weights, at(2 * e.register_bytes)), *after]
+
+        first = [e.load(add(start, at(j * e.register_bytes))) for j in range(columns)]
+        for n, total in enumerate(e.loop(k, [table, w, *first * WIDE_PIXELS], turn)[2:]):
+            e.store(add(out, at((n // columns * 2 + n % columns) * e.register_bytes)), total)
+
+    return emitted(6, emit, dtype)
+
+
+@functools.lru_cache(maxsize=None)
+def tap_tile(dtype: Any, columns: int) -> Any:
+    """out[i, :] += sum_p x[p + table[i]] * g[p, :]: ``tap_tile(p, x, table, g, out)``.
+
+    The weight gradient's counterpart of ``wide_tile``: lanes are output channels, rows are WIDE_PIXELS entries of the table, and the sum
+    runs over pixels.  It starts from zero, so what is added to ``out`` is the sum of one block.  Rows of ``g`` and ``out`` are two vectors
+    long, of which the first ``columns`` are used.
+    """
+
+    def emit(e: Emitter, count: Any, x: Any, table: Any, g: Any, out: Any) -> None:
+        add, at = e.builder.add, e.integer
+        taps = [add(x, e.word(add(table, at(8 * i)))) for i in range(WIDE_PIXELS)]
+
+        def turn(k: Any, values: list[Any]) -> list[Any]:
+            gradient, sums = values[0], values[1:]
+            shift = e.builder.mul(k, at(e.itemsize))
+            right = [e.load(add(gradient, at(j * e.register_bytes))) for j in range(columns)]
+            after = []
+            for i in range(WIDE_PIXELS):
+                left = e.broadcast(add(taps[i], shift))
+                after += [e.fma(left, right[j], sums[i * columns + j]) for j in range(columns)]
+            return [add(gradient, at(2 * e.register_bytes)), *after]
+
+        for n, total in enumerate(e.loop(count, [g, *[e.zero] * (WIDE_PIXELS * columns)], turn)[1:]):
+            address = add(out, at((n // columns * 2 + n % columns) * e.register_bytes))
+            e.store(address, e.builder.fadd(e.load(address), total))
+
+    return emitted(5, emit, dtype)
+
+
+@functools.lru_cache(maxsize=None)
+def narrow_tile(dtype: Any, rows: int, columns: int) -> Any:
+    """out[i, :] = start[i] + sum_k w[k, i] * x[table[k] + :]: ``narrow_tile(k, x, table, w, start, out, out_row, present)``.
+
+    Lanes are consecutive output pixels (``columns`` vectors), rows are output channels, of which the first ``present`` are written.
+    """
+
+    def emit(e: Emitter, k: Any, x: Any, table: Any, w: Any, start: Any, out: Any, out_row: Any, present: Any) -> None:
+        builder, add, at = e.builder, e.builder.add, e.integer
+
+        def turn(_: Any, values: list[Any]) -> list[Any]:
+            entry, weights, sums = values[0], values[1], values[2:]
+            pixel = add(x, e.word(entry))
+            right = [e.load(add(pixel, at(j * e.register_bytes))) for j in range(columns)]
+            after = []
+            for i in range(rows):
+                left = e.broadcast(add(weights, at(i * e.itemsize)))
+                after += [e.fma(left, right[j], sums[i * columns + j]) for j in range(columns)]
+            return [add(entry, at(8)), add(weights, at(rows * e.itemsize)), *after]
+
+        first = [e.broadcast(add(start, at(i * e.itemsize))) for i in range(rows) for _ in range(columns)]
+        sums = e.loop(k, [table, w, *first], turn)[2:]
+        end = builder.append_basic_block("stored")
+        for i in range(rows):
+            for j in range(columns):
+                e.store(add(e.offset(out, out_row, i), at(j * e.register_bytes)), sums[i * columns + j])
+            if i + 1 < rows:
+                following = builder.append_basic_block("row")
+                builder.cbranch(builder.icmp_signed("<", at(i + 1), present), following, end)
+                builder.position_at_end(following)
+        builder.branch(end)
+        builder.position_at_end(end)
+
+    return emitted(8, emit, dtype)
+
+
+@functools.lru_cache(maxsize=None)
+def lane_tile(dtype: Any, rows: int) -> Any:
+    """out[i, t, :] += sum over blocks of g[i, p:] * x[table[t] + p:]: ``lane_tile(pixels, x, table, g, g_row, out)``.
+
+    The weight gradient's counterpart of ``narrow_tile``: lanes are pixels, tiles are ``rows`` output channels by LANE_TAPS taps, and the
+    lanes are left to be summed later.  The last, partial vector is read under a mask on both sides (what lies beyond the pixels may be
+    infinite).
+    """
+
+    def emit(e: Emitter, pixels: Any, x: Any, table: Any, g: Any, g_row: Any, out: Any) -> None:
+        builder, add, at = e.builder, e.builder.add, e.integer
+        taps = [add(x, e.word(add(table, at(8 * t)))) for t in range(LANE_TAPS)]
+        gradients = [e.offset(g, g_row, i) for i in range(rows)]
+
+        def step(shift: Any, sums: list[Any], mask: Any) -> list[Any]:
+            left = [e.load(add(row, shift), mask) for row in gradients]
+            after = []
+            for t in range(LANE_TAPS):
+                right = e.load(add(taps[t], shift), mask)
+                after += [e.fma(left[i], right, sums[t * rows + i]) for i in range(rows)]
+            return after
+
+        whole = builder.sdiv(pixels, at(e.lanes))
+        zeros = [e.zero] * (rows * LANE_TAPS)
+        sums = e.loop(whole, zeros, lambda k, sums: step(builder.mul(k, at(e.register_bytes)), sums, None))
+        rest = builder.sub(pixels, builder.mul(whole, at(e.lanes)))
+        partial, end = builder.append_basic_block("partial"), builder.append_basic_block("stored")
+        before = builder.block
+        builder.cbranch(builder.icmp_signed(">", rest, at(0)), partial, end)
+        builder.position_at_end(partial)
+        masked = step(builder.mul(whole, at(e.register_bytes)), sums, e.mask(rest))
+        builder.branch(end)
+        builder.position_at_end(end)
+        for n, (a, b) in enumerate(zip(sums, masked)):
+            total = builder.phi(e.vector)
+            total.add_incoming(a, before)
+            total.add_incoming(b, partial)
+            sums[n] = total
+        for t in range(LANE_TAPS):
+            for i in range(rows):
+                address = add(out, at((i * LANE_TAPS + t) * e.register_bytes))
+                e.store(address, builder.fadd(e.load(address), sums[t * rows + i]))
+
+    return emitted(6, emit, dtype)
+
+
+@functools.lru_cache(maxsize=None)
+def store_columns(dtype: Any) -> Any:
+    """to[c, r] = source[r, c] for r < rows, c < columns: ``store_columns(to, to_row, source, source_row, rows, columns)``.
+
+    A whole square of ``source`` is read; only the elements asked for are written (columns >= 1).
+    """
+
+    def emit(e: Emitter, to: Any, to_row: Any, source: Any, source_row: Any, rows: Any, columns: Any) -> None:
+        builder, within = e.builder, e.mask(rows)
+        vectors = e.transposed([e.load(e.offset(source, source_row, r)) for r in range(e.lanes)])
+        end = builder.append_basic_block("stored")
+        for c in range(e.lanes):
+            e.store(e.offset(to, to_row, c), vectors[c], within)
+            if c + 1 < e.lanes:
+                following = builder.append_basic_block("column")
+                builder.cbranch(builder.icmp_signed("<", e.integer(c + 1), columns), following, end)
+                builder.position_at_end(following)
+        builder.branch(end)
+        builder.position_at_end(end)
+
+    return emitted(6, emit, dtype)
+
+
+@functools.lru_cache(maxsize=None)
+def copy_rows(dtype: Any) -> Any:
+    """to[r, c] = source[r, c] for first <= r < last and low <= c < high, else 0, for one vector of columns c and every row r < ``rows``:
+    ``copy_rows(to, to_row, source, source_row, rows, first, last, low, high)``.
+
+    The vector is written whole, so where rows of ``to`` are shorter, the next row (ascending) must be written after it.  ``source`` is read only
+    where it is copied.
+    """
+
+    def emit(e: Emitter, to: Any, to_row: Any, source: Any, source_row: Any, rows: Any, first: Any, last: Any, low: Any, high: Any) -> None:
+        builder = e.builder
+        within = builder.and_(e.mask(high), builder.xor(e.mask(low), ir.Constant(e.mask_type, [1] * e.lanes)))
+        none, count = ir.Constant(e.mask_type, [0] * e.lanes), builder.sub(last, first)
+
+        def row(r: Any, values: list[Any]) -> list[Any]:
+            target, origin = values
+            inside = builder.icmp_unsigned("<", builder.sub(r, first), count)
+            e.store(target, e.load(origin, builder.select(inside, within, none)))
+            return [builder.add(target, to_row), builder.add(origin, source_row)]
+
+        e.loop(rows, [to, source], row)
+
+    return emitted(9, emit, dtype)
+
+
+__all__ = [
+    "LANE_CHANNELS",
+    "LANE_TAPS",
+    "NARROW_CHANNELS",
+    "NARROW_VECTORS",
+    "SINGLE_VECTORS",
+    "WIDE_PIXELS",
+    "copy_rows",
+    "lane_tile",
+    "lanes",
+    "narrow_tile",
+    "store_columns",
+    "tap_tile",
+    "wide_tile",
+]

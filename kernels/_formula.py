@@ -1,0 +1,448 @@
+"""Scalar formulas: traced once with proxies, differentiated in reverse, simplified, printed as Python source.
+
+A formula is an ordinary Python function of scalars, ``def silu(x): return x * sigmoid(x)``.  Calling it with proxies (``Expr``) records a
+small expression graph, and everything else follows from the graph: the loop on each device, the derivative, the derivative's
+derivative, fusion with its neighbours.  Differentiation is ordinary reverse accumulation (Griewank and Walther, "Evaluating
+Derivatives", 2nd ed., 2008, chapter 3); each primitive carries one rule, from the gradient of its result to those of its arguments.
+
+Three conventions keep gradients right where multiplication would not:
+- a rule returns None for "no gradient", never a zero to be multiplied: 0 * inf is NaN;
+- ``where`` selects the gradient;
+- a rule receives the result ``y`` beside the arguments, so that nothing is computed twice (tanh: 1 - y * y).
+
+Gradients of complex arguments follow PyTorch: the rule of a holomorphic primitive multiplies by the conjugate of its derivative, and
+``conj`` vanishes when the formula is printed for a real type.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any, Callable, Iterable, Sequence
+
+Rule = Callable[..., Sequence["Expr | None"]]
+
+
+class Primitive:
+    """An operation that a target prints directly: a template or a function name, the kind of its result and its derivative rule."""
+
+    __slots__ = ("name", "template", "result", "rule", "casts", "body")
+
+    def __init__(self, name: str, template: str = "", result: str = "number", casts: bool = True):
+        self.name = name
+        self.template = template  # empty: printed as a call of `name`, which the target provides for the type at hand
+        self.result = result  # "number", "bool", or "same" (as its last argument)
+        self.casts = casts  # whether boolean arguments are converted to the computing type first
+        self.rule: Rule | None = None
+        self.body: Formula | None = None  # an operation with a rule of its own inside another formula: what to print in its place
+
+    def __repr__(self) -> str:
+        return f"Primitive({self.name})"
+
+    def __call__(self, *args: Any) -> Expr:
+        return make(self, *args)
+
+    def derivative(self, rule: Rule) -> Rule:
+        """Declare ``rule(g, y, *args)``: the gradient of each argument, or None."""
+        self.rule = rule
+        return rule
+
+
+ARGUMENT = Primitive("argument")
+CONSTANT = Primitive("constant")
+
+
+class Expr:
+    """A node of an expression graph: a primitive and its arguments.  Behaves like a number inside a formula."""
+
+    __slots__ = ("op", "args", "kind")
+    __array_ufunc__ = None  # np.exp(x) inside a formula is an error, not an object array
+
+    def __init__(self, op: Primitive, args: tuple[Any, ...], kind: str = "number"):
+        self.op, self.args, self.kind = op, args, kind
+
+    def __repr__(self) -> str:
+        if self.op in (ARGUMENT, CONSTANT):
+            return str(self.args[0])
+        return f"{self.op.name}({', '.join(map(repr, self.args))})"
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Expr:
+        return make(add, self, other)
+
+    def __radd__(self, other: Any) -> Expr:
+        return make(add, other, self)
+
+    def __sub__(self, other: Any) -> Expr:
+        return make(sub, self, other)
+
+    def __rsub__(self, other: Any) -> Expr:
+        return make(sub, other, self)
+
+    def __mul__(self, other: Any) -> Expr:
+        return make(mul, self, other)
+
+    def __rmul__(self, other: Any) -> Expr:
+        return make(mul, other, self)
+
+    def __truediv__(self, other: Any) -> Expr:
+        return make(div, self, other)
+
+    def __rtruediv__(self, other: Any) -> Expr:
+        return make(div, other, self)
+
+    def __pow__(self, other: Any) -> Expr:
+        return power(self, other)
+
+    def __rpow__(self, other: Any) -> Expr:
+        return power(other, self)
+
+    def __neg__(self) -> Expr:
+        return make(neg, self)
+
+    def __pos__(self) -> Expr:
+        return self
+
+    def __abs__(self) -> Expr:
+        return make(absolute, self)
+
+    def __lt__(self, other: Any) -> Expr:
+        return make(lt, self, other)
+
+    def __le__(self, other: Any) -> Expr:
+        return make(le, self, other)
+
+    def __gt__(self, other: Any) -> Expr:
+        return make(gt, self, other)
+
+    def __ge__(self, other: Any) -> Expr:
+        return make(ge, self, other)
+
+    def __eq__(self, other: Any) -> Expr:  # type: ignore[override]
+        return make(eq, self, other)
+
+    def __ne__(self, other: Any) -> Expr:  # type: ignore[override]
+        return make(ne, self, other)
+
+    def __and__(self, other: Any) -> Expr:
+        return make(bit_and, self, other)
+
+    def __rand__(self, other: Any) -> Expr:
+        return make(bit_and, other, self)
+
+    def __or__(self, other: Any) -> Expr:
+        return make(bit_or, self, other)
+
+    def __ror__(self, other: Any) -> Expr:
+        return make(bit_or, other, self)
+
+    def __xor__(self, other: Any) -> Expr:
+        return make(bit_xor, self, other)
+
+    def __rxor__(self, other: Any) -> Expr:
+        return make(bit_xor, other, self)
+
+    def __invert__(self) -> Expr:
+        return make(bit_not, self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a formula is traced once, so it cannot branch on its data: use where(condition, a, b) instead of `if`, `and`, `or` or `not`")
+
+    def _no_number(self, *_: Any) -> Any:
+        raise TypeError("a formula's argument has no value while it is traced: use numbagrad's functions (exp, tanh, where, ...), not those of math or numpy")
+
+    __float__ = __int__ = __complex__ = __index__ = _no_number
+
+
+def constant(value: Any) -> Expr:
+    kind = "bool" if isinstance(value, bool) else "number"
+    return Expr(CONSTANT, (value,), kind)
+
+
+def lift(value: Any) -> Expr:
+    """``value`` as an expression; numbers become constants."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, (bool, int, float, complex)):
+        return constant(value)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
+        return constant(value.item())
+    raise TypeError(f"a formula works on scalars; cannot use a {type(value).__name__} inside one")
+
+
+def _is(e: Expr, value: float) -> bool:
+    return e.op is CONSTANT and e.args[0] == value
+
+
+def make(op: Primitive, *values: Any) -> Expr:
+    """The expression ``op(*values)``, simplified by the identities that are exact in floating point (x * 1, x + 0, -(-x), ...)."""
+    args = tuple(lift(v) for v in values)
+    if op is mul:
+        if _is(args[0], 1):
+            return args[1]
+        if _is(args[1], 1):
+            return args[0]
+        if _is(args[0], -1):
+            return make(neg, args[1])
+        if _is(args[1], -1):
+            return make(neg, args[0])
+    elif op is div and _is(args[1], 1):
+        return args[0]
+    elif op is add:
+        if _is(args[0], 0):
+            return args[1]
+        if _is(args[1], 0):
+            return args[0]
+        if args[1].op is neg:
+            return make(sub, args[0], args[1].args[0])
+    elif op is sub:
+        if _is(args[1], 0):
+            return args[0]
+        if args[1].op is neg:
+            return make(add, args[0], args[1].args[0])
+    elif op is neg:
+        if args[0].op is neg:
+            return args[0].args[0]
+        if args[0].op is CONSTANT:
+            return constant(-args[0].args[0])
+    elif op is conj and args[0].op in (conj, CONSTANT):
+        return args[0].args[0] if args[0].op is conj else constant(args[0].args[0].conjugate())
+    if op in _FOLDED and all(a.op is CONSTANT and a.kind == "number" for a in args):
+        return constant(_FOLDED[op](*(a.args[0] for a in args)))
+    kind = op.result if op.result != "same" else args[-1].kind
+    return Expr(op, args, kind)
+
+
+def order(roots: Iterable[Expr]) -> list[Expr]:
+    """Every node below ``roots`` once, arguments before their users; iterative, so long formulas cannot exhaust the stack."""
+    seen: set[int] = set()
+    out: list[Expr] = []
+    for root in roots:
+        stack: list[tuple[Expr, bool]] = [(root, False)]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                out.append(node)
+            elif id(node) not in seen:
+                seen.add(id(node))
+                stack.append((node, True))
+                stack.extend((a, False) for a in reversed(node.args) if isinstance(a, Expr))
+    return out
+
+
+def differentiate(y: Expr, g: Expr, inputs: Sequence[Expr]) -> list[Expr | None]:
+    """The gradients of ``inputs`` when ``g`` is that of ``y``; None where ``y`` does not depend (differentiably) on an input."""
+    gradient: dict[int, Expr] = {id(y): g}
+    for node in reversed(order([y])):
+        seed = gradient.get(id(node))
+        if seed is None or node.op in (ARGUMENT, CONSTANT) or node.op.rule is None:
+            continue
+        for arg, part in zip(node.args, node.op.rule(seed, node, *node.args)):
+            if part is not None and arg.op is not CONSTANT:
+                gradient[id(arg)] = gradient[id(arg)] + part if id(arg) in gradient else part
+    return [gradient.get(id(x)) for x in inputs]
+
+
+def substitute(roots: Sequence[Expr | None], replace: dict[int, Expr]) -> list[Expr | None]:
+    """``roots`` with each node whose id is in ``replace`` exchanged for the given expression."""
+    new: dict[int, Expr] = {}
+    for node in order([r for r in roots if r is not None]):
+        if id(node) in replace:
+            new[id(node)] = replace[id(node)]
+        elif any(isinstance(a, Expr) and new[id(a)] is not a for a in node.args):
+            new[id(node)] = Expr(node.op, tuple(new[id(a)] for a in node.args), node.kind)
+        else:
+            new[id(node)] = node
+    return [None if r is None else new[id(r)] for r in roots]
+
+
+def expand(roots: Sequence[Expr]) -> list[Expr]:
+    """``roots`` with every composite primitive replaced by its body, until none is left."""
+    while True:
+        replace: dict[int, Expr] = {}
+        for node in order(roots):
+            if node.op.body is not None:
+                replace[id(node)] = node.op.body(*node.args)
+        if not replace:
+            return list(roots)
+        # Outer composites take in the inner ones as arguments, which the next round expands.
+        roots = [r for r in substitute(roots, replace) if r is not None]
+
+
+class Formula:
+    """Named parameters and the expressions of one or more results."""
+
+    __slots__ = ("name", "params", "outputs")
+
+    def __init__(self, name: str, params: Sequence[Expr], outputs: Sequence[Expr]):
+        self.name, self.params, self.outputs = name, tuple(params), tuple(outputs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(p.args[0] for p in self.params)
+
+    def __call__(self, *args: Any) -> Expr:
+        """The (single) result for other arguments: how one formula is used inside another."""
+        replace = {id(p): lift(a) for p, a in zip(self.params, args, strict=True)}
+        result = substitute(self.outputs, replace)[0]
+        assert result is not None
+        return result
+
+    def used(self) -> set[str]:
+        """Names of the parameters that the results depend on."""
+        return {e.args[0] for e in order(self.outputs) if e.op is ARGUMENT}
+
+
+def argument(name: str, kind: str = "number") -> Expr:
+    return Expr(ARGUMENT, (name,), kind)
+
+
+def trace(function: Callable[..., Any], name: str | None = None) -> Formula:
+    """The formula of a Python function.  A parameter annotated ``bool`` is a condition and takes no part in type promotion."""
+    params = []
+    for p in inspect.signature(function).parameters.values():
+        if p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            raise TypeError(f"formula {function.__name__}: parameter {p.name!r} must be an ordinary positional one")
+        params.append(argument(p.name, "bool" if p.annotation in (bool, "bool") else "number"))
+    result = function(*params)
+    return Formula(name or function.__name__, params, [lift(r) for r in (result if isinstance(result, tuple) else (result,))])
+
+
+def statements(formula: Formula, scalar: Callable[[Expr], str], integer: bool, is_complex: bool) -> tuple[list[str], list[str], set[str]]:
+    """Straight-line source for ``formula``: its assignments, the names of its results, and the functions it calls.
+
+    The computing type is ``T`` in the source; ``scalar`` prints a constant.  Integer results are converted back to ``T`` after each
+    operation, so that they wrap as the type does; equal subexpressions are printed once.
+    """
+    names: dict[int, str] = {}
+    known: dict[str, str] = {}
+    lines: list[str] = []
+    calls: set[str] = set()
+
+    def number(e: Expr) -> str:
+        return names[id(e)] if e.kind == "number" else f"T({names[id(e)]})"
+
+    outputs = expand(formula.outputs)
+    for e in order(outputs):
+        if e.op is ARGUMENT:
+            names[id(e)] = e.args[0]
+            continue
+        if e.op is CONSTANT:
+            names[id(e)] = repr(e.args[0]) if e.kind == "bool" else scalar(e)
+            continue
+        if e.op is conj and not is_complex:
+            names[id(e)] = names[id(e.args[0])]
+            continue
+        if e.op is where:
+            same = e.args[1].kind == e.args[2].kind
+            args = [names[id(e.args[0])], *(names[id(a)] if same else number(a) for a in e.args[1:])]
+        elif e.op.casts and not all(a.kind == "bool" for a in e.args):
+            args = [number(a) for a in e.args]
+        elif e.op.casts and e.op.result == "number":
+            args = [number(a) for a in e.args]
+        else:
+            args = [names[id(a)] for a in e.args]
+        if e.op.template:
+            text = e.op.template.format(*args)
+        else:
+            calls.add(e.op.name)
+            text = f"{e.op.name}({', '.join(args)})"
+        if integer and e.kind == "number":
+            text = f"T({text})"
+        if text not in known:
+            known[text] = f"v{len(lines)}"
+            lines.append(f"{known[text]} = {text}")
+        names[id(e)] = known[text]
+    return lines, [names[id(r)] for r in outputs], calls
+
+
+# ---- the primitives and their rules ------------------------------------------------------------------------------------------------
+
+add = Primitive("add", "{0} + {1}")
+sub = Primitive("sub", "{0} - {1}")
+mul = Primitive("mul", "{0} * {1}")
+div = Primitive("div", "{0} / {1}")
+neg = Primitive("neg", "-{0}")
+conj = Primitive("conj", "{0}.conjugate()")
+real = Primitive("real", "{0}.real")
+absolute = Primitive("absolute", "abs({0})")
+lt, le, gt, ge, eq, ne = (
+    Primitive(n, f"{{0}} {s} {{1}}", "bool") for n, s in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("eq", "=="), ("ne", "!="))
+)
+bit_and, bit_or, bit_xor = (Primitive(n, f"{{0}} {s} {{1}}", "same") for n, s in (("bit_and", "&"), ("bit_or", "|"), ("bit_xor", "^")))
+shift_left, shift_right = Primitive("shift_left", "{0} << {1}"), Primitive("shift_right", "{0} >> {1}")
+bit_not = Primitive("bit_not", result="same", casts=False)
+where = Primitive("where", "{1} if {0} else {2}", "same")
+floor_int = Primitive("floor_int", "{0} // {1}")
+mod_int = Primitive("mod_int", "{0} % {1}")
+pow, atan2, fmod, copysign, hypot = (Primitive(n) for n in ("pow", "atan2", "fmod", "copysign", "hypot"))
+
+UNARY = """sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv
+floor ceil rint trunc sigmoid""".split()
+FUNCTIONS = {name: Primitive(name) for name in UNARY}
+(sqrt, exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc, erfinv,
+ floor, ceil, rint, trunc, sigmoid) = FUNCTIONS.values()  # fmt: skip
+
+_FOLDED: dict[Primitive, Callable[..., Any]] = {add: lambda a, b: a + b, sub: lambda a, b: a - b, mul: lambda a, b: a * b}
+
+
+def power(a: Any, b: Any) -> Expr:
+    """a ** b; small whole exponents are products, as every library does them."""
+    if not isinstance(b, Expr):
+        if b == 1:
+            return lift(a)
+        if b == 2:
+            return make(mul, a, a)
+        if b == 3:
+            return make(mul, make(mul, a, a), a)
+        if b == 0.5:
+            return make(sqrt, a)
+        if b == -1:
+            return make(div, 1, a)
+    return make(pow, a, b)
+
+
+add.derivative(lambda g, y, a, b: (g, g))
+sub.derivative(lambda g, y, a, b: (g, -g))
+mul.derivative(lambda g, y, a, b: (g * conj(b), g * conj(a)))
+div.derivative(lambda g, y, a, b: (g / conj(b), -g * conj(y / b)))
+neg.derivative(lambda g, y, a: (-g,))
+conj.derivative(lambda g, y, a: (conj(g),))
+where.derivative(lambda g, y, c, a, b: (None, where(c, g, 0), where(c, 0, g)))
+absolute.derivative(lambda g, y, a: (where(a > 0, g, where(a < 0, -g, where(a == 0, 0 * g, a))),))
+sqrt.derivative(lambda g, y, a: (g / conj(2 * y),))
+exp.derivative(lambda g, y, a: (g * conj(y),))
+exp2.derivative(lambda g, y, a: (g * (y * math.log(2)),))
+expm1.derivative(lambda g, y, a: (g * (y + 1),))
+log.derivative(lambda g, y, a: (g / conj(a),))
+log2.derivative(lambda g, y, a: (g / (a * math.log(2)),))
+log10.derivative(lambda g, y, a: (g / (a * math.log(10)),))
+log1p.derivative(lambda g, y, a: (g / (a + 1),))
+sin.derivative(lambda g, y, a: (g * conj(cos(a)),))
+cos.derivative(lambda g, y, a: (-g * conj(sin(a)),))
+tan.derivative(lambda g, y, a: (g * conj(1 + y * y),))
+asin.derivative(lambda g, y, a: (g / sqrt(1 - a * a),))
+acos.derivative(lambda g, y, a: (-g / sqrt(1 - a * a),))
+atan.derivative(lambda g, y, a: (g / (1 + a * a),))
+sinh.derivative(lambda g, y, a: (g * conj(cosh(a)),))
+cosh.derivative(lambda g, y, a: (g * conj(sinh(a)),))
+tanh.derivative(lambda g, y, a: (g * conj(1 - y * y),))
+asinh.derivative(lambda g, y, a: (g / sqrt(a * a + 1),))
+acosh.derivative(lambda g, y, a: (g / sqrt(a * a - 1),))
+atanh.derivative(lambda g, y, a: (g / (1 - a * a),))
+sigmoid.derivative(lambda g, y, a: (g * conj((1 - y) * y),))
+erf.derivative(lambda g, y, a: (g * (2 / math.sqrt(math.pi)) * exp(-a * a),))
+erfc.derivative(lambda g, y, a: (-g * (2 / math.sqrt(math.pi)) * exp(-a * a),))
+erfinv.derivative(lambda g, y, a: (g * (math.sqrt(math.pi) / 2) * exp(y * y),))
+copysign.derivative(lambda g, y, a, b: (where(a == 0, 0, where((a < 0) ^ (y < 0), -g, g)), None))
+hypot.derivative(lambda g, y, a, b: (where(y == 0, 0, g * (a / y)), where(y == 0, 0, g * (b / y))))
+atan2.derivative(lambda g, y, a, b: (g * (b / (a * a + b * b)), -g * (a / (a * a + b * b))))
+fmod.derivative(lambda g, y, a, b: (g, -g * trunc(a / b)))
+
+
+@pow.derivative
+def _pow(g: Expr, y: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
+    base = where(b == 0, 0, g * conj(b * pow(a, b - 1)))
+    exponent = where((a == 0) & (b >= 0), 0, g * conj(y * log(a)))
+    return base, exponent

@@ -1,0 +1,30 @@
+"""Running a family on 16-bit floats: widen to float32, compute, narrow the results."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable
+
+import numpy as np
+
+from . import _dtypes
+
+
+def through_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A contract function that also takes float16 and bfloat16 arrays: they are widened before it and float32 results narrowed after it."""
+
+    @functools.wraps(function)
+    def widened(*args: Any, **kwargs: Any) -> Any:
+        half = next((a.dtype for a in args if getattr(a, "dtype", None) in _dtypes.HALVES), None)
+        if half is None:
+            return function(*args, **kwargs)
+        from .copy import cast
+
+        def narrow(value: Any) -> Any:
+            return cast(value, half) if getattr(value, "dtype", None) == np.float32 else value
+
+        wide = [cast(a, _dtypes.float32) if getattr(a, "dtype", None) in _dtypes.HALVES else a for a in args]
+        result = function(*wide, **kwargs)
+        return tuple(narrow(r) for r in result) if isinstance(result, tuple) else narrow(result)
+
+    return widened

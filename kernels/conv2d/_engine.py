@@ -1,0 +1,290 @@
+"""The two kernels of the floating-point convolutions, for the integers of ``_plan``: correlate (outputs) and correlate_weight (weight gradient).
+
+Tile: WIDE_PIXELS pixels by two vectors of output channels, or 8 output channels by three vectors of pixels, whichever wastes less; the sum
+over the taps stays in registers, and the arithmetic units bound it.  Data movement: each worker packs one band of inputs at a time into its
+scratch (see ``_plan``), which stays in the L2 cache while all output channels pass over it; weights are packed once per call, in the order
+they are read; the output is written once.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from .._cpu import inline, kernel, load, simd, simd_conv, store
+from ._plan import NARROW, SINGLE, WIDE, F
+
+IMAGES, CHANNELS, OUT, GROUPS, HEIGHT, WIDTH = (F[n] for n in ("IMAGES", "CHANNELS", "OUT", "GROUPS", "HEIGHT", "WIDTH"))
+OUT_HEIGHT, OUT_WIDTH, STRIDE_H, STRIDE_W, BAND_ROWS = (F[n] for n in ("OUT_HEIGHT", "OUT_WIDTH", "STRIDE_H", "STRIDE_W", "BAND_ROWS"))
+BANDS, TOGETHER, IMAGE_GROUPS, SLOTS, SLOT_ROWS = (F[n] for n in ("BANDS", "TOGETHER", "IMAGE_GROUPS", "SLOTS", "SLOT_ROWS"))
+COLUMNS, TAPS, STYLE, DIRECT, AREA, SCRATCH = (F[n] for n in ("COLUMNS", "TAPS", "STYLE", "DIRECT", "AREA", "SCRATCH"))
+CHUNKS, CHUNK_BLOCKS, BLOCKS, WORKERS = (F[n] for n in ("CHUNKS", "CHUNK_BLOCKS", "BLOCKS", "WORKERS"))
+UNITS_PER_BLOCK, UNIT_BLOCKS, PARTIAL = (F[n] for n in ("UNITS_PER_BLOCK", "UNIT_BLOCKS", "PARTIAL"))
+BASES, SHIFTS, TABLE = (F[n] for n in ("BASES", "SHIFTS", "TABLE"))
+
+PIXELS, ROWS, VECTORS, SINGLES = (
+    simd_conv.WIDE_PIXELS,
+    simd_conv.NARROW_CHANNELS,
+    simd_conv.NARROW_VECTORS,
+    simd_conv.SINGLE_VECTORS,
+)
+LANE_CHANNELS, LANE_TAPS = simd_conv.LANE_CHANNELS, simd_conv.LANE_TAPS
+
+# Pixels of one partial sum of the weight gradient: short chains keep float32 accurate, and this much of the gradient stays in the L1 cache.
+SUM_PIXELS = 256
+
+
+@functools.lru_cache(maxsize=None)
+def engine(dtype: Any) -> SimpleNamespace:
+    """The kernels for ``dtype`` (float32 or float64)."""
+    size, lanes = np.dtype(dtype).itemsize, simd.lanes(dtype)
+    block, register = 2 * lanes, lanes * size
+    wide_two, wide_one = simd_conv.wide_tile(dtype, 2), simd_conv.wide_tile(dtype, 1)
+    narrow, single = simd_conv.narrow_tile(dtype, ROWS, VECTORS), simd_conv.narrow_tile(dtype, 1, SINGLES)
+    taps_two, taps_one = simd_conv.tap_tile(dtype, 2), simd_conv.tap_tile(dtype, 1)
+    lanes_many, lanes_one = simd_conv.lane_tile(dtype, LANE_CHANNELS), simd_conv.lane_tile(dtype, 1)
+    copy_rows, store_columns, transpose = simd_conv.copy_rows(dtype), simd_conv.store_columns(dtype), simd.transpose(dtype)
+
+    f = simd.vectors(dtype)
+    load_vector, add_vectors, lane_total = f.load, f.add, f.total
+
+    @inline
+    def pack(p, x, area, zero, images, band, group):
+        """Lay out the inputs of one band; see ``_plan``."""
+        channels, height, width, columns, slots = p[CHANNELS], p[HEIGHT], p[WIDTH], p[COLUMNS], p[SLOTS]
+        sh, sw, band_rows, out_width = p[STRIDE_H], p[STRIDE_W], p[BAND_ROWS], p[OUT_WIDTH]
+        together, slot_rows = p[TOGETHER], p[SLOT_ROWS]
+        first = images * together
+        present = min(together, p[IMAGES] - first)
+        rows = min(band_rows, p[OUT_HEIGHT] - band * band_rows)
+        if together == 1:
+            rows += slot_rows - band_rows
+        row_size = out_width * size
+        to = area
+        for c in range(channels):
+            plane = x + ((first * p[GROUPS] + group) * channels + c) * height * width * size
+            for b in range(columns):
+                shift = p[p[SHIFTS] + b]
+                low = min(max((-shift + sw - 1) // sw, 0), out_width)
+                high = min(max((width - shift + sw - 1) // sw, low), out_width)
+                for s in range(slots):
+                    top = band * band_rows * sh + p[p[BASES] + s]
+                    begin = min(max((-top + sh - 1) // sh, 0), rows)
+                    end = min(max((height - top + sh - 1) // sh, begin), rows)
+                    for n in range(present):
+                        target = to + n * band_rows * row_size
+                        source = plane + n * p[GROUPS] * channels * height * width * size + (top * width + shift) * size
+                        if sw == 1:
+                            for v in range((out_width - 1) // lanes, -1, -1):  # what the last vector writes too much, the first one mends
+                                at = v * lanes
+                                copy_rows(
+                                    target + at * size, row_size, source + at * size, sh * width * size, rows, begin, end, low - at, high - at
+                                )
+                        else:
+                            for r in range(rows):
+                                cell = target + r * row_size
+                                inside = begin <= r < end
+                                for q in range(out_width):
+                                    value = zero
+                                    if inside and low <= q < high:
+                                        value = load(source + (r * sh * width + q * sw) * size, dtype)
+                                    store(cell + q * size, value)
+                    to += slot_rows * row_size
+
+    @inline
+    def scatter(p, out, tile, row, column, images, channel, group, present, q, pixels):
+        """out[image, channel + i, pixel] = tile[i, j] for bands of several images (``row`` and ``column`` are the strides of the tile)."""
+        plane = p[OUT_HEIGHT] * p[OUT_WIDTH]
+        for j in range(pixels):
+            image = images * p[TOGETHER] + (q + j) // plane
+            pixel = (q + j) % plane
+            to = out + (((image * p[GROUPS] + group) * p[OUT] + channel) * plane + pixel) * size
+            for i in range(present):
+                store(to + i * plane * size, load(tile + i * row + j * column, dtype))
+
+    @kernel
+    def correlate(lo, hi, p, x, w, start, out, scratch):
+        source, weights, biases, target, numbers = x.ctypes.data, w.ctypes.data, start.ctypes.data, out.ctypes.data, p.ctypes.data
+        zero = x.dtype.type(0)
+        groups, channels_out, bands, together, taps, style = p[GROUPS], p[OUT], p[BANDS], p[TOGETHER], p[TAPS], p[STYLE]
+        plane, out_width, band_rows, chunks = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT_WIDTH], p[BAND_ROWS], p[CHUNKS]
+        table, workers, blocks = numbers + 8 * p[TABLE], p[WORKERS], p[BLOCKS]
+        items = p[IMAGE_GROUPS] * bands * groups * chunks
+        for worker in range(lo, hi):
+            area = (scratch.ctypes.data + worker * p[SCRATCH] * size + 63) // 64 * 64
+            tile, packed = area + p[AREA] * size, -1
+            for item in range(worker * items // workers, (worker + 1) * items // workers):
+                chunk, unit = item % chunks, item // chunks
+                group, images, band = unit % groups, unit // groups // bands, unit // groups % bands
+                rows = min(band_rows, p[OUT_HEIGHT] - band * band_rows)
+                present = min(together, p[IMAGES] - images * together)
+                pixels = present * rows * out_width
+                base = area
+                if p[DIRECT]:
+                    base = source + (images * groups + group) * p[CHANNELS] * plane * size
+                elif unit != packed:
+                    pack(p, source, area, zero, images, band, group)
+                    packed = unit
+                for k in range(chunk * p[CHUNK_BLOCKS], min((chunk + 1) * p[CHUNK_BLOCKS], blocks)):
+                    if style == WIDE:
+                        channel, here = k * block, weights + (group * blocks + k) * taps * block * size
+                        count, begin = channels_out - channel, biases + (group * blocks + k) * block * size
+                        to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
+                        for q in range(0, pixels, PIXELS):
+                            if p[DIRECT]:  # the tile at the end overlaps the one before: nothing is read beyond the input
+                                q = min(q, pixels - PIXELS)
+                            if count > lanes:
+                                wide_two(taps, base + q * size, table, here, begin, tile)
+                            else:
+                                wide_one(taps, base + q * size, table, here, begin, tile)
+                            if together > 1:
+                                scatter(p, target, tile, size, 2 * register, images, channel, group, min(count, block), q, min(PIXELS, pixels - q))
+                                continue
+                            for r in range(0, min(PIXELS, pixels - q), lanes):
+                                width = min(PIXELS - r, pixels - q - r)
+                                for i in range(0, min(count, block), lanes):
+                                    cell = to + (q + r + i * plane) * size
+                                    store_columns(cell, plane * size, tile + (r * block + i) * size, 2 * register, width, count - i)
+                    else:
+                        height, span = (ROWS, VECTORS * lanes) if style == NARROW else (1, SINGLES * lanes)
+                        channel, here = k * height, weights + (group * blocks + k) * taps * height * size
+                        count, begin = min(height, channels_out - channel), biases + (group * blocks + k) * height * size
+                        to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
+                        for q in range(0, pixels, span):
+                            if together == 1 and pixels >= span:
+                                q = min(q, pixels - span)
+                                address, stride = to + q * size, plane * size
+                            else:
+                                address, stride = tile, span * size
+                            if style == NARROW:
+                                narrow(taps, base + q * size, table, here, begin, address, stride, count)
+                            else:
+                                single(taps, base + q * size, table, here, begin, address, stride, count)
+                            if together > 1:
+                                scatter(p, target, tile, span * size, size, images, channel, group, count, q, min(span, pixels - q))
+                            elif pixels < span:
+                                for i in range(count):
+                                    for j in range(pixels):
+                                        store(to + (i * plane + j) * size, load(tile + (i * span + j) * size, dtype))
+
+    @inline
+    def transpose_gradient(p, grad, to, zero, images, band, group, channel, pixels):
+        """to[q, i] = grad[.., channel + i, q]: rows of two vectors of output channels, zero beyond the last."""
+        plane, count = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT] - channel
+        if p[TOGETHER] > 1:
+            for q in range(pixels):
+                image, pixel = images * p[TOGETHER] + q // plane, q % plane
+                source = grad + (((image * p[GROUPS] + group) * p[OUT] + channel) * plane + pixel) * size
+                for i in range(block):
+                    value = zero
+                    if i < count:
+                        value = load(source + i * plane * size, dtype)
+                    store(to + (q * block + i) * size, value)
+            return
+        source = grad + (((images * p[GROUPS] + group) * p[OUT] + channel) * plane + band * p[BAND_ROWS] * p[OUT_WIDTH]) * size
+        for q in range(0, pixels, lanes):
+            for i in range(0, min(count, block), lanes):
+                cell = source + (q + i * plane) * size
+                transpose(to + (q * block + i) * size, 2 * register, cell, plane * size, count - i, pixels - q)
+
+    @inline
+    def gather_gradient(p, grad, to, images, group, pixels):
+        """to[i, q] = grad[.., i, q] for bands of several images."""
+        plane = p[OUT_HEIGHT] * p[OUT_WIDTH]
+        for i in range(p[OUT]):
+            for q in range(pixels):
+                image, pixel = images * p[TOGETHER] + q // plane, q % plane
+                source = grad + (((image * p[GROUPS] + group) * p[OUT] + i) * plane + pixel) * size
+                store(to + (i * pixels + q) * size, load(source, dtype))
+
+    @kernel
+    def correlate_weight(lo, hi, p, x, grad, partial, scratch):
+        source, gradient, numbers = x.ctypes.data, grad.ctypes.data, p.ctypes.data
+        zero = x.dtype.type(0)
+        groups, channels_out, bands, together, taps, style = p[GROUPS], p[OUT], p[BANDS], p[TOGETHER], p[TAPS], p[STYLE]
+        plane, out_width, band_rows, chunks = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT_WIDTH], p[BAND_ROWS], p[CHUNKS]
+        table, workers, blocks = numbers + 8 * p[TABLE], p[WORKERS], p[BLOCKS]
+        items = p[UNIT_BLOCKS] * groups * chunks
+        high = LANE_CHANNELS if style == NARROW else 1
+        wide_tiles, lane_tiles = (taps + PIXELS - 1) // PIXELS, (taps + LANE_TAPS - 1) // LANE_TAPS
+        sums_size = wide_tiles * PIXELS * block if style == WIDE else lane_tiles * LANE_TAPS * high * lanes
+        for worker in range(lo, hi):
+            area = (scratch.ctypes.data + worker * p[SCRATCH] * size + 63) // 64 * 64
+            moved = area + p[AREA] * size
+            for item in range(worker * items // workers, (worker + 1) * items // workers):
+                chunk, group, part = item % chunks, item // chunks % groups, item // chunks // groups
+                low_block, high_block = chunk * p[CHUNK_BLOCKS], min((chunk + 1) * p[CHUNK_BLOCKS], blocks)
+                sums = part * p[PARTIAL] + group * blocks * sums_size
+                for i in range(sums + low_block * sums_size, sums + high_block * sums_size):
+                    partial[i] = zero
+                sums = partial.ctypes.data + sums * size
+                for unit in range(part * p[UNITS_PER_BLOCK], min((part + 1) * p[UNITS_PER_BLOCK], p[IMAGE_GROUPS] * bands)):
+                    images, band = unit // bands, unit % bands
+                    rows = min(band_rows, p[OUT_HEIGHT] - band * band_rows)
+                    present = min(together, p[IMAGES] - images * together)
+                    pixels = present * rows * out_width
+                    base = area
+                    if p[DIRECT]:
+                        base = source + (images * groups + group) * p[CHANNELS] * plane * size
+                    else:
+                        pack(p, source, area, zero, images, band, group)
+                    if style == WIDE:
+                        for k in range(low_block, high_block):
+                            transpose_gradient(p, gradient, moved, zero, images, band, group, k * block, pixels)
+                            here = sums + k * sums_size * size
+                            for q in range(0, pixels, SUM_PIXELS):
+                                count = min(SUM_PIXELS, pixels - q)
+                                for t in range(wide_tiles):
+                                    entry, to = table + 8 * t * PIXELS, here + t * PIXELS * block * size
+                                    if channels_out - k * block > lanes:
+                                        taps_two(count, base + q * size, entry, moved + q * block * size, to)
+                                    else:
+                                        taps_one(count, base + q * size, entry, moved + q * block * size, to)
+                        continue
+                    row = gradient + (((images * groups + group) * channels_out) * plane + band * band_rows * out_width) * size
+                    stride = plane * size
+                    if together > 1:
+                        gather_gradient(p, gradient, moved, images, group, pixels)
+                        row, stride = moved, pixels * size
+                    for t in range(lane_tiles):
+                        entry = table + 8 * t * LANE_TAPS
+                        for k in range(low_block, high_block):
+                            to = sums + (k * sums_size + t * LANE_TAPS * high * lanes) * size
+                            channel = min(k * high, channels_out - high)  # the last tile overlaps the one before
+                            if style == NARROW:
+                                lanes_many(pixels, base, entry, row + channel * stride, stride, to)
+                            else:
+                                lanes_one(pixels, base, entry, row + channel * stride, stride, to)
+
+    @kernel
+    def finish_weight(lo, hi, p, partial, out):
+        """out[channel, tap] = the sum of its partial sums, in the order of the blocks and, for lanes over pixels, by halving the lanes."""
+        channels_out, taps, style, blocks, parts = p[OUT], p[TAPS], p[STYLE], p[BLOCKS], p[UNIT_BLOCKS]
+        high = LANE_CHANNELS if style == NARROW else 1
+        wide_tiles, lane_tiles = (taps + PIXELS - 1) // PIXELS, (taps + LANE_TAPS - 1) // LANE_TAPS
+        for channel in range(lo, hi):
+            group, i = channel // channels_out, channel % channels_out
+            if style == WIDE:
+                first = (group * blocks + i // block) * wide_tiles * PIXELS * block + i % block
+                for k in range(taps):
+                    total = partial[first + k * block]
+                    for part in range(1, parts):
+                        total += partial[part * p[PARTIAL] + first + k * block]
+                    out[channel * taps + k] = total
+                continue
+            inside = i - min(i // high * high, channels_out - high)
+            for k in range(taps):
+                tile = ((group * blocks + i // high) * lane_tiles + k // LANE_TAPS) * high + inside
+                address = partial.ctypes.data + (tile * LANE_TAPS + k % LANE_TAPS) * register
+                sums = load_vector(address)
+                for part in range(1, parts):
+                    sums = add_vectors(sums, load_vector(address + part * p[PARTIAL] * size))
+                out[channel * taps + k] = lane_total(sums)
+
+    return SimpleNamespace(correlate=correlate, correlate_weight=correlate_weight, finish_weight=finish_weight)
+
+
+__all__ = ["NARROW", "SINGLE", "WIDE", "engine"]

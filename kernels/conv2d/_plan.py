@@ -1,0 +1,220 @@
+"""How one convolution is cut into pieces: what is packed, which tiles run, and where each tap finds its inputs.
+
+Everything here is integers computed from shapes, once per shape (the result is cached) and handed to the kernels as one int64 array.
+
+*The layout.*  A band of output rows is computed from a packed copy of the inputs it needs.  For each input channel and each kernel column the
+packed rows are as long as an *output* row and already shifted by that column (and zero outside the input), so the inputs that one tap meets
+along the flattened output pixels q = row * OW + column are consecutive, whatever the stride, padding or dilation.  Kernel rows share the
+packed rows: a tap is a constant distance from q.  That is KW times the input, not KH*KW times as in im2col (Cho and Brand, "MEC:
+Memory-efficient Convolution for Deep Neural Network", ICML 2017), and it is made for a band small enough to stay in the L2 cache.
+With a vertical stride, the packed rows are sorted by their remainder (``SLOTS``) for the same reason.  Outputs of fewer pixels than a tile
+put several images into one band, each kernel row with a copy of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._cpu import get_num_threads, simd_conv
+
+# Elements of the header of the int64 array; the lists behind it start at BASES, SHIFTS and TABLE.
+_FIELDS = (
+    "IMAGES CHANNELS OUT GROUPS HEIGHT WIDTH OUT_HEIGHT OUT_WIDTH STRIDE_H STRIDE_W BAND_ROWS BANDS TOGETHER IMAGE_GROUPS SLOTS SLOT_ROWS"
+    " COLUMNS TAPS STYLE DIRECT AREA SCRATCH CHUNKS CHUNK_BLOCKS BLOCKS WORKERS UNITS_PER_BLOCK UNIT_BLOCKS PARTIAL BASES SHIFTS TABLE"
+).split()
+F = {name: i for i, name in enumerate(_FIELDS)}
+
+WIDE, NARROW, SINGLE = 0, 1, 2
+
+# Bytes of packed input that a band aims at: half of the smallest L2 cache of current servers and desktops.
+_BAND_BYTES = 512 << 10
+# The weight gradient is summed in this many blocks of bands, whatever the number of threads, and in no more partial sums than this.
+_WEIGHT_BLOCKS = 8
+_PARTIAL_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A grouped correlation: out[n, g·OUT+m, r, c] = sum over (channel, a, b) of x[n, g·CHANNELS+channel, r·sh + rows[a], c·sw + columns[b]] · w.
+
+    The forward pass, and (for each remainder of the stride) the input gradient, are of this form; the weight gradient sums over the same
+    triples.  Inputs outside the plane count as zero.
+    """
+
+    images: int
+    groups: int
+    channels: int
+    out: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    stride_h: int
+    stride_w: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The integers for the kernels, and what the caller allocates (in elements)."""
+
+    numbers: np.ndarray
+    workers: int
+    scratch: int
+    style: int
+    block: int  # output channels per block of packed weights
+    weights: int
+    partial: int
+    unit_blocks: int
+    taps: int
+    work: int
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
+    """The tile with the least estimated time: cycles of two multiply-add units, plus what storing a tile costs.
+
+    Measured on Zen 5, AVX-512, float32 (milliseconds per thread, wide / narrow): 1->32 k3 28x28 0.84 / 0.44; 6->16 k5 12x12 0.30 / 0.42;
+    16->6 k5 (input gradient) 0.36 / 0.27; 64->64 k3 14x14 5.2 / 6.1.
+    """
+    m, rows, px = geometry.out, simd_conv.NARROW_CHANNELS, simd_conv.WIDE_PIXELS
+    whole, part = divmod(m, 2 * lanes)
+    columns = 2 * whole + _ceil(part, lanes)
+    wide = _ceil(pixels, px) * columns * (taps * px / 2 + 5 * lanes)
+    span = simd_conv.NARROW_VECTORS * lanes
+    narrow = _ceil(pixels, span) * _ceil(m, rows) * (taps * rows * simd_conv.NARROW_VECTORS / 2 + 2 * rows * simd_conv.NARROW_VECTORS)
+    span = simd_conv.SINGLE_VECTORS * lanes
+    single = _ceil(pixels, span) * m * (taps * simd_conv.SINGLE_VECTORS + 2 * simd_conv.SINGLE_VECTORS)
+    return min((wide, WIDE), (narrow, NARROW), (single, SINGLE))[1]
+
+
+def _weight_style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
+    """As ``_style`` for the weight gradient: lanes over output channels (WIDE, which transposes the gradient first) or over pixels."""
+    m, px = geometry.out, simd_conv.WIDE_PIXELS
+    whole, part = divmod(m, 2 * lanes)
+    columns = 2 * whole + _ceil(part, lanes)
+    wide = columns * pixels * (_ceil(taps, px) * px / 2 + 5)
+    span, tile = _ceil(pixels, lanes), simd_conv.LANE_CHANNELS * simd_conv.LANE_TAPS
+    tiles = _ceil(taps, simd_conv.LANE_TAPS)
+    narrow = _ceil(m, simd_conv.LANE_CHANNELS) * tiles * (span * tile * 0.6 + 2 * tile + 20)
+    single = m * tiles * (span * simd_conv.LANE_TAPS + 2 * simd_conv.LANE_TAPS + 20)
+    if m < simd_conv.LANE_CHANNELS:
+        return min((wide, WIDE), (single, SINGLE))[1]
+    return min((wide, WIDE), (narrow, NARROW), (single, SINGLE))[1]
+
+
+def _rows_layout(rows: tuple[int, ...], stride: int, band: int) -> tuple[list[int], list[int], list[int], int]:
+    """Packed row slots for kernel rows that share them: (first input row of each slot, slot of each kernel row, its row in it, rows of a slot)."""
+    lowest = min(rows)
+    remainders = sorted({(r - lowest) % stride for r in rows})
+    slot = [remainders.index((r - lowest) % stride) for r in rows]
+    inside = [(r - lowest) // stride for r in rows]
+    return [lowest + f for f in remainders], slot, inside, band + max(inside)
+
+
+@functools.lru_cache(maxsize=1024)
+def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Plan:
+    """The cut of ``geometry`` for elements of ``itemsize`` bytes; ``gradient`` for its weight gradient."""
+    q, lanes = geometry, simd_conv.lanes(np.float32 if itemsize == 4 else np.float64)
+    kernel_rows, kernel_columns = len(q.rows), len(q.columns)
+    taps, plane = q.channels * kernel_rows * kernel_columns, q.out_height * q.out_width
+    tile_pixels = simd_conv.WIDE_PIXELS
+    together = 1
+    if plane < 2 * tile_pixels:  # a few images in one band
+        together = max(1, min(q.images, _ceil(4 * tile_pixels, plane), _BAND_BYTES // max(1, taps * plane * itemsize)))
+    pixels = plane * together
+    style = _weight_style(q, lanes, taps, pixels) if gradient else _style(q, lanes, taps, pixels)
+
+    unshifted = q.stride_h == q.stride_w == 1 and q.rows == (0,) and q.columns == (0,)
+    direct = unshifted and (q.out_height, q.out_width) == (q.height, q.width) and together == 1
+    direct = direct and (style == WIDE or gradient) and plane >= tile_pixels
+    if direct:
+        band_rows = q.out_height
+        bases, slot, inside, slot_rows = [0], [0], [0], q.out_height
+    else:
+        band_rows = q.out_height
+        while True:
+            bases, slot, inside, slot_rows = _rows_layout(q.rows, q.stride_h, band_rows)
+            if together > 1 or kernel_rows * band_rows <= len(bases) * slot_rows:
+                bases, slot, inside, slot_rows = list(q.rows), list(range(kernel_rows)), [0] * kernel_rows, band_rows * together
+            row_bytes = q.channels * kernel_columns * len(bases) * q.out_width * itemsize
+            if row_bytes * slot_rows <= _BAND_BYTES or band_rows == 1 or together > 1:
+                break
+            fits = band_rows - _ceil(row_bytes * slot_rows - _BAND_BYTES, row_bytes)
+            band_rows = _ceil(q.out_height, _ceil(q.out_height, max(1, min(fits, band_rows - 1))))
+    bands, image_groups = _ceil(q.out_height, band_rows), _ceil(q.images, together)
+    row = q.out_width * itemsize
+    distance = q.height * q.width * itemsize if direct else kernel_columns * len(bases) * slot_rows * row
+    table = np.array(
+        [
+            [[c * distance + ((b * len(bases) + slot[a]) * slot_rows + inside[a]) * row for b in range(kernel_columns)] for a in range(kernel_rows)]
+            for c in range(q.channels)
+        ],
+        np.int64,
+    ).reshape(-1)
+    table = np.concatenate([table, np.repeat(table[-1:], max(simd_conv.WIDE_PIXELS, simd_conv.LANE_TAPS))])
+
+    # Where the last register of a tile or of a packed row reaches beyond what is packed.
+    slack = simd_conv.SINGLE_VECTORS * lanes + lanes
+    area = 0 if direct else q.channels * distance // itemsize + slack
+    band_pixels = band_rows * q.out_width * together
+    tile = max(2 * lanes * _ceil(tile_pixels, lanes) * lanes, simd_conv.NARROW_CHANNELS * simd_conv.NARROW_VECTORS * lanes, slack)
+    block = {WIDE: 2 * lanes, NARROW: simd_conv.NARROW_CHANNELS, SINGLE: 1}[style]
+    blocks = _ceil(q.out, block)
+    partial = unit_blocks = per_block = 0
+    units = image_groups * bands
+    if gradient:
+        if style == WIDE:
+            partial = q.groups * blocks * _ceil(taps, tile_pixels) * tile_pixels * block
+            transposed = (_ceil(band_pixels, lanes) + 1) * lanes * block
+        else:
+            channels = simd_conv.LANE_CHANNELS if style == NARROW else 1
+            blocks = _ceil(q.out, channels)
+            partial = q.groups * blocks * _ceil(taps, simd_conv.LANE_TAPS) * simd_conv.LANE_TAPS * channels * lanes
+            transposed = q.out * band_pixels if together > 1 else 0
+        tile = transposed + lanes
+        wanted = max(1, min(_WEIGHT_BLOCKS, units, _PARTIAL_BYTES // (partial * itemsize)))
+        per_block = max(1, _ceil(units, wanted))
+        unit_blocks = _ceil(units, per_block)
+    independent = (unit_blocks if gradient else units) * q.groups
+    chunks = max(1, min(blocks, _ceil(4 * threads, independent) if threads > 1 and independent < 4 * threads else 1))
+    chunk_blocks = _ceil(blocks, chunks)
+    chunks = _ceil(blocks, chunk_blocks)
+    workers = max(1, min(threads, independent * chunks))
+    align = 64 // itemsize
+    area = _ceil(area, align) * align
+    scratch = _ceil(area + tile, align) * align + align
+    lists = len(_FIELDS)
+    values = {
+        "IMAGES": q.images, "CHANNELS": q.channels, "OUT": q.out, "GROUPS": q.groups, "HEIGHT": q.height, "WIDTH": q.width,
+        "OUT_HEIGHT": q.out_height, "OUT_WIDTH": q.out_width, "STRIDE_H": q.stride_h, "STRIDE_W": q.stride_w, "BAND_ROWS": band_rows,
+        "BANDS": bands, "TOGETHER": together, "IMAGE_GROUPS": image_groups, "SLOTS": len(bases), "SLOT_ROWS": slot_rows,
+        "COLUMNS": kernel_columns, "TAPS": taps, "STYLE": style, "DIRECT": int(direct), "AREA": area, "SCRATCH": scratch, "CHUNKS": chunks,
+        "CHUNK_BLOCKS": chunk_blocks, "BLOCKS": blocks, "WORKERS": workers, "UNITS_PER_BLOCK": per_block, "UNIT_BLOCKS": unit_blocks,
+        "PARTIAL": partial, "BASES": lists, "SHIFTS": lists + len(bases), "TABLE": lists + len(bases) + kernel_columns,
+    }  # fmt: skip
+    numbers = np.concatenate([np.array([values[name] for name in _FIELDS], np.int64), np.array(bases + list(q.columns), np.int64), table])
+    return Plan(
+        numbers=numbers,
+        workers=workers,
+        scratch=workers * scratch,
+        style=style,
+        block=block,
+        weights=q.groups * _ceil(q.out, block) * block * taps,
+        partial=partial * unit_blocks,
+        unit_blocks=unit_blocks,
+        taps=taps,
+        work=q.images * plane * q.groups * q.out * taps,
+    )
+
+
+def planned(geometry: Geometry, itemsize: int, gradient: bool = False) -> Plan:
+    """``plan`` for the number of threads in force.  The result of a convolution does not depend on that number."""
+    return plan(geometry, itemsize, gradient, get_num_threads())

@@ -1,0 +1,220 @@
+"""Moving elements between strided arrays of one dtype.
+
+Any pair of layouts is first reduced: dimensions are put in the order in which the destination lies in memory, neighbours that
+advance together are merged, and what is left is one of three loops, whichever dtype it is, because only the element's size matters:
+
+    line    one dimension                         bound by memory bandwidth (unit steps vectorise)
+    rows    many rows, walked with an odometer     the same, plus a few ns per row
+    blocks  the source's unit stride lies in another dimension (a transpose): 32 x 32 tiles of 8 x 8 blocks, transposed in
+            registers, so every cache line of both sides is used whole while it is in the first-level cache
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._cpu import empty, inline, kernel, launch
+from .._cpu.intrinsics import address_of, array_from
+from .._cpu.transpose import BLOCK, transpose_block
+
+# How elements of each size are carried.  NumPy has no 128-bit integer; a complex128 moves bit for bit as well.
+CARRIERS = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64), 16: np.dtype(np.complex128)}
+
+# Same-layout copies of at most this many bytes go through NumPy's memcpy, which starts faster than a compiled kernel is called.
+SMALL_BYTES = 16384
+
+TILE = 32
+
+
+@inline
+def u(i):
+    """An unsigned index: it spares the test for negative (wrap-around) ones, and with it the loop vectorises."""
+    return np.uint64(i)
+
+
+class Movers(NamedTuple):
+    """The three loops for one element size.  An array is passed as its ``id``, the elements before its first one and those it spans."""
+
+    line: Any
+    rows: Any
+    blocks: Any
+
+
+@functools.lru_cache(maxsize=None)
+def movers(item: int) -> Movers:
+    """The loops for elements of ``item`` bytes."""
+    dtype = CARRIERS[item].type
+
+    @kernel(source=f"copy.line of {item} bytes")
+    def line(lo, hi, dst_id, d, d_span, ds, src_id, s, s_span, ss):
+        """dst[i*ds] = src[i*ss]."""
+        dst = array_from(address_of(dst_id) - d * item, d_span, dtype)
+        src = array_from(address_of(src_id) - s * item, s_span, dtype)
+        if ds == 1 and ss == 1:
+            for i in range(lo, hi):
+                dst[u(d + i)] = src[u(s + i)]
+        elif ss == 0:
+            value = src[u(s)]
+            if ds == 1:
+                for i in range(lo, hi):
+                    dst[u(d + i)] = value
+            else:
+                for i in range(lo, hi):
+                    dst[u(d + i * ds)] = value
+        elif ds == 1 and ss == -1:
+            for i in range(lo, hi):
+                dst[u(d + i)] = src[u(s - i)]
+        else:
+            for i in range(lo, hi):
+                dst[u(d + i * ds)] = src[u(s + i * ss)]
+
+    @kernel(source=f"copy.rows of {item} bytes")
+    def rows(lo, hi, dims, dst_id, d, d_span, ds, src_id, s, s_span, ss, n):
+        """The same for rows lo..hi; ``dims`` holds (size, dst stride, src stride) of each outer dimension, outermost first."""
+        dst = array_from(address_of(dst_id) - d * item, d_span, dtype)
+        src = array_from(address_of(src_id) - s * item, s_span, dtype)
+        k = dims.size // 3
+        at = np.zeros(k, np.int64)
+        left = lo
+        for j in range(k - 1, -1, -1):
+            at[j] = left % dims[3 * j]
+            left //= dims[3 * j]
+            d += at[j] * dims[3 * j + 1]
+            s += at[j] * dims[3 * j + 2]
+        for _ in range(lo, hi):
+            if ds == 1 and ss == 1:
+                for i in range(n):
+                    dst[u(d + i)] = src[u(s + i)]
+            elif ds == 1 and ss == 0:
+                value = src[u(s)]
+                for i in range(n):
+                    dst[u(d + i)] = value
+            elif ds == 1 and ss == -1:
+                for i in range(n):
+                    dst[u(d + i)] = src[u(s - i)]
+            else:
+                for i in range(n):
+                    dst[u(d + i * ds)] = src[u(s + i * ss)]
+            j = k - 1
+            while j >= 0:
+                at[j] += 1
+                d += dims[3 * j + 1]
+                s += dims[3 * j + 2]
+                if at[j] < dims[3 * j]:
+                    break
+                d -= at[j] * dims[3 * j + 1]
+                s -= at[j] * dims[3 * j + 2]
+                at[j] = 0
+                j -= 1
+
+    @kernel(source=f"copy.blocks of {item} bytes")
+    def blocks(lo, hi, dims, dst_id, d0, d_span, dsa, dsb, src_id, s0, s_span, ssa, ssb, na, nb):
+        """dst[a*dsa + b*dsb] = src[a*ssa + b*ssb], small dsa and ssb; a unit of the range is a strip of TILE b's of one outer matrix."""
+        to = address_of(dst_id)
+        source = address_of(src_id)
+        dst = array_from(to - d0 * item, d_span, dtype)
+        src = array_from(source - s0 * item, s_span, dtype)
+        strips = (nb + TILE - 1) // TILE
+        k = dims.size // 3
+        for unit in range(lo, hi):
+            left = unit // strips
+            d, s = d0, s0
+            for j in range(k - 1, -1, -1):
+                i = left % dims[3 * j]
+                left //= dims[3 * j]
+                d += i * dims[3 * j + 1]
+                s += i * dims[3 * j + 2]
+            first = (unit % strips) * TILE
+            last = min(first + TILE, nb)
+            for tile in range(0, na, TILE):
+                for b0 in range(first, last, BLOCK):
+                    for a0 in range(tile, min(tile + TILE, na), BLOCK):
+                        p = d + a0 * dsa + b0 * dsb
+                        q = s + a0 * ssa + b0 * ssb
+                        if item <= 8 and dsa == 1 and ssb == 1 and a0 + BLOCK <= na and b0 + BLOCK <= last:
+                            transpose_block(to + (p - d0) * item, dsb * item, source + (q - s0) * item, ssa * item, dtype)
+                        else:
+                            for b in range(min(BLOCK, last - b0)):
+                                for a in range(min(BLOCK, na - a0)):
+                                    dst[u(p + a * dsa + b * dsb)] = src[u(q + a * ssa + b * ssb)]
+
+    return Movers(line, rows, blocks)
+
+
+def place(x: np.ndarray) -> tuple[int, int, int]:
+    """Of ``x``'s memory: the array's ``id``, how many elements lie before its first one, and how many from the lowest to the highest."""
+    if x.flags.c_contiguous:
+        return id(x), 0, x.size
+    size = x.itemsize
+    span, first = 1, 0
+    for n, stride in zip(x.shape, x.strides):
+        if stride % size:
+            raise ValueError(f"copy: strides must be multiples of the element's {size} bytes, but got {x.strides}")
+        steps = (n - 1) * stride // size
+        if steps < 0:
+            first -= steps
+            span -= steps
+        else:
+            span += steps
+    return id(x), first, span
+
+
+def coalesce(shape: tuple[int, ...], to: list[int], source: list[int]) -> list[tuple[int, int, int]]:
+    """(size, destination stride, source stride) of the fewest dimensions that describe the copy, outermost in the destination first."""
+    dims: list[tuple[int, int, int]] = []
+    for n, d, s in sorted(((n, d, s) for n, d, s in zip(shape, to, source) if n != 1), key=lambda t: (-abs(t[1]), -abs(t[2]))):
+        if dims and dims[-1][1] == d * n and dims[-1][2] == s * n:
+            dims[-1] = (dims[-1][0] * n, d, s)
+        else:
+            dims.append((n, d, s))
+    return dims
+
+
+def move(dst: np.ndarray, src: np.ndarray) -> None:
+    """dst[...] = src, ``src`` of the same dtype and of a shape that broadcasts to dst's.  The memory must not overlap."""
+    size = dst.size
+    if size == 0:
+        return
+    item = dst.itemsize
+    same = dst.shape == src.shape
+    if same and dst.flags.c_contiguous and src.flags.c_contiguous:
+        if size * item <= SMALL_BYTES:
+            dst[...] = src
+        else:
+            launch(movers(item).line, size, id(dst), 0, size, 1, id(src), 0, size, 1, work=size)
+        return
+    to = [n // item for n in dst.strides]
+    source = [n // item for n in src.strides]
+    if not same:
+        source = [0] * (dst.ndim - src.ndim) + [0 if n == 1 else stride for n, stride in zip(src.shape, source)]
+    dims = coalesce(dst.shape, to, source)
+    d, s = place(dst), place(src)
+    if len(dims) <= 1:
+        n, ds, ss = dims[0] if dims else (1, 1, 1)
+        launch(movers(item).line, n, *d, ds, *s, ss, work=n)
+        return
+    n, ds, ss = dims[-1]
+    if abs(ss) > 1:
+        nearest = min(range(len(dims) - 1), key=lambda j: abs(dims[j][2]) or 1 << 62)
+        nb, dsb, ssb = dims[nearest]
+        if 0 < abs(ssb) < abs(ss) and n >= 4 and nb >= 4:
+            outer = dims[:nearest] + dims[nearest + 1 : -1]
+            units = math.prod(o[0] for o in outer) * -(-nb // TILE)
+            launch(movers(item).blocks, units, _table(outer), *d, ds, dsb, *s, ss, ssb, n, nb, work=size)
+            return
+    launch(movers(item).rows, size // n, _table(dims[:-1]), *d, ds, *s, ss, n, work=size)
+
+
+def _table(dims: list[tuple[int, int, int]]) -> np.ndarray:
+    return np.array([v for d in dims for v in d], np.int64)
+
+
+def packed(x: np.ndarray) -> np.ndarray:
+    """A new C-contiguous array with the elements of ``x``."""
+    out = empty(x.shape, x.dtype)
+    move(out, x)
+    return out

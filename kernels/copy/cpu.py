@@ -1,0 +1,17 @@
+"""Copies and casts on the CPU; the loops are in ``_move``, ``_cast`` and ``_fill``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._cpu import empty
+from ._cast import convert
+from ._fill import fill, pad, pad_backward, triangle
+from ._move import move, packed
+
+__all__ = ["convert", "empty", "fill", "move", "overlap", "packed", "pad", "pad_backward", "triangle"]
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the address ranges of two arrays meet."""
+    return np.may_share_memory(a, b)

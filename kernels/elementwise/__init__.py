@@ -1,0 +1,229 @@
+"""Elementwise operations: any formula of scalars over arrays of any strides, any dtypes and any broadcast.
+
+The contract, in two steps.  ``plan`` settles types once per combination of operand dtypes (PyTorch's promotion; Python numbers and 0-d
+arrays are weak).  ``run`` settles geometry on each call: operands that are all contiguous and of one shape are one flat run; anything
+else is broadcast, its dimensions sorted by stride and merged where they can be, and handed over as rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from .. import _dtypes
+from .._device import family
+from ._declare import Derivative, Elementwise, elementwise
+
+__all__ = ["Derivative", "Elementwise", "elementwise", "result_type", "run", "set_default_float", "default_float"]
+
+_on = family(__name__)
+_NUMBERS = {bool: 0, int: 1, float: 2, complex: 3}
+_default_float = _dtypes.float32
+
+
+def default_float() -> np.dtype:
+    """What Python floats and true division of integers become."""
+    return _default_float
+
+
+def set_default_float(dtype: np.dtype) -> None:
+    """Change ``default_float``; plans made under the old one are forgotten by being keyed on it."""
+    global _default_float
+    _default_float = dtype
+
+
+class Plan(NamedTuple):
+    """How an operation runs on given operand types."""
+
+    compute: np.dtype  # the type of the arithmetic
+    outputs: tuple[np.dtype, ...]  # the types of the results
+    scalars: tuple[Any, ...]  # per operand: None for an array, else the Python type that a number is passed as
+    integer_check: bool  # a zero divisor is an error, not inf
+
+
+def _descriptor(x: Any) -> Any:
+    """What of an operand decides the types: its dtype, whether it is 0-d, or which kind of Python number it is."""
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        return type(x)
+    return dtype if x.ndim else (dtype,)
+
+
+def _combine(high: np.dtype | None, low: np.dtype | None) -> np.dtype | None:
+    """The type of a stronger group of operands joined by a weaker one, which can only raise the category."""
+    if high is None or low is None:
+        return low if high is None else high
+    a, b = _dtypes.category(high), _dtypes.category(low)
+    if a == 3:
+        return high
+    if a == 2:
+        return _dtypes.complex_dtype(high) if b == 3 else high
+    return _dtypes.promote(high, low) if a == 0 or b >= 2 else high
+
+
+def _number_dtype(kind: type) -> np.dtype:
+    try:
+        category = _NUMBERS[kind]
+    except KeyError:
+        raise TypeError(f"expected a tensor or a number, but got {kind.__name__}") from None
+    return (_dtypes.bool_, _dtypes.int64, _default_float, _dtypes.complex_dtype(_default_float))[category]
+
+
+def result_type(descriptors: Sequence[Any]) -> np.dtype:
+    """``torch.result_type`` over dtypes (arrays with dimensions), 1-tuples of a dtype (0-d arrays) and types of Python numbers."""
+    groups: list[np.dtype | None] = [None, None, None]
+    for d in descriptors:
+        rank, dtype = (0, d) if isinstance(d, np.dtype) else (1, d[0]) if isinstance(d, tuple) else (2, _number_dtype(d))
+        held = groups[rank]
+        groups[rank] = dtype if held is None else _dtypes.promote(held, dtype)
+    result = _combine(_combine(groups[0], groups[1]), groups[2])
+    if result is None:
+        raise TypeError("expected at least one operand")
+    return result
+
+
+_TITLES = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
+           "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}  # fmt: skip
+
+
+def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
+    """The types of ``op`` on operands so described."""
+    kinds = [p.kind for p in op.formula.params]
+    voters = [d for d, kind in zip(descriptors, kinds) if kind == "number"] or list(descriptors)
+    common = result_type(voters)
+    category = _dtypes.category(common)
+    if "bifc"[category] not in op.accepts:
+        raise NotImplementedError(f'"{op.name}" not implemented for \'{_TITLES[_dtypes.name(common)]}\'')
+    if op.result == "float" and category < 2:
+        common = _default_float
+    compute = _dtypes.compute_dtype(common)
+    if op.result == "real":
+        common = _dtypes.real_dtype(common)
+    elif op.result == "complex":
+        common = _dtypes.complex_dtype(common)
+    outputs = tuple(_dtypes.bool_ if op.result == "bool" or y.kind == "bool" else common for y in op.formula.outputs)
+    width = (bool, int, float, complex)[_dtypes.category(compute)]
+    scalars = tuple(
+        (bool if kind == "bool" else int if width is bool else width) if not isinstance(d, np.dtype) else None for d, kind in zip(descriptors, kinds)
+    )
+    divides = category < 2 and op.name in ("floor_divide", "remainder", "fmod")
+    return Plan(compute, outputs, scalars, divides)
+
+
+def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that ``shapes`` broadcast to.  Raises RuntimeError, as PyTorch, when they do not."""
+    ndim = max(map(len, shapes))
+    out = [1] * ndim
+    for shape in shapes:
+        for i, size in enumerate(shape, ndim - len(shape)):
+            if size != out[i]:
+                if out[i] == 1:
+                    out[i] = size
+                elif size != 1:
+                    raise RuntimeError(
+                        f"The size of tensor a ({out[i]}) must match the size of tensor b ({size}) at non-singleton dimension {i}: shapes {', '.join(map(str, shapes))}"
+                    )
+    return tuple(out)
+
+
+def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> Any:
+    """``op`` over ``operands`` (arrays, Python numbers); one array, or a tuple for an operation with several results.
+
+    ``out``: arrays to write into, of the broadcast shape and of any dtype that the result's converts to; they may be the operands themselves but not
+    overlap them otherwise.
+
+    Errors: RuntimeError where shapes do not broadcast or an integer is divided by zero; NotImplementedError for dtypes the operation has no meaning for.
+    """
+    descriptors = tuple([x.dtype if (hasattr(x, "dtype") and x.ndim) else _descriptor(x) for x in operands])
+    key = (descriptors, _default_float)
+    settled = op.plans.get(key)
+    if settled is None:
+        settled = op.plans[key] = plan(op, descriptors)
+    shape = None
+    flat = True
+    for x, scalar in zip(operands, settled.scalars):
+        if scalar is None:
+            if shape is None:
+                shape = x.shape
+            if x.shape != shape or not x.flags.c_contiguous:
+                flat = False
+                break
+    if settled.integer_check:
+        _check_divisor(op, operands[1])
+    if shape is None:  # numbers and 0-d arrays only
+        shape = ()
+    elif not flat:
+        shape = broadcast_shape([x.shape for x, scalar in zip(operands, settled.scalars) if scalar is None])
+    implementation = _on(*(x for x in operands if hasattr(x, "dtype")))
+    values = [
+        x if scalar is None else implementation.number(x, scalar) if type(x) is not scalar else x for x, scalar in zip(operands, settled.scalars)
+    ]
+    dtypes = settled.outputs
+    if out is not None:
+        for target in out:
+            if target.shape != shape:
+                raise RuntimeError(f"{op.name}: output with shape {list(target.shape)} doesn't match the broadcast shape {list(shape)}")
+            flat = flat and target.flags.c_contiguous
+        dtypes = tuple(target.dtype for target in out)
+    if flat:
+        results = out if out is not None else [implementation.empty(shape, d) for d in dtypes]
+        implementation.flat(op, settled.compute, results, values)
+    else:
+        results = _rows(op, settled, implementation, shape, dtypes, values, out)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _check_divisor(op: Elementwise, divisor: Any) -> None:
+    zero = not divisor if isinstance(divisor, (bool, int)) else bool((divisor == 0).any())
+    if zero:
+        raise RuntimeError("ZeroDivisionError")
+
+
+def _strides(x: Any, shape: tuple[int, ...]) -> list[int]:
+    """Byte strides of ``x`` seen as ``shape``: 0 where it is broadcast."""
+    missing = len(shape) - x.ndim
+    return [0] * missing + [0 if have == 1 else stride for have, stride in zip(x.shape, x.strides)]
+
+
+def _rows(op: Elementwise, settled: Plan, implementation: Any, shape: tuple[int, ...], dtypes: Any, values: list[Any], out: Any) -> Any:
+    """The general path: order dimensions by stride, merge what can be merged, and run row by row."""
+    arrays = [x for x, scalar in zip(values, settled.scalars) if scalar is None]
+    table = [_strides(x, shape) for x in arrays]
+    leader = next((t for x, t in zip(arrays, table) if x.shape == shape), None)
+    # Results are laid out as the first operand that has their shape, so that a column-major computation stays column-major.
+    rank = leader if leader is not None and 0 not in leader else None
+    perm = sorted(range(len(shape)), key=lambda i: -rank[i]) if rank is not None else list(range(len(shape)))
+    if out is None:
+        ordered = tuple(shape[i] for i in perm)
+        back = np.argsort(perm)
+        results = [implementation.empty(ordered, d).transpose(back) if perm != sorted(perm) else implementation.empty(shape, d) for d in dtypes]
+    else:
+        results = list(out)
+    table = [_strides(x, shape) for x in results] + table
+    sizes, merged = _merge([shape[i] for i in perm], [[t[i] for i in perm] for t in table])
+    implementation.rows(op, settled.compute, results, values, sizes, merged)
+    return results
+
+
+def _merge(sizes: list[int], table: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """Drop dimensions of size 1 and join neighbours that every operand walks as one."""
+    out_sizes: list[int] = []
+    out_table: list[list[int]] = [[] for _ in table]
+    for i, size in enumerate(sizes):
+        if size == 1:
+            continue
+        if out_sizes and all(row[-1] == strides[i] * size for row, strides in zip(out_table, table)):
+            out_sizes[-1] *= size
+            for row, strides in zip(out_table, table):
+                row[-1] = strides[i]
+        else:
+            out_sizes.append(size)
+            for row, strides in zip(out_table, table):
+                row.append(strides[i])
+    if not out_sizes:
+        return [1], [[0] for _ in table]
+    return out_sizes, out_table
+
+
+Elementwise.run = staticmethod(run)

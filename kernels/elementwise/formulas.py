@@ -1,0 +1,627 @@
+"""Every built-in elementwise operation, as the scalar formula it is.
+
+Adding one: write its formula here, then one line in ``numbagrad/ops/elementwise.py`` makes it a function and a Tensor method.  The derivative
+comes from the formula; a formula whose mechanical derivative is numerically poor names its own with ``@op.vjp``.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .. import _formula as f
+from .._formula import copysign, erf, exp, fmod, make, where
+from ._declare import Elementwise, elementwise
+
+# ---- functions of one variable that the targets provide ---------------------------------------------------------------------------
+
+
+def _provided(name: str, accepts: str) -> Elementwise:
+    return Elementwise(name, ["x"], lambda: f.trace(lambda x: f.FUNCTIONS[name](x), name), "float", accepts, f"{name}(x)")
+
+
+sqrt, sin, cos, tan, sinh, cosh, tanh, sigmoid = (_provided(n, "bifc") for n in "sqrt sin cos tan sinh cosh tanh sigmoid".split())
+exp_, log = _provided("exp", "bifc"), _provided("log", "bifc")
+exp2, expm1, log2, log10, log1p = (_provided(n, "bif") for n in "exp2 expm1 log2 log10 log1p".split())
+asin, acos, atan, asinh, acosh, atanh = (_provided(n, "bif") for n in "asin acos atan asinh acosh atanh".split())
+erf_, erfc, erfinv = (_provided(n, "bif") for n in "erf erfc erfinv".split())
+
+
+def _rounding(name: str) -> Elementwise:
+    op = Elementwise(name, ["x"], lambda: f.trace(lambda x: f.FUNCTIONS[name](x), name), "same", "if", f"{name}(x)")
+    op.vjp(lambda g: 0 * g)  # flat almost everywhere: the gradient is zero, not absent
+    return op
+
+
+floor, ceil, round_, trunc = _rounding("floor"), _rounding("ceil"), _rounding("rint"), _rounding("trunc")
+
+
+# ---- arithmetic -------------------------------------------------------------------------------------------------------------------
+
+
+@elementwise(accepts="bifc")
+def add(a, b):
+    """a + b"""
+    return a + b
+
+
+@elementwise(accepts="bifc")
+def add_scaled(a, b, alpha):
+    """a + alpha · b"""
+    return a + alpha * b
+
+
+@elementwise(accepts="ifc")
+def sub(a, b):
+    """a − b"""
+    return a - b
+
+
+@elementwise(accepts="bifc")
+def mul(a, b):
+    """a · b"""
+    return a * b
+
+
+@elementwise(result="float", accepts="bifc")
+def div(a, b):
+    """a / b, true division"""
+    return a / b
+
+
+@elementwise(accepts="ifc")
+def neg(x):
+    """−x"""
+    return -x
+
+
+@elementwise(accepts="bif")
+def abs_(x):
+    """|x|"""
+    return abs(x)
+
+
+@elementwise(result="real", accepts="c")
+def abs_complex(x):
+    """|x| of a complex number"""
+    return f.sqrt(f.real(x * f.conj(x)))
+
+
+@abs_complex.vjp
+def _(g, y, x):
+    return where(y == 0, 0, g * x / y)
+
+
+@elementwise(accepts="c")
+def conj(x):
+    """the complex conjugate"""
+    return f.conj(x)
+
+
+@elementwise(accepts="bif")
+def sign(x):
+    """1, 0 or −1"""
+    return where(x > 0, 1, where(x < 0, -1, 0))
+
+
+@sign.vjp
+def _(g):
+    return 0 * g
+
+
+@elementwise(result="float", accepts="bifc")
+def rsqrt(x):
+    """1 / √x"""
+    return 1 / f.sqrt(x)
+
+
+@rsqrt.vjp
+def _(g, y):
+    return -0.5 * g * f.conj(y * y * y)
+
+
+@elementwise(accepts="bifc")
+def square(x):
+    """x²"""
+    return x * x
+
+
+@elementwise(result="float", accepts="bifc")
+def reciprocal(x):
+    """1 / x"""
+    return 1 / x
+
+
+@reciprocal.vjp
+def _(g, y):
+    return -g * f.conj(y * y)
+
+
+@elementwise(accepts="bifc")
+def pow_(a, b):
+    """aᵇ"""
+    return f.pow(a, b)
+
+
+@elementwise(accepts="if")
+def fmod_(a, b):
+    """the remainder of a / b with the sign of a"""
+    return fmod(a, b)
+
+
+@elementwise(accepts="f", name="remainder")
+def remainder_float(a, b):
+    """the remainder of a / b with the sign of b"""
+    r = fmod(a, b)
+    return where((r != 0) & ((r < 0) ^ (b < 0)), r + b, r)
+
+
+@remainder_float.vjp
+def _(g, a, b):
+    return g, -g * f.floor(a / b)
+
+
+@elementwise(accepts="i", name="remainder")
+def remainder_int(a, b):
+    """the remainder of a // b, with the sign of b"""
+    return f.mod_int(a, b)
+
+
+@elementwise(accepts="f", name="floor_divide")
+def floor_divide_float(a, b):
+    """⌊a / b⌋, exact where the quotient rounds: computed from the remainder, as Python's ``divmod``"""
+    r = fmod(a, b)
+    q = (a - r) / b - where((r != 0) & ((b < 0) ^ (r < 0)), 1, 0)
+    low = f.floor(q)
+    return where(b == 0, a / b, where(q == 0, copysign(0, a / b), where(q - low > 0.5, low + 1, low)))
+
+
+@floor_divide_float.vjp
+def _(g):
+    return 0 * g, 0 * g
+
+
+@elementwise(accepts="i", name="floor_divide")
+def floor_divide_int(a, b):
+    """⌊a / b⌋ of integers"""
+    return f.floor_int(a, b)
+
+
+@elementwise(result="float", accepts="bif")
+def atan2(a, b):
+    """the angle of the point (b, a)"""
+    return f.atan2(a, b)
+
+
+@elementwise(accepts="f")
+def hypot(a, b):
+    """√(a² + b²) without overflow"""
+    return f.hypot(a, b)
+
+
+@elementwise(result="float", accepts="bif")
+def copysign_(a, b):
+    """|a| with the sign of b"""
+    return copysign(a, b)
+
+
+# ---- selection --------------------------------------------------------------------------------------------------------------------
+
+
+def _shared(g, a, b, first):
+    """The gradient of a choice between a and b: all of it to the one chosen, half to each of equals."""
+    return where(a == b, g * 0.5, where(first, g, 0)), where(a == b, g * 0.5, where(first, 0, g))
+
+
+@elementwise(accepts="bif")
+def maximum(a, b):
+    """the larger; NaN if either is"""
+    return where((a > b) | (a != a), a, b)
+
+
+@maximum.vjp
+def _(g, a, b):
+    return _shared(g, a, b, (a > b) | (a != a))
+
+
+@elementwise(accepts="bif")
+def minimum(a, b):
+    """the smaller; NaN if either is"""
+    return where((a < b) | (a != a), a, b)
+
+
+@minimum.vjp
+def _(g, a, b):
+    return _shared(g, a, b, (a < b) | (a != a))
+
+
+@elementwise(accepts="bif")
+def fmax(a, b):
+    """the larger; the number if the other is NaN"""
+    return where((a > b) | (b != b), a, b)
+
+
+@fmax.vjp
+def _(g, a, b):
+    first = (a >= b) | (b != b)
+    return where(first, g, 0), where(first, 0, g)
+
+
+@elementwise(accepts="bif")
+def fmin(a, b):
+    """the smaller; the number if the other is NaN"""
+    return where((a < b) | (b != b), a, b)
+
+
+@fmin.vjp
+def _(g, a, b):
+    first = (a <= b) | (b != b)
+    return where(first, g, 0), where(first, 0, g)
+
+
+@elementwise(accepts="bifc")
+def where_(condition: bool, a, b):
+    """a where the condition holds, else b"""
+    return where(condition, a, b)
+
+
+@elementwise(accepts="if")
+def clamp(x, low, high):
+    """x limited to [low, high]; high where low > high"""
+    raised = where((x < low) | (low != low), low, x)
+    return where((raised > high) | (high != high), high, raised)
+
+
+@clamp.vjp
+def _(g, x, low, high):
+    inside = (x >= low) & (x <= high)
+    return where(inside, g, 0), where((x < low) & (low < high), g, 0), where((x > high) | (low > high), g, 0)
+
+
+@elementwise(accepts="if")
+def clamp_min(x, low):
+    """max(x, low)"""
+    return where((x < low) | (low != low), low, x)
+
+
+@clamp_min.vjp
+def _(g, x, low):
+    return where(x >= low, g, 0), where(x < low, g, 0)
+
+
+@elementwise(accepts="if")
+def clamp_max(x, high):
+    """min(x, high)"""
+    return where((x > high) | (high != high), high, x)
+
+
+@clamp_max.vjp
+def _(g, x, high):
+    return where(x <= high, g, 0), where(x > high, g, 0)
+
+
+@elementwise(accepts="fc")
+def lerp(start, end, weight):
+    """start + weight · (end − start), from the nearer end so that both ends are met exactly"""
+    return where(abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
+
+
+@lerp.vjp
+def _(g, start, end, weight):
+    return g * (1 - weight), g * weight, g * (end - start)
+
+
+@elementwise(accepts="ifc")
+def addcmul(x, a, b, value):
+    """x + value · a · b"""
+    return x + value * a * b
+
+
+@elementwise(accepts="fc")
+def addcdiv(x, a, b, value):
+    """x + value · a / b"""
+    return x + value * (a / b)
+
+
+# ---- activations ------------------------------------------------------------------------------------------------------------------
+
+
+@elementwise(accepts="if")
+def relu(x):
+    """max(x, 0)"""
+    return where(x <= 0, 0, x)
+
+
+@relu.vjp
+def _(g, y):
+    return where(y <= 0, 0, g)
+
+
+@elementwise(accepts="if")
+def relu6(x):
+    """min(max(x, 0), 6)"""
+    return where(x <= 0, 0, where(x >= 6, 6, x))
+
+
+@relu6.vjp
+def _(g, x):
+    return where((x <= 0) | (x >= 6), 0, g)
+
+
+@elementwise(accepts="f")
+def leaky_relu(x, slope):
+    """x where x > 0, else slope · x"""
+    return where(x > 0, x, slope * x)
+
+
+@elementwise(accepts="f")
+def elu(x, alpha, scale):
+    """scale · x where x > 0, else scale · alpha · (eˣ − 1)"""
+    return where(x > 0, scale * x, scale * alpha * f.expm1(x))
+
+
+@elu.vjp
+def _(g, x, alpha, scale):
+    return where(x > 0, scale * g, scale * alpha * g * exp(x)), None, None
+
+
+@elementwise(accepts="f")
+def celu(x, alpha):
+    """x where x > 0, else alpha · (e^(x/alpha) − 1)"""
+    return where(x > 0, x, alpha * f.expm1(x / alpha))
+
+
+@celu.vjp
+def _(g, x, alpha):
+    return where(x > 0, g, g * exp(x / alpha)), None
+
+
+# Klambauer et al., "Self-Normalizing Neural Networks", 2017, equation 14.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+@elementwise(accepts="f")
+def selu(x):
+    """elu with the two constants that keep mean 0 and variance 1"""
+    return where(x > 0, SELU_SCALE * x, SELU_SCALE * SELU_ALPHA * f.expm1(x))
+
+
+@selu.vjp
+def _(g, x):
+    return where(x > 0, SELU_SCALE * g, SELU_SCALE * SELU_ALPHA * g * exp(x))
+
+
+@elementwise(accepts="f")
+def gelu(x):
+    """x · Φ(x), Φ the normal distribution function (Hendrycks and Gimpel, 2016)"""
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+
+
+@gelu.vjp
+def _(g, x):
+    cdf = 0.5 * (1 + erf(x * math.sqrt(0.5)))
+    return g * (cdf + x * (exp(-0.5 * x * x) / math.sqrt(2 * math.pi)))
+
+
+@elementwise(accepts="f")
+def gelu_tanh(x):
+    """gelu by its tanh approximation: ½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))"""
+    return 0.5 * x * (1 + f.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+@elementwise(accepts="f")
+def silu(x):
+    """x · sigmoid(x)"""
+    return x * f.sigmoid(x)
+
+
+@silu.vjp
+def _(g, x):
+    s = f.sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+def _softplus(x):
+    """log(1 + eˣ) without overflow, and accurate where it is small."""
+    return where(x > 0, x + f.log1p(exp(-abs(x))), f.log1p(exp(-abs(x))))
+
+
+@elementwise(accepts="f")
+def mish(x):
+    """x · tanh(log(1 + eˣ))"""
+    return x * f.tanh(_softplus(x))
+
+
+@mish.vjp
+def _(g, x):
+    t = f.tanh(_softplus(x))
+    return g * (t + x * f.sigmoid(x) * (1 - t * t))
+
+
+@elementwise(accepts="f")
+def softplus(x, beta, threshold):
+    """log(1 + e^(beta·x)) / beta; x itself where beta · x > threshold"""
+    return where(x * beta > threshold, x, _softplus(x * beta) / beta)
+
+
+@softplus.vjp
+def _(g, x, beta, threshold):
+    return where(x * beta > threshold, g, g * f.sigmoid(x * beta)), None, None
+
+
+@elementwise(accepts="f")
+def softsign(x):
+    """x / (1 + |x|)"""
+    return x / (1 + abs(x))
+
+
+@softsign.vjp
+def _(g, x):
+    d = 1 + abs(x)
+    return g / (d * d)
+
+
+@elementwise(accepts="if")
+def hardtanh(x, low, high):
+    """x limited to [low, high]"""
+    return where(x < low, low, where(x > high, high, x))
+
+
+@hardtanh.vjp
+def _(g, x, low, high):
+    return where((x <= low) | (x >= high), 0, g), None, None
+
+
+@elementwise(accepts="f")
+def hardsigmoid(x):
+    """min(max(x + 3, 0), 6) / 6"""
+    return where(x <= -3, 0, where(x >= 3, 1, x / 6 + 0.5))
+
+
+@hardsigmoid.vjp
+def _(g, x):
+    return where((x > -3) & (x < 3), g / 6, 0)
+
+
+@elementwise(accepts="f")
+def hardswish(x):
+    """x · hardsigmoid(x)"""
+    return where(x <= -3, 0, where(x >= 3, x, x * (x / 6 + 0.5)))
+
+
+@hardswish.vjp
+def _(g, x):
+    return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
+
+
+@elementwise(accepts="f")
+def logsigmoid(x):
+    """log(sigmoid(x)) = −log(1 + e⁻ˣ)"""
+    return -_softplus(-x)
+
+
+@logsigmoid.vjp
+def _(g, x):
+    return g * f.sigmoid(-x)
+
+
+# ---- comparison, logic, bits ------------------------------------------------------------------------------------------------------
+
+
+@elementwise(result="bool", accepts="bifc")
+def eq(a, b):
+    """a = b"""
+    return make(f.eq, a, b)
+
+
+@elementwise(result="bool", accepts="bifc")
+def ne(a, b):
+    """a ≠ b"""
+    return make(f.ne, a, b)
+
+
+@elementwise(result="bool")
+def lt(a, b):
+    """a < b"""
+    return a < b
+
+
+@elementwise(result="bool")
+def le(a, b):
+    """a ≤ b"""
+    return a <= b
+
+
+@elementwise(result="bool")
+def gt(a, b):
+    """a > b"""
+    return a > b
+
+
+@elementwise(result="bool")
+def ge(a, b):
+    """a ≥ b"""
+    return a >= b
+
+
+@elementwise(result="bool", accepts="bifc")
+def logical_and(a, b):
+    """a ∧ b, of numbers seen as "is not zero" """
+    return (a != 0) & (b != 0)
+
+
+@elementwise(result="bool", accepts="bifc")
+def logical_or(a, b):
+    """a ∨ b"""
+    return (a != 0) | (b != 0)
+
+
+@elementwise(result="bool", accepts="bifc")
+def logical_xor(a, b):
+    """a ⊻ b"""
+    return (a != 0) ^ (b != 0)
+
+
+@elementwise(result="bool", accepts="bifc")
+def logical_not(x):
+    """¬x"""
+    return make(f.eq, x, 0)
+
+
+@elementwise(accepts="bi")
+def bitwise_and(a, b):
+    """a & b"""
+    return a & b
+
+
+@elementwise(accepts="bi")
+def bitwise_or(a, b):
+    """a | b"""
+    return a | b
+
+
+@elementwise(accepts="bi")
+def bitwise_xor(a, b):
+    """a ^ b"""
+    return a ^ b
+
+
+@elementwise(accepts="bi")
+def bitwise_not(x):
+    """~x"""
+    return ~x
+
+
+@elementwise(accepts="i")
+def bitwise_left_shift(a, b):
+    """a << b"""
+    return f.shift_left(a, b)
+
+
+@elementwise(accepts="i")
+def bitwise_right_shift(a, b):
+    """a >> b"""
+    return f.shift_right(a, b)
+
+
+@elementwise(result="bool", accepts="bifc")
+def isnan(x):
+    """x is not a number"""
+    return make(f.ne, x, x)
+
+
+@elementwise(result="bool", accepts="bifc")
+def isfinite(x):
+    """x is neither infinite nor NaN"""
+    return make(f.eq, x - x, 0)
+
+
+@elementwise(result="bool", accepts="bif")
+def isinf(x):
+    """x is infinite"""
+    return abs(x) == math.inf
+
+
+@elementwise(accepts="bifc")
+def copy(x):
+    """x"""
+    return x + 0

@@ -1,0 +1,157 @@
+"""gather, scatter and scatter_add: along one dimension of an array, element by element, under an index of the same number of dimensions.
+
+A line is what one index column addresses: all elements of the array that differ in ``dim`` only.  A unit of the range owns whole lines,
+so several writes to one element come in the index's order on any number of threads.  Lines are taken PIECE at a time along the last other
+dimension, so that index and values are read along memory whichever dimension is indexed.  Bound by the random accesses.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._cpu import kernel, launch
+from .._cpu.intrinsics import address_of, array_from
+from ..copy._move import CARRIERS, place, u
+
+PIECE = 64
+
+
+class Line(NamedTuple):
+    """A dimension: its size in the index and its strides, in elements, in the addressed array, the index and the other array."""
+
+    size: int
+    x: int
+    index: int
+    other: int
+
+
+def _layout(x: np.ndarray, index: np.ndarray, other: np.ndarray, dim: int) -> tuple[list[Line], Line]:
+    """The dimensions besides ``dim``, merged where they can be, and ``dim`` itself."""
+    lines = [
+        Line(n, sx // x.itemsize, si // 8, so // other.itemsize) for n, sx, si, so in zip(index.shape, x.strides, index.strides, other.strides)
+    ]
+    along = lines.pop(dim)
+    dims: list[Line] = []
+    for line in lines:
+        if line.size == 1:
+            continue
+        if dims and all(outer == inner * line.size for outer, inner in zip(dims[-1][1:], line[1:])):
+            line = Line(dims.pop().size * line.size, *line[1:])
+        dims.append(line)
+    return dims, along
+
+
+def _arguments(x: np.ndarray, index: np.ndarray, other: np.ndarray, dim: int) -> tuple[int, tuple[Any, ...]]:
+    dims, along = _layout(x, index, other, dim)
+    row = dims.pop() if dims else Line(1, 0, 0, 0)
+    table = np.array([v for d in dims for v in d], np.int64)
+    # Along the index's innermost dimension a piece has enough elements with few lines.
+    piece = PIECE if row.index <= along.index else max(1, PIECE // along.size)
+    units = math.prod(d.size for d in dims) * -(-row.size // piece)
+    return units, (table, *place(x), id(index), index.size, *place(other), *along, *row, piece)
+
+
+@functools.lru_cache(maxsize=None)
+def _gather(item: int) -> Any:
+    dtype = CARRIERS[item].type
+
+    @kernel(source=f"index.gather of {item} bytes")
+    def gather(lo, hi, table, x_id, x0, x_span, i_id, i_span, o_id, o0, o_span, n, xa, ia, oa, m, xr, ir, outr, piece):
+        x = array_from(address_of(x_id) - x0 * item, x_span, dtype)
+        index = array_from(address_of(i_id), i_span, np.int64)
+        out = array_from(address_of(o_id) - o0 * item, o_span, dtype)
+        pieces = (m + piece - 1) // piece
+        for unit in range(lo, hi):
+            left = unit // pieces
+            p, q, o = x0, 0, o0
+            for j in range(table.size - 4, -1, -4):
+                at = left % table[j]
+                left //= table[j]
+                p += at * table[j + 1]
+                q += at * table[j + 2]
+                o += at * table[j + 3]
+            first = (unit % pieces) * piece
+            last = min(first + piece, m)
+            if ia < ir or m == 1:
+                for r in range(first, last):
+                    for a in range(n):
+                        out[u(o + r * outr + a * oa)] = x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)]
+            else:
+                for a in range(n):
+                    for r in range(first, last):
+                        out[u(o + r * outr + a * oa)] = x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)]
+
+    return gather
+
+
+def gather(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray) -> None:
+    """out[..., i, ...] = x[..., index[..., i, ...], ...] along ``dim``; ``index`` is int64, contiguous and within bounds."""
+    units, args = _arguments(x, index, out, dim)
+    launch(_gather(x.itemsize), units, *args, work=4 * index.size)
+
+
+@functools.lru_cache(maxsize=None)
+def _scatter(item: int) -> Any:
+    dtype = CARRIERS[item].type
+
+    @kernel(source=f"index.scatter of {item} bytes")
+    def scatter(lo, hi, table, x_id, x0, x_span, i_id, i_span, s_id, s0, s_span, n, xa, ia, sa, m, xr, ir, sr, piece):
+        x = array_from(address_of(x_id) - x0 * item, x_span, dtype)
+        index = array_from(address_of(i_id), i_span, np.int64)
+        src = array_from(address_of(s_id) - s0 * item, s_span, dtype)
+        pieces = (m + piece - 1) // piece
+        for unit in range(lo, hi):
+            left = unit // pieces
+            p, q, s = x0, 0, s0
+            for j in range(table.size - 4, -1, -4):
+                at = left % table[j]
+                left //= table[j]
+                p += at * table[j + 1]
+                q += at * table[j + 2]
+                s += at * table[j + 3]
+            first = (unit % pieces) * piece
+            last = min(first + piece, m)
+            for a in range(n):
+                for r in range(first, last):
+                    x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] = src[u(s + r * sr + a * sa)]
+
+    return scatter
+
+
+def scatter(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> None:
+    """x[..., index[..., i, ...], ...] = src[..., i, ...] along ``dim``, of ``src`` at least of the index's shape, with any strides."""
+    units, args = _arguments(x, index, src, dim)
+    launch(_scatter(x.itemsize), units, *args, work=4 * index.size)
+
+
+@kernel
+def _scatter_add(lo, hi, like, item, table, x_id, x0, x_span, i_id, i_span, s_id, s0, s_span, n, xa, ia, sa, m, xr, ir, sr, piece):
+    """As ``scatter``, adding; ``like`` is any array of the dtype."""
+    x = array_from(address_of(x_id) - x0 * item, x_span, like.dtype)
+    index = array_from(address_of(i_id), i_span, np.int64)
+    src = array_from(address_of(s_id) - s0 * item, s_span, like.dtype)
+    pieces = (m + piece - 1) // piece
+    for unit in range(lo, hi):
+        left = unit // pieces
+        p, q, s = x0, 0, s0
+        for j in range(table.size - 4, -1, -4):
+            at = left % table[j]
+            left //= table[j]
+            p += at * table[j + 1]
+            q += at * table[j + 2]
+            s += at * table[j + 3]
+        first = (unit % pieces) * piece
+        last = min(first + piece, m)
+        for a in range(n):
+            for r in range(first, last):
+                x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]
+
+
+def scatter_add(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> None:
+    """x[..., index[..., i, ...], ...] += src[..., i, ...] along ``dim``."""
+    units, args = _arguments(x, index, src, dim)
+    launch(_scatter_add, units, np.empty(0, x.dtype), x.itemsize, *args, work=4 * index.size)

@@ -1,0 +1,127 @@
+"""From indices and masks to positions in memory, checked before anything is read or written through them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._cpu import empty, kernel, launch, zeros
+from ..copy._move import u
+
+# Masks are counted and listed in blocks of this many elements, so that the list does not depend on the number of threads.
+BLOCK = 8192
+
+
+@kernel
+def _offsets(lo, hi, where, index, low, size, stride, first, bad):
+    """where[i] (+)= (index[i], wrapped if negative) * stride; ``bad`` is set if an index lies outside [low, size)."""
+    outside = 0
+    for i in range(lo, hi):
+        v = index[u(i)]
+        wrong = (v < low) | (v >= size)
+        outside |= wrong
+        v = v + size if v < 0 else v
+        v = 0 if wrong else v
+        where[u(i)] = v * stride if first else where[u(i)] + v * stride
+    if outside:
+        bad[0] = 1
+
+
+@kernel
+def _inside(lo, hi, index, low, size, bad):
+    outside = 0
+    for i in range(lo, hi):
+        v = index[u(i)]
+        outside |= (v < low) | (v >= size)
+    if outside:
+        bad[0] = 1
+
+
+def _first_outside(index: np.ndarray, low: int, size: int) -> int:
+    """The first offending index, for the error's text."""
+    return next(int(v) for v in index.reshape(-1) if v < low or v >= size)
+
+
+def outside(index: np.ndarray, low: int, size: int) -> int | None:
+    """The first element of ``index`` (int64, contiguous) outside [low, size), or None."""
+    n = index.size
+    bad = zeros(1, np.int64)
+    launch(_inside, n, index.reshape(-1), low, size, bad, work=n)
+    return _first_outside(index, low, size) if bad[0] else None
+
+
+def offsets(indices: list[np.ndarray], sizes: list[int], strides: list[int], wrap: bool) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Σ_j indices[j] * strides[j] for flat int64 ``indices`` of one length, and (j, value) of an index out of range, or None.
+
+    ``wrap`` lets an index count from the end when it is negative.
+    """
+    n = indices[0].size
+    where = empty(n, np.int64)
+    bad = zeros(1, np.int64)
+    for j, (index, size, stride) in enumerate(zip(indices, sizes, strides)):
+        low = -size if wrap else 0
+        launch(_offsets, n, where, index, low, size, stride, j == 0, bad, work=n)
+        if bad[0]:
+            return where, (j, _first_outside(index, low, size))
+    return where, None
+
+
+@kernel
+def _count(lo, hi, counts, mask):
+    for block in range(lo, hi):
+        total = 0
+        for i in range(block * BLOCK, min(block * BLOCK + BLOCK, mask.size)):
+            total += mask[u(i)]
+        counts[block] = total
+
+
+@kernel
+def _sum_before(lo, hi, counts):
+    """Counts to the sum of those before; the last element becomes the total."""
+    total = 0
+    for i in range(counts.size):
+        count = counts[i]
+        counts[i] = total
+        total += count
+
+
+@kernel
+def _list(lo, hi, out, counts, mask):
+    for block in range(lo, hi):
+        at = counts[block]
+        end = counts[block + 1]
+        for i in range(block * BLOCK, min(block * BLOCK + BLOCK, mask.size)):
+            if mask[u(i)] and at < end:
+                out[u(at)] = i
+                at += 1
+
+
+def true_positions(mask: np.ndarray) -> np.ndarray:
+    """The flat positions, ascending, at which ``mask`` (bool, contiguous) is true: count per block, sum the counts, list."""
+    flat = mask.reshape(-1).view(np.uint8)
+    blocks = -(-flat.size // BLOCK)
+    counts = zeros(blocks + 1, np.int64)
+    launch(_count, blocks, counts, flat, work=flat.size)
+    _sum_before(0, 1, counts)
+    out = empty(int(counts[blocks]), np.int64)
+    launch(_list, blocks, out, counts, flat, work=2 * flat.size)
+    return out
+
+
+@kernel
+def _unravel(lo, hi, out, positions, shape, dim_stride, stride):
+    """Coordinates of row-major positions: coordinate j of position i goes to out[i * stride + j * dim_stride]."""
+    for i in range(lo, hi):
+        left = positions[i]
+        for j in range(shape.size - 1, -1, -1):
+            out[i * stride + j * dim_stride] = left % shape[j]
+            left //= shape[j]
+
+
+def unravel(positions: np.ndarray, shape: tuple[int, ...], by_dim: bool) -> np.ndarray:
+    """The coordinates of flat ``positions`` in an array of ``shape``: (count, ndim), or (ndim, count) where ``by_dim``."""
+    n, ndim = positions.size, len(shape)
+    out = empty((ndim, n) if by_dim else (n, ndim), np.int64)
+    strides = (n, 1) if by_dim else (1, ndim)
+    if ndim:
+        launch(_unravel, n, out.reshape(-1), positions, np.array(shape, np.int64), *strides, work=4 * n * ndim)
+    return out

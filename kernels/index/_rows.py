@@ -1,0 +1,195 @@
+"""Reading and writing at listed positions: the rest of advanced indexing once the indices have become offsets.
+
+An array is seen as kept dimensions, walked as they are, and listed places ``where`` (offsets in elements).  The last kept dimension, if it
+is innermost in the result, is the row that is copied at a time, so that rows move at the speed of memory.  Writing may meet one place
+many times, so a unit of the range owns elements, not places: it walks every place, in order, for its own columns (and, where there are too
+few columns to share out, only for the places in its own stretch of memory).  The last writer wins and sums are added in order of
+occurrence, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._cpu import get_num_threads, kernel, launch
+from .._cpu.intrinsics import address_of, array_from
+from ..copy._move import CARRIERS, place, u
+
+# Columns are shared out in pieces of at least this many elements, a few cache lines.
+PIECE = 64
+
+
+class Kept(NamedTuple):
+    """A dimension walked as it is: its size, its stride in the indexed array and its stride in the result (or the values written)."""
+
+    size: int
+    x: int
+    other: int
+
+
+def merged(dims: list[Kept]) -> list[Kept]:
+    """The fewest dimensions that walk the same elements in the same order."""
+    out: list[Kept] = []
+    for dim in dims:
+        if dim.size == 1:
+            continue
+        if out and out[-1].x == dim.x * dim.size and out[-1].other == dim.other * dim.size:
+            dim = Kept(out.pop().size * dim.size, dim.x, dim.other)
+        out.append(dim)
+    return out
+
+
+def _split(dims: list[Kept], places_stride: int) -> tuple[np.ndarray, int, Kept]:
+    """The outer dimensions as a table, their number of combinations, and the row."""
+    dims = merged(dims)
+    row = dims.pop() if dims and abs(dims[-1].other) <= abs(places_stride) else Kept(1, 0, 0)
+    return np.array([v for d in dims for v in d], np.int64), math.prod(d.size for d in dims), row
+
+
+@functools.lru_cache(maxsize=None)
+def _get(item: int) -> Any:
+    dtype = CARRIERS[item].type
+
+    @kernel(source=f"index.get of {item} bytes")
+    def get(lo, hi, table, where, x_id, x0, x_span, out_id, out_span, places, n, xs, os):
+        """A unit is one row: outer combination ``unit // count`` at place ``unit % count``."""
+        x = array_from(address_of(x_id) - x0 * item, x_span, dtype)
+        out = array_from(address_of(out_id), out_span, dtype)
+        count = where.size
+        unit = lo
+        while unit < hi:
+            i = unit % count
+            end = min(count, i + hi - unit)
+            left = unit // count
+            p, q = x0, i * places
+            for j in range(table.size - 3, -1, -3):
+                at = left % table[j]
+                left //= table[j]
+                p += at * table[j + 1]
+                q += at * table[j + 2]
+            unit += end - i
+            if n == 1:
+                for a in range(i, end):
+                    out[u(q)] = x[u(p + where[u(a)])]
+                    q += places
+            elif xs == 1 and os == 1:
+                for a in range(i, end):
+                    s = p + where[u(a)]
+                    for k in range(n):
+                        out[u(q + k)] = x[u(s + k)]
+                    q += places
+            else:
+                for a in range(i, end):
+                    s = p + where[u(a)]
+                    for k in range(n):
+                        out[u(q + k * os)] = x[u(s + k * xs)]
+                    q += places
+
+    return get
+
+
+def get(x: np.ndarray, where: np.ndarray, out: np.ndarray, dims: list[tuple[int, int, int]], places: int) -> None:
+    """out[q + i*places] = x[p + where[i]] for every i and every (p, q) that ``dims`` = (size, x's stride, out's stride) lead to.
+
+    Strides are in elements; ``out`` is contiguous.
+    """
+    if out.size == 0:
+        return
+    table, outer, row = _split([Kept(*d) for d in dims], places)
+    count = outer * where.size
+    launch(_get(x.itemsize), count, table, where, *place(x), id(out), out.size, places, *row, work=2 * out.size)
+
+
+@functools.lru_cache(maxsize=None)
+def _put(item: int) -> Any:
+    dtype = CARRIERS[item].type
+
+    @kernel(source=f"index.put of {item} bytes")
+    def put(lo, hi, table, where, x_id, x0, x_span, v_id, v0, v_span, places, n, xs, vs, pieces, stretches):
+        x = array_from(address_of(x_id) - x0 * item, x_span, dtype)
+        v = array_from(address_of(v_id) - v0 * item, v_span, dtype)
+        for unit in range(lo, hi):
+            stretch = unit % stretches
+            low = -x0 + x_span * stretch // stretches
+            high = -x0 + x_span * (stretch + 1) // stretches
+            piece = (unit // stretches) % pieces
+            first, last = n * piece // pieces, n * (piece + 1) // pieces
+            left = unit // (stretches * pieces)
+            p, q = x0, v0
+            for j in range(table.size - 3, -1, -3):
+                at = left % table[j]
+                left //= table[j]
+                p += at * table[j + 1]
+                q += at * table[j + 2]
+            for i in range(where.size):
+                w = where[u(i)]
+                if low <= w < high:
+                    s, d = q + i * places, p + w
+                    if xs == 1 and vs == 1:
+                        for k in range(first, last):
+                            x[u(d + k)] = v[u(s + k)]
+                    else:
+                        for k in range(first, last):
+                            x[u(d + k * xs)] = v[u(s + k * vs)]
+
+    return put
+
+
+@kernel
+def _put_add(lo, hi, x_like, alpha, table, where, x_id, x0, x_span, v_id, v0, v_span, places, n, xs, vs, pieces, stretches, item):
+    """As ``put``, adding alpha * v; ``x_like`` is any array of the dtype."""
+    x = array_from(address_of(x_id) - x0 * item, x_span, x_like.dtype)
+    v = array_from(address_of(v_id) - v0 * item, v_span, x_like.dtype)
+    factor = x_like.dtype.type(alpha)
+    for unit in range(lo, hi):
+        stretch = unit % stretches
+        low = -x0 + x_span * stretch // stretches
+        high = -x0 + x_span * (stretch + 1) // stretches
+        piece = (unit // stretches) % pieces
+        first, last = n * piece // pieces, n * (piece + 1) // pieces
+        left = unit // (stretches * pieces)
+        p, q = x0, v0
+        for j in range(table.size - 3, -1, -3):
+            at = left % table[j]
+            left //= table[j]
+            p += at * table[j + 1]
+            q += at * table[j + 2]
+        for i in range(where.size):
+            w = where[u(i)]
+            if low <= w < high:
+                s, d = q + i * places, p + w
+                if xs == 1 and vs == 1:
+                    for k in range(first, last):
+                        x[u(d + k)] += factor * v[u(s + k)]
+                else:
+                    for k in range(first, last):
+                        x[u(d + k * xs)] += factor * v[u(s + k * vs)]
+
+
+def put(x: np.ndarray, where: np.ndarray, values: np.ndarray, dims: list[tuple[int, int, int]], places: int, alpha: Any = None) -> None:
+    """x[p + where[i]] = values[q + i*places], or += alpha * values[...] where ``alpha`` is given; ``dims`` as in ``get``.
+
+    ``values`` has x's dtype and any strides.
+    """
+    if where.size == 0 or any(d[0] == 0 for d in dims):
+        return
+    kept = merged([Kept(*d) for d in dims])
+    # The row: the dimension whose elements lie closest together in x.
+    row = kept.pop(min(range(len(kept)), key=lambda j: abs(kept[j].x))) if kept else Kept(1, 0, 0)
+    table = np.array([v for d in kept for v in d], np.int64)
+    outer = math.prod(d.size for d in kept)
+    threads = get_num_threads()
+    pieces = 1 if outer >= threads else max(1, min(row.size // PIECE, -(-threads // outer)))
+    stretches = 1 if outer * pieces >= threads else threads
+    work = 2 * where.size * outer * row.size
+    if work < 100_000:
+        pieces = stretches = 1
+    args = (table, where, *place(x), *place(values), places, *row, pieces, stretches)
+    if alpha is None:
+        launch(_put(x.itemsize), outer * pieces * stretches, *args, work=work)
+    else:
+        launch(_put_add, outer * pieces * stretches, np.empty(0, x.dtype), alpha, *args, x.itemsize, work=work)

@@ -1,0 +1,199 @@
+"""Products of vectors, matrices and batches of matrices.
+
+Operands keep their strides: a transposed matrix is read as it lies.  Integers wrap around, float16 and bfloat16 are computed in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _dtypes
+from .._device import family
+from .._half import through_float32
+
+_on = family(__name__)
+
+_NAMES = {
+    _dtypes.uint8: "unsigned char",
+    _dtypes.int8: "signed char",
+    _dtypes.int16: "short int",
+    _dtypes.int32: "int",
+    _dtypes.int64: "long int",
+    _dtypes.float16: "c10::Half",
+    _dtypes.bfloat16: "c10::BFloat16",
+    _dtypes.float32: "float",
+    _dtypes.float64: "double",
+    _dtypes.complex64: "c10::complex<float>",
+    _dtypes.complex128: "c10::complex<double>",
+}
+
+
+def _check_dtypes(op: str, a: Any, b: Any) -> None:
+    if a.dtype != b.dtype:
+        names = (_NAMES.get(x.dtype) or _dtypes.name(x.dtype) for x in (a, b))
+        raise RuntimeError(f"{op}: expected m1 and m2 to have the same dtype, but got: {' != '.join(names)}")
+    if a.dtype == _dtypes.bool_:
+        raise NotImplementedError(f"\"{op}\" not implemented for 'Bool'")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _check_multipliable(op: str, m: int, k: int, b: Any) -> None:
+    if b.shape[0] != k:
+        raise RuntimeError(f"{op}: mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {_size(b.shape)})")
+
+
+def _check_out(op: str, out: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    if out.dtype != dtype:
+        raise RuntimeError(f"{op}: expected out tensor to have dtype {_dtypes.name(dtype)}, but got {_dtypes.name(out.dtype)} instead")
+    if out.shape != shape:
+        raise RuntimeError(f"{op}: expected out tensor to have shape {list(shape)}, but got {list(out.shape)} instead")
+    if not out.flags.c_contiguous:
+        raise RuntimeError(f"{op}: expected out tensor to be contiguous, but got strides {out.strides} for shape {list(shape)}")
+
+
+def broadcast_batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape of two batches of matrices, by NumPy's rules; RuntimeError where there is none."""
+    if a == b:
+        return a
+    rank = max(len(a), len(b))
+    wide_a, wide_b = (1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b
+    for dim, (x, y) in enumerate(zip(wide_a, wide_b)):
+        if x != y and x != 1 and y != 1:
+            raise RuntimeError(f"The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {dim}")
+    return tuple(y if x == 1 else x for x, y in zip(wide_a, wide_b))
+
+
+def _merged(x: Any) -> Any:
+    """``x`` [..., m, k] as one matrix [rows, k] if its leading dimensions lie one behind the other, else None."""
+    stride, rows = x.strides[-2], x.shape[-2]
+    for size, step in zip(x.shape[-3::-1], x.strides[-3::-1]):
+        if size != 1:
+            if rows != 1 and step != stride * rows:
+                return None
+            if rows == 1:
+                stride = step
+            rows *= size
+    return x.reshape(rows, x.shape[-1])
+
+
+@through_float32
+def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
+    """a·b as ``torch.matmul``.
+
+    Vectors [k]·[k] give a scalar, [k]·[k, n] gives [n], [m, k]·[k] gives [m], [m, k]·[k, n] gives [m, n]; leading dimensions are a batch
+    and broadcast.  Both of one dtype, not bool.  Sums over k = 0 elements are 0.  ``out`` must be contiguous and must not overlap a or b.
+    Raises RuntimeError for dtypes or shapes that do not fit.
+    """
+    _check_dtypes("matmul", a, b)
+    if a.ndim == 2 and b.ndim == 2:
+        _check_multipliable("matmul", *a.shape, b)
+        if out is not None:
+            _check_out("matmul", out, (a.shape[0], b.shape[1]), a.dtype)
+        return _on(a, b).matmul(a, b, (), None, out)
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
+    if a.ndim == 1 and b.ndim == 1:
+        if a.shape != b.shape:
+            x, y = a.shape[0], b.shape[0]
+            raise RuntimeError(
+                f"inconsistent tensor size, expected tensor [{x}] and src [{y}] to have the same number of elements, "
+                f"but got {x} and {y} elements respectively"
+            )
+        if out is not None:
+            _check_out("matmul", out, (), a.dtype)
+        return _on(a, b).dot(a, b, out)
+    if b.ndim == 1 and a.ndim == 2 and a.shape[1] != b.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({a.shape[0]}), mat ({_size(a.shape)}), vec ({b.shape[0]})")
+    left, right = a[None, :] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
+    m, k = left.shape[-2:]
+    if right.ndim == 2 or left.ndim == 2:
+        rows = left.size // k if k and right.ndim == 2 else m
+        if right.shape[-2] != k:
+            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{k} and {right.shape[-2]}x{right.shape[-1]})")
+    elif right.shape[-2] != k:
+        expected = [*left.shape[:-2], k]
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: {expected} but got: {list(right.shape[:-1])}.")
+    batch = broadcast_batch(left.shape[:-2], right.shape[:-2])
+    shape = (*batch, *(() if a.ndim == 1 else (m,)), *(() if b.ndim == 1 else (right.shape[-1],)))
+    if out is not None:
+        _check_out("matmul", out, shape, a.dtype)
+    if right.ndim == 2 and left.ndim > 2:  # one long matrix instead of a batch: B is packed once
+        merged = _merged(left)
+        if merged is not None:
+            flat = None if out is None else out.reshape(merged.shape[0], right.shape[-1])
+            return _on(a, b).matmul(merged, right, (), None, flat).reshape(shape)
+    whole = None if out is None else out.reshape(*batch, m, right.shape[-1])
+    return _on(a, b).matmul(left, right, batch, None, whole).reshape(shape)
+
+
+@through_float32
+def addmm(input: Any, a: Any, b: Any) -> Any:
+    """input + a·b for matrices a [m, k] and b [k, n], in one pass; ``input`` broadcasts to [m, n].
+
+    All of one dtype, not bool.  Raises RuntimeError for dtypes or shapes that do not fit.
+    """
+    _check_dtypes("addmm", a, b)
+    if a.ndim != 2 or b.ndim != 2:
+        raise RuntimeError(f"addmm: expected mat1 and mat2 to be matrices, but got {a.ndim}D and {b.ndim}D tensors")
+    _check_multipliable("addmm", *a.shape, b)
+    _check_initial("addmm", input, a, (a.shape[0], b.shape[1]))
+    return _on(input, a, b).matmul(a, b, (), input, None)
+
+
+def _check_initial(op: str, input: Any, a: Any, shape: tuple[int, int]) -> None:
+    """Whether ``input`` broadcasts to ``shape`` and has the dtype of ``a``."""
+    if input.dtype != a.dtype:
+        raise RuntimeError(f"{op}: self and mat2 must have the same dtype, but got {_dtypes.name(input.dtype)} and {_dtypes.name(a.dtype)}")
+    if input.shape == shape or input.shape == shape[1:]:
+        return
+    sizes = (1,) * (2 - input.ndim) + input.shape
+    for dim in range(len(sizes)):
+        if len(sizes) > 2 or sizes[dim] not in (1, shape[dim]):
+            raise RuntimeError(
+                f"{op}: the expanded size of the tensor ({shape[min(dim, 1)]}) must match the existing size ({sizes[dim]}) at non-singleton "
+                f"dimension {dim}.  Target sizes: {list(shape)}.  Tensor sizes: {list(input.shape)}"
+            )
+
+
+@through_float32
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """y[..., n] = Σ_k x[..., k]·weight[n, k] + bias[n], in one pass: the bias is what the sums start from.
+
+    ``weight`` [n, k], or [k] for a scalar result per row; ``bias`` [n] (or a scalar) or None.  All of one dtype, not bool.
+    Raises RuntimeError for dtypes or shapes that do not fit.
+    """
+    _check_dtypes("linear", x, weight)
+    if weight.ndim == 1:
+        y = linear(x, weight[None, :], None if bias is None else bias.reshape(1))
+        return y.reshape(y.shape[:-1])
+    if x.ndim == 0 or weight.ndim != 2:
+        raise RuntimeError(f"linear: expected an input of at least 1D and a weight of 1D or 2D, but got {x.ndim}D and {weight.ndim}D")
+    n, k = weight.shape
+    if x.shape[-1] != k:
+        rows = x.size // x.shape[-1] if x.shape[-1] else 0
+        raise RuntimeError(f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {k}x{n})")
+    if x.ndim == 2:
+        if bias is not None:
+            _check_initial("linear", bias, x, (x.shape[0], n))
+        return _on(x, weight, bias).matmul(x, weight.T, (), bias, None)
+    if x.ndim == 1:
+        matrix = x[None, :]
+    else:
+        matrix = _merged(x)
+        if matrix is None:
+            from ..copy import contiguous
+
+            matrix = contiguous(x).reshape(x.size // k if k else _count(x.shape[:-1]), k)
+    if bias is not None:
+        _check_initial("linear", bias, x, (matrix.shape[0], n))
+    return _on(x, weight, bias).matmul(matrix, weight.T, (), bias, None).reshape(*x.shape[:-1], n)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

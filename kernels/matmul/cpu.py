@@ -1,0 +1,177 @@
+"""Matrix products on the CPU: which of the kernels takes a product, and how it is cut into pieces for the threads."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba.core import config
+
+from .. import _dtypes
+from .._cpu import empty, full, get_num_threads, simd
+from ..copy import contiguous
+from . import _gemm, _vector
+from ._plain import plain
+
+# Multiply-adds below which a product is not worth a second thread.
+_SERIAL = 300_000
+_DOT_BLOCK = 16_384
+_FLOATS = (_dtypes.float32, _dtypes.float64)
+
+
+def _blocked(dtype: np.dtype) -> bool:
+    return dtype in _FLOATS and not config.DISABLE_JIT
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(
+    dtype: np.dtype, batch: int, m: int, n: int, k: int, a_row: int, a_col: int, b_row: int, b_col: int, threads: int
+) -> tuple[int, int, bool, bool, bool, int, int, int, int, int]:
+    """(workers, bytes of workspace, low, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot): the arguments of ``_gemm.gemm``'s launch."""
+    shape, lanes = _gemm.SHAPE, simd.lanes(dtype)
+    width, itemsize = shape.vectors * lanes, dtype.itemsize
+    work = batch * m * n * k
+    workers = 1 if work < _SERIAL else threads
+
+    def rounded(size: int, unit: int) -> int:
+        return -(-size // unit) * unit
+
+    def cost(tall: int, wide: int, rows: int) -> float:
+        """Multiply-adds that one piece takes, with its share of packing at some sixteen of them an element."""
+        return rounded(tall, rows) * rounded(wide, lanes if wide <= lanes else width) * (1.03 if rows == shape.low_rows else 1) + 16 * (
+            tall + wide
+        )
+
+    rows = min((shape.rows, shape.low_rows), key=lambda r: cost(m, n, r))
+    pieces = -(-workers // batch) if batch else 1
+    tiles_m = tiles_n = 1
+    tall, wide = m, n
+    if pieces > 1:
+        best = None
+        for split_m in range(1, pieces + 1):
+            for r in (shape.rows, shape.low_rows):
+                one_tall = min(m, rounded(-(-m // split_m), r))
+                one_wide = min(n, rounded(-(-n // (pieces // split_m)), width))
+                value = cost(one_tall, one_wide, r)
+                if best is None or value < best:
+                    best, rows, tall, wide = value, r, one_tall, one_wide
+        tiles_m, tiles_n = -(-m // tall), -(-n // wide)
+    workers = min(workers, batch * tiles_m * tiles_n)
+    clashes = a_col == itemsize and (a_row & 2047) == 0 and tall > rows  # the rows of a tile would share a set of the cache
+    packs_a = (
+        m < rows or (a_row != itemsize and a_col != itemsize) or (clashes and wide >= 64) or (tall * k * itemsize > 1 << 20 and wide >= 128)
+    )
+    packs_b = n < width or b_col != itemsize or tall >= 8 * rows
+    slot = _gemm.workspace(dtype, rows, k, tall, wide, packs_a, packs_b)
+    return workers, workers * slot + 64, rows == shape.low_rows, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot
+
+
+def _offsets(x: Any, batch: tuple[int, ...]) -> np.ndarray:
+    """Byte offset of each matrix of ``x``, its leading dimensions broadcast to ``batch``."""
+    offsets = np.zeros(batch, np.int64)
+    missing = len(batch) - (x.ndim - 2)
+    for dim in range(missing, len(batch)):
+        stride = x.strides[dim - missing] if x.shape[dim - missing] != 1 else 0
+        offsets += (np.arange(batch[dim]) * stride).reshape(-1, *[1] * (len(batch) - dim - 1))
+    return offsets.reshape(-1)
+
+
+def _initial_rows(initial: Any, n: int) -> tuple[Any, int]:
+    """``initial`` with contiguous rows of n elements, and the bytes from one row to the next: 0 where there is but one."""
+    if initial.ndim == 0 or initial.shape[-1] != n:
+        initial = np.broadcast_to(initial, (*initial.shape[:-1], n))
+    if n > 1 and initial.strides[-1] != initial.itemsize:
+        initial = contiguous(initial)
+    return initial, initial.strides[0] if initial.ndim == 2 and initial.shape[0] != 1 else 0
+
+
+def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, out: Any) -> Any:
+    """out[..., m, n] = initial + Σ_k a[..., m, k]·b[..., k, n].
+
+    ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None; ``out`` is contiguous or None.
+    """
+    m, k = a.shape[-2:]
+    n = b.shape[-1]
+    dtype = a.dtype
+    if out is None:
+        out = empty((*batch, m, n), dtype)
+    if out.size == 0:
+        return out
+    products = 1
+    places = None
+    if batch:
+        products = out.size // (m * n)
+        if products > 1:
+            places = np.concatenate([_offsets(a, batch), _offsets(b, batch)])
+    d_id = d_row = 0
+    if initial is not None:
+        initial, d_row = _initial_rows(initial, n)
+        d_id = id(initial)
+    a_row, a_col = a.strides[-2:]
+    b_row, b_col = b.strides[-2:]
+    if not _blocked(dtype):
+        if n > 1 and b_col != dtype.itemsize:
+            b = contiguous(b)
+            b_row = b.strides[-2]
+            if places is not None:
+                places = np.concatenate([places[:products], _offsets(b, batch)])
+        places_id = 0 if places is None else id(places)
+        plain(dtype)(
+            products * m, id(out), id(a), id(b), d_id, places_id, products, m, n, k, a_row, a_col, b_row, d_row, work=products * m * n * k
+        )
+        return out
+    if products == 1 and (m == 1 or n == 1) and _thin(out, a, b, d_id, d_row, m, n, k):
+        return out
+    workers, space, low, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot = _plan(
+        dtype, products, m, n, k, a_row, a_col, b_row, b_col, get_num_threads()
+    )
+    space = empty(space, np.uint8)
+    _gemm.gemm(dtype)(
+        workers, workers, id(out), id(a), id(b), d_id, 0 if places is None else id(places), id(space), products, m, n, k,
+        a_row, a_col, b_row, b_col, d_row, low, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot, work=products * m * n * k,
+    )  # fmt: skip
+    return out
+
+
+def _thin(out: Any, a: Any, b: Any, d_id: int, d_row: int, m: int, n: int, k: int) -> bool:
+    """A product with one row or one column, by the vector kernels where a stride of the matrix allows it; whether it was done."""
+    dtype, itemsize = a.dtype, a.itemsize
+    if n == 1:  # the matrix is a
+        matrix, vector, vector_step, count, d_step = a.swapaxes(-1, -2), b, b.strides[-2], m, d_row
+    else:
+        matrix, vector, vector_step, count, d_step = b, a, a.strides[-1], n, itemsize
+    across, along = matrix.strides[-2:]  # from one k to the next, from one result to the next
+    if k <= 1:
+        return False
+    if across == itemsize and vector_step == itemsize:
+        groups = -(-count // _vector.ROWS)
+        _vector.row_dots(dtype)(groups, id(out), id(matrix), id(vector), d_id, count, k, along, 0, d_step, work=count * k)
+        return True
+    if along == itemsize and (d_id == 0 or d_step == itemsize):
+        groups = -(-count // (_vector.VECTORS * simd.lanes(dtype)))
+        _vector.column_sums(dtype)(groups, id(out), id(vector), id(matrix), d_id, count, k, vector_step, across, work=count * k)
+        return True
+    return False
+
+
+def dot(a: Any, b: Any, out: Any) -> Any:
+    """Σ_k a[k]·b[k], summed in blocks."""
+    dtype, k = a.dtype, a.shape[0]
+    if not _blocked(dtype):
+        return matmul(a[None, :], b[:, None], (), None, None if out is None else out.reshape(1, 1)).reshape(())
+    out = empty((), dtype) if out is None else out
+    a, b = contiguous(a), contiguous(b)
+    dots = _vector.row_dots(dtype)
+    if k < 2 * _DOT_BLOCK:
+        dots(1, id(out), id(a), id(b), 0, 1, k, 0, 0, 0)
+        return out
+    blocks = k // _DOT_BLOCK
+    rest = k - blocks * _DOT_BLOCK
+    sums, ones = empty(blocks + 1, dtype), full(blocks + 1, 1, dtype)
+    row = _DOT_BLOCK * dtype.itemsize
+    dots(-(-blocks // _vector.ROWS), id(sums), id(a), id(b), 0, blocks, _DOT_BLOCK, row, row, 0, work=k)
+    last_a, last_b, last_sum = a[blocks * _DOT_BLOCK :], b[blocks * _DOT_BLOCK :], sums[blocks:]
+    dots(1, id(last_sum), id(last_a), id(last_b), 0, 1, rest, 0, 0, 0)
+    dots(1, id(out), id(sums), id(ones), 0, 1, blocks + 1, 0, 0, 0)
+    return out

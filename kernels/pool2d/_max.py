@@ -1,0 +1,132 @@
+"""Max-pooling kernels, one plane at a time.
+
+A window is walked element by element with the best so far in registers: for windows of a few elements that is as good as the memory
+allows.  2 x 2 tiles, the usual case, have a kernel without branches, which vectorises over an output row.  Flat positions in a plane are
+unsigned, so that Numba adds no code for negative indices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._cpu import inline, kernel
+
+
+@inline
+def beats(v, best):
+    """PyTorch's order: a NaN replaces whatever came before it, and nothing but a NaN replaces a NaN."""
+    return (v > best) | (v != v)
+
+
+@kernel
+def max_windows(lo, hi, values, indices, x, lowest, kh, kw, sh, sw, ph, pw, dh, dw):
+    """``lowest`` is what no element is below.  A window starts with it at its first place inside the plane, or at -1 if there is none."""
+    height, width = x.shape[1], x.shape[2]
+    for p in range(lo, hi):
+        plane = x[p].reshape(-1)
+        for oh in range(values.shape[1]):
+            best_row, at_row = values[p, oh], indices[p, oh]
+            top = oh * sh - ph
+            bottom = min(top + kh * dh, height)
+            while top < 0:
+                top += dh
+            for ow in range(best_row.size):
+                left = ow * sw - pw
+                right = min(left + kw * dw, width)
+                while left < 0:
+                    left += dw
+                best = lowest
+                at = top * width + left if top < bottom and left < right else -1
+                h = top
+                while h < bottom:
+                    k = h * width + left
+                    end = h * width + right
+                    while k < end:
+                        v = plane[np.uintp(k)]
+                        if beats(v, best):
+                            best = v
+                            at = k
+                        k += dw
+                    h += dh
+                best_row[ow] = best
+                at_row[ow] = at
+
+
+@kernel
+def max_tiles(lo, hi, values, indices, x):
+    """2 x 2 windows with stride 2."""
+    width = x.shape[2]
+    for p in range(lo, hi):
+        for oh in range(values.shape[1]):
+            best, at = values[p, oh], indices[p, oh]
+            upper, lower = x[p, 2 * oh], x[p, 2 * oh + 1]
+            base = 2 * oh * width
+            for k in range(best.size):
+                v = upper[2 * k]
+                i = base + 2 * k
+                where = i
+                u = upper[2 * k + 1]
+                wins = beats(u, v)
+                v = u if wins else v
+                where = i + 1 if wins else where
+                u = lower[2 * k]
+                wins = beats(u, v)
+                v = u if wins else v
+                where = i + width if wins else where
+                u = lower[2 * k + 1]
+                wins = beats(u, v)
+                v = u if wins else v
+                where = i + width + 1 if wins else where
+                best[k] = v
+                at[k] = where
+
+
+@kernel
+def adaptive_max(lo, hi, values, indices, x, lowest):
+    height, width = x.shape[1], x.shape[2]
+    rows, columns = values.shape[1], values.shape[2]
+    for p in range(lo, hi):
+        plane = x[p]
+        for oh in range(rows):
+            top, bottom = oh * height // rows, ((oh + 1) * height + rows - 1) // rows
+            for ow in range(columns):
+                left, right = ow * width // columns, ((ow + 1) * width + columns - 1) // columns
+                best = lowest
+                at = top * width + left
+                for h in range(top, bottom):
+                    row = plane[h, left:right]
+                    for w in range(row.size):
+                        if beats(row[w], best):
+                            best = row[w]
+                            at = h * width + left + w
+                values[p, oh, ow] = best
+                indices[p, oh, ow] = at
+
+
+@kernel
+def scatter(lo, hi, dx, bad, grad, indices):
+    """Planes are independent, and within one the outputs are added in order: the same sum on any number of threads."""
+    for p in range(lo, hi):
+        plane, g, at = dx[p], grad[p], indices[p]
+        for k in range(plane.size):
+            plane[k] = 0
+        for k in range(g.size):
+            i = at[k]
+            if 0 <= i < plane.size:
+                plane[i] += g[k]
+            elif i != -1:
+                bad[0] = 1
+
+
+@kernel
+def gather(lo, hi, y, bad, x, indices):
+    for p in range(lo, hi):
+        plane, out, at = x[p], y[p], indices[p]
+        for k in range(out.size):
+            i = at[k]
+            if 0 <= i < plane.size:
+                out[k] = plane[i]
+            else:
+                out[k] = 0
+                if i != -1:
+                    bad[0] = 1

@@ -1,0 +1,117 @@
+"""Pooling on the CPU.  Arrays come contiguous, as (planes, height, width); sizes come as pairs (height, width)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import _cpu
+from .._cpu import launch
+from . import _average, _max
+
+Pair = tuple[int, int]
+
+
+def _writable(x: np.ndarray) -> np.ndarray:
+    """``x``, or a copy of a read-only one: one Numba type for every array means one compilation."""
+    return x if x.flags.writeable else x.copy()
+
+
+def _lowest(dtype: np.dtype) -> np.generic:
+    return dtype.type(-np.inf) if dtype.kind == "f" else dtype.type(np.iinfo(dtype).min)
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return _writable(x).reshape(x.shape[0], x.shape[1] * x.shape[2])
+
+
+def max_pool2d(
+    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, output: Pair
+) -> tuple[np.ndarray, np.ndarray]:
+    values = _cpu.empty((x.shape[0], *output), x.dtype)
+    indices = _cpu.empty(values.shape, np.int64)
+    x = _writable(x)
+    tiles = kernel == stride == (2, 2) and padding == (0, 0) and dilation == (1, 1)
+    if tiles and 2 * output[0] <= x.shape[1] and 2 * output[1] <= x.shape[2]:  # ceil_mode may let windows hang over the edge
+        launch(_max.max_tiles, x.shape[0], values, indices, x, work=4 * values.size)
+    else:
+        work = kernel[0] * kernel[1] * values.size
+        launch(_max.max_windows, x.shape[0], values, indices, x, _lowest(x.dtype), *kernel, *stride, *padding, *dilation, work=work)
+    return values, indices
+
+
+def max_pool2d_backward(grad: np.ndarray, indices: np.ndarray, size: Pair) -> tuple[np.ndarray, bool]:
+    """The gradient, and whether every index was in range."""
+    planes = grad.shape[0]
+    dx = _cpu.empty((planes, *size), grad.dtype)
+    bad = _cpu.zeros(1, np.uint8)
+    launch(_max.scatter, planes, _flat(dx), bad, _flat(grad), _flat(indices), work=dx.size + 4 * grad.size)
+    return dx, not bad[0]
+
+
+def max_pool2d_gather(x: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, bool]:
+    y = _cpu.empty(indices.shape, x.dtype)
+    bad = _cpu.zeros(1, np.uint8)
+    launch(_max.gather, x.shape[0], _flat(y), bad, _flat(x), _flat(indices), work=4 * y.size)
+    return y, not bad[0]
+
+
+def adaptive_max_pool2d(x: np.ndarray, output: Pair) -> tuple[np.ndarray, np.ndarray]:
+    values = _cpu.empty((x.shape[0], *output), x.dtype)
+    indices = _cpu.empty(values.shape, np.int64)
+    if values.size:
+        launch(_max.adaptive_max, x.shape[0], values, indices, _writable(x), _lowest(x.dtype), work=x.size)
+    return values, indices
+
+
+def _extents(size: int, count: int, kernel: int, stride: int, padding: int, with_padding: bool, dtype: np.dtype) -> np.ndarray:
+    """How many elements each window counts along one axis."""
+    start = np.arange(count) * stride - padding
+    stop = np.minimum(start + kernel, size + padding)
+    if not with_padding:
+        start, stop = np.maximum(start, 0), np.minimum(stop, size)
+    return (stop - start).astype(dtype)
+
+
+def _divisors(
+    size: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Pair, with_padding: bool, override: int, dtype: np.dtype
+) -> list[np.ndarray]:
+    if override:
+        return [np.full(output[0], override, dtype), np.ones(output[1], dtype)]
+    return [_extents(*axis, with_padding, dtype) for axis in zip(size, output, kernel, stride, padding)]
+
+
+def avg_pool2d(
+    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, output: Pair, with_padding: bool, override: int
+) -> np.ndarray:
+    y = _cpu.empty((x.shape[0], *output), x.dtype)
+    divisors = _divisors(x.shape[1:], output, kernel, stride, padding, with_padding, override, x.dtype)
+    work = (kernel[0] * kernel[1] + 1) * y.size
+    launch(_average.average_windows, x.shape[0], y, _writable(x), *divisors, *kernel, *stride, *padding, work=work)
+    return y
+
+
+def avg_pool2d_backward(
+    grad: np.ndarray, size: Pair, kernel: Pair, stride: Pair, padding: Pair, with_padding: bool, override: int
+) -> np.ndarray:
+    planes, output = grad.shape[0], grad.shape[1:]
+    dx = _cpu.empty((planes, *size), grad.dtype)
+    divisors = _divisors(size, output, kernel, stride, padding, with_padding, override, grad.dtype)
+    work = dx.size + kernel[0] * kernel[1] * grad.size
+    launch(_average.average_windows_backward, planes, dx, _writable(grad), *divisors, *kernel, *stride, *padding, work=work)
+    return dx
+
+
+def adaptive_avg_pool2d(x: np.ndarray, output: Pair) -> np.ndarray:
+    y = _cpu.empty((x.shape[0], *output), x.dtype)
+    if output == (1, 1):  # the whole plane is one run
+        x = x.reshape(x.shape[0], 1, x.shape[1] * x.shape[2])
+    if y.size:
+        launch(_average.adaptive_average, x.shape[0], y, _writable(x), work=x.size)
+    return y
+
+
+def adaptive_avg_pool2d_backward(grad: np.ndarray, size: Pair) -> np.ndarray:
+    dx = _cpu.empty((grad.shape[0], *size), grad.dtype)
+    flat = dx.reshape(dx.shape[0], 1, size[0] * size[1]) if grad.shape[1:] == (1, 1) else dx
+    launch(_average.adaptive_average_backward, dx.shape[0], flat, _writable(grad), work=dx.size)
+    return dx

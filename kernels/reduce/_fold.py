@@ -1,0 +1,176 @@
+"""The one loop behind every reduction, and the operations it is instantiated for.
+
+An array seen as (outer, n, inner) is reduced over its middle axis.  A task is one block of rows of one outer index and one tile of
+columns, so [0, tasks) splits over threads while the blocks, and with them every rounding, depend on the shape alone.  Within a block
+the rows are combined as trees of eight, one tree after another, into a line of accumulators that stays in the first-level cache.
+
+A narrow ``inner`` (a row reduction has inner == 1) would leave the vector units idle, so ``fold`` consecutive rows are treated as one
+wide row: the accumulators are ``fold * inner`` lanes, combined pairwise at the end.  Nothing is combined across lanes before that, so
+any combine function vectorises, NaN rules included, and the result is the same for every vector width.  Bound by memory bandwidth.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable
+
+import numpy as np
+
+from .._cpu import inline, kernel
+
+LANES = 512  # accumulators wanted per task when inner is narrow
+TILE = 1024  # columns per task when inner is wide
+ROWS = 128  # (folded) rows per block
+SHORT = 48  # contiguous rows up to this length are combined one element after another
+
+
+@inline
+def _same(value, p):
+    return value
+
+
+@inline
+def _nonzero(value, p):
+    return np.uint8(value != 0)
+
+
+@inline
+def _magnitude(value, p):
+    return abs(value)
+
+
+@inline
+def _squared(value, p):
+    size = abs(value)
+    return size * size
+
+
+@inline
+def _power(value, p):
+    return abs(value) ** p
+
+
+@inline
+def _add(a, b):
+    return a + b
+
+
+@inline
+def _multiply(a, b):
+    return a * b
+
+
+@inline
+def _larger(a, b):
+    return b if (b > a or b != b) else a
+
+
+@inline
+def _smaller(a, b):
+    return b if (b < a or b != b) else a
+
+
+@inline
+def _or(a, b):
+    return a | b
+
+
+@inline
+def _and(a, b):
+    return a & b
+
+
+# What is done to an element, and how two of them are combined.
+OPERATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "sum": (_same, _add),
+    "prod": (_same, _multiply),
+    "amax": (_same, _larger),
+    "amin": (_same, _smaller),
+    "any": (_nonzero, _or),
+    "all": (_nonzero, _and),
+    "count_nonzero": (_nonzero, _add),
+    "magnitude": (_magnitude, _add),
+    "magnitude_max": (_magnitude, _larger),
+    "magnitude_min": (_magnitude, _smaller),
+    "squared": (_squared, _add),
+    "power": (_power, _add),
+}
+
+
+@functools.lru_cache(maxsize=None)
+def blocks(name: str) -> Any:
+    """The kernel that reduces blocks of rows: out (outer, parts, inner) from x (outer, n, inner), both flat."""
+    element, combine = OPERATIONS[name]
+
+    @kernel(source=f"reduce blocks {name}")
+    def reduce_blocks(lo, hi, out, x, p, n, inner, fold, rows, parts, tile, tiles):
+        kind = out.dtype.type
+        acc = np.empty(fold * tile, out.dtype)
+        for task in range(lo, hi):
+            part = (task // tiles) % parts
+            outer = task // (tiles * parts)
+            column = (task % tiles) * tile
+            columns = min(tile, inner - column)
+            first = part * rows
+            length = min(n - first, rows)
+            narrow = fold
+            while narrow > length:
+                narrow //= 2
+            # unsigned indices: a signed one would be tested for counting from the end, which stops vectorisation
+            w = np.uint64(columns * narrow)
+            step = np.uint64(inner * narrow)
+            at = np.uint64((outer * n + first) * inner + column)
+            rest = length - narrow
+            for i in range(w):
+                acc[i] = kind(element(x[at + i], p))
+            at += step
+            while rest >= 8 * narrow:
+                a1, a2, a3 = at + step, at + np.uint64(2) * step, at + np.uint64(3) * step
+                a4, a5, a6 = at + np.uint64(4) * step, at + np.uint64(5) * step, at + np.uint64(6) * step
+                a7 = at + np.uint64(7) * step
+                for i in range(w):
+                    left = combine(
+                        combine(kind(element(x[at + i], p)), kind(element(x[a1 + i], p))),
+                        combine(kind(element(x[a2 + i], p)), kind(element(x[a3 + i], p))),
+                    )
+                    right = combine(
+                        combine(kind(element(x[a4 + i], p)), kind(element(x[a5 + i], p))),
+                        combine(kind(element(x[a6 + i], p)), kind(element(x[a7 + i], p))),
+                    )
+                    acc[i] = combine(acc[i], combine(left, right))
+                at += np.uint64(8) * step
+                rest -= 8 * narrow
+            while rest > 0:  # whole folded rows, then the part of one that is left
+                some = w if rest >= narrow else np.uint64(rest * inner)
+                for i in range(some):
+                    acc[i] = combine(acc[i], kind(element(x[at + i], p)))
+                at += step
+                rest -= narrow
+            while narrow > 1:
+                narrow //= 2
+                half = np.uint64(narrow * columns)
+                for i in range(half):
+                    acc[i] = combine(acc[i], acc[half + i])
+            at = np.uint64((outer * parts + part) * inner + column)
+            for i in range(np.uint64(columns)):
+                out[at + i] = acc[i]
+
+    return reduce_blocks
+
+
+@functools.lru_cache(maxsize=None)
+def short_rows(name: str) -> Any:
+    """The kernel for short contiguous rows: out (outer,) from x (outer, n)."""
+    element, combine = OPERATIONS[name]
+
+    @kernel(source=f"reduce short rows {name}")
+    def reduce_short_rows(lo, hi, out, x, p, n):
+        kind = out.dtype.type
+        for row in range(lo, hi):
+            at = np.uint64(row * n)
+            acc = kind(element(x[at], p))
+            for j in range(np.uint64(1), np.uint64(n)):
+                acc = kind(combine(acc, kind(element(x[at + j], p))))
+            out[row] = acc
+
+    return reduce_short_rows

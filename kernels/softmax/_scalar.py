@@ -1,0 +1,51 @@
+"""What the softmax kernels need from one floating type: exp and an order-preserving map to integers for a fast maximum.
+
+A maximum over floats does not vectorise without declaring that NaN never occurs.  The same maximum over integers does: reading a
+float's bits as a two's-complement integer and flipping the low bits of the negative ones keeps the order, so ``max`` of the keys is
+the key of the ``max``.  (A positive NaN is the largest key of all, which makes the row NaN as it should be; a negative one is
+caught by the sum that follows.)
+"""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+
+import numpy as np
+
+from .._cpu import inline
+from .._cpu.functions import functions_for
+
+_INTEGER = {np.float32: np.int32, np.float64: np.int64}
+
+
+@functools.cache
+def scalars(dtype: np.dtype) -> SimpleNamespace:
+    """``real`` (the scalar type), ``exp``, ``row_max`` and ``row_exp_sum`` for float32 or float64."""
+    real = dtype.type
+    integer = _INTEGER[real]
+    sign_shift = integer(8 * dtype.itemsize - 1)
+    low_bits = integer(np.iinfo(integer).max)
+    smallest = integer(np.iinfo(integer).min)
+    exp = functions_for(dtype, {"exp"})["exp"]
+
+    @inline
+    def row_max(row):
+        best = smallest
+        for j in range(row.size):
+            bits = real(row[j]).view(integer)
+            best = max(best, integer(bits ^ ((bits >> sign_shift) & low_bits)))
+        return integer(best ^ ((best >> sign_shift) & low_bits)).view(real)
+
+    @inline(reassociate=True)
+    def row_exp_sum(row, top):
+        total = 0.0  # float64, once per block: the blocks keep float32 sums short
+        for start in range(0, row.size, 512):
+            block = row[start : start + 512]
+            part = real(0)
+            for j in range(block.size):
+                part += exp(block[j] - top)
+            total += part
+        return real(total)
+
+    return SimpleNamespace(real=real, exp=exp, row_max=row_max, row_exp_sum=row_exp_sum)

@@ -1,0 +1,195 @@
+"""Optimizer steps: one launch over all parameters of a group, each updated in place in a single pass over memory.
+
+Parameters are lists of arrays of any layout; ``grads`` and the optimizer's states are lists of arrays of the same shapes and dtypes.
+float32 and float64 are computed as such, complex numbers part by part, 16-bit floats in float32.  The order of operations is PyTorch's, so
+trajectories agree to rounding.  ``plan`` (a ``Plan`` of the caller's) keeps what was found out about the arrays for the next call.
+
+All raise RuntimeError for lists of different lengths and for arrays that do not match their parameter.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Sequence
+
+from .._device import family
+from ._plan import Part, Plan, parts_of
+
+__all__ = ["Plan", "adagrad", "adam", "norms", "rmsprop", "scale_", "sgd", "zero_"]
+
+_on = family(__name__)
+
+
+def _parts(op: str, plan: Plan | None, params: Sequence[Any], grads: Sequence[Any], **states: Sequence[Any]) -> list[Part]:
+    if len(grads) != len(params):
+        raise RuntimeError(f"{op}: expected {len(params)} gradients, but got {len(grads)}")
+    return parts_of(_on, op, plan, params, states, 1)
+
+
+def sgd(
+    params: Sequence[Any],
+    grads: Sequence[Any],
+    momentum_buffers: Sequence[Any] | None = None,
+    first: Sequence[bool] | None = None,
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    maximize: bool = False,
+    plan: Plan | None = None,
+) -> None:
+    """``p -= lr d``, with ``g += weight_decay p`` and, given buffers, ``b = momentum b + (1 - dampening) g`` and d = b (nesterov: ``g + momentum b``).
+
+    Where ``first`` says so the buffer (which must hold zeros) becomes g itself, without dampening.  ``maximize`` negates the gradient.
+    """
+    sign = -1.0 if maximize else 1.0
+    if momentum_buffers is None:
+        for part in _parts("sgd", plan, params, grads):
+            held = part.bring("sgd", grads)
+            _on(*held).sgd(part.table, -lr, sign, weight_decay)
+            part.settle()
+        return
+    for part in _parts("sgd", plan, params, grads, momentum_buffers=momentum_buffers):
+        held = part.bring("sgd", grads)
+        gains: Any = 1.0 - dampening
+        if first is not None and any(first):
+            gains = [1.0 if new else 1.0 - dampening for new in part.pick(first)]
+        _on(*held).sgd_momentum(part.table, gains, -lr, sign, weight_decay, momentum, nesterov)
+        part.settle()
+
+
+def adam(
+    params: Sequence[Any],
+    grads: Sequence[Any],
+    exp_avgs: Sequence[Any],
+    exp_avg_sqs: Sequence[Any],
+    max_exp_avg_sqs: Sequence[Any] | None,
+    steps: Sequence[float],
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    maximize: bool = False,
+    plan: Plan | None = None,
+) -> None:
+    """``m += (1 - beta1)(g - m)``, ``v = beta2 v + (1 - beta2) g^2``, ``p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)``.
+
+    t is each parameter's entry of ``steps``, this step included.  ``weight_decay`` is added to the gradient, or if ``decoupled`` shrinks p first.
+    With ``max_exp_avg_sqs`` the largest v so far takes its place (AMSGrad).
+
+    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015; I. Loshchilov and F. Hutter, "Decoupled weight decay
+    regularization", ICLR 2019; S. J. Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond", ICLR 2018.
+    """
+    states = {"exp_avgs": exp_avgs, "exp_avg_sqs": exp_avg_sqs}
+    if max_exp_avg_sqs is not None:
+        states["max_exp_avg_sqs"] = max_exp_avg_sqs
+    if len(steps) != len(params):
+        raise RuntimeError(f"adam: expected {len(params)} steps, but got {len(steps)}")
+    decay = 1.0 - lr * weight_decay if decoupled else 1.0
+    for part in _parts("adam", plan, params, grads, **states):
+        held = part.bring("adam", grads)
+        times = part.pick(steps)
+        corrections = {t: (-lr / (1.0 - beta1**t), math.sqrt(1.0 - beta2**t)) for t in set(times)}
+        rates: Any
+        roots: Any
+        if len(corrections) == 1:
+            ((rates, roots),) = corrections.values()
+        else:
+            rates, roots = [corrections[t][0] for t in times], [corrections[t][1] for t in times]
+        step = _on(*held).adam if max_exp_avg_sqs is None else _on(*held).amsgrad
+        step(part.table, rates, roots, -1.0 if maximize else 1.0, 0.0 if decoupled else weight_decay, decay, beta1, beta2, eps)
+        part.settle()
+
+
+def adagrad(
+    params: Sequence[Any],
+    grads: Sequence[Any],
+    sums: Sequence[Any],
+    steps: Sequence[float],
+    *,
+    lr: float,
+    lr_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    eps: float = 1e-10,
+    maximize: bool = False,
+    plan: Plan | None = None,
+) -> None:
+    """``s += g^2``, ``p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)``; t is each parameter's entry of ``steps``, this step included.
+
+    J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12 (2011).
+    """
+    if len(steps) != len(params):
+        raise RuntimeError(f"adagrad: expected {len(params)} steps, but got {len(steps)}")
+    for part in _parts("adagrad", plan, params, grads, sums=sums):
+        held = part.bring("adagrad", grads)
+        rates = [-lr / (1.0 + (t - 1.0) * lr_decay) for t in part.pick(steps)]
+        _on(*held).adagrad(part.table, rates, -1.0 if maximize else 1.0, weight_decay, eps)
+        part.settle()
+
+
+def rmsprop(
+    params: Sequence[Any],
+    grads: Sequence[Any],
+    square_avgs: Sequence[Any],
+    grad_avgs: Sequence[Any] | None = None,
+    momentum_buffers: Sequence[Any] | None = None,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    maximize: bool = False,
+    plan: Plan | None = None,
+) -> None:
+    """``s = alpha s + (1 - alpha) g^2``, ``d = g / (sqrt(s) + eps)``, ``p -= lr d``.
+
+    With ``grad_avgs`` centered: ``a += (1 - alpha)(g - a)`` and ``sqrt(s - a^2)``.  With ``momentum_buffers``: ``b = momentum b + d``, ``p -= lr b``.
+
+    T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", COURSERA Neural Networks for Machine Learning (2012); the centered form: A. Graves,
+    "Generating sequences with recurrent neural networks" (2013).
+    """
+    states = {"square_avgs": square_avgs}
+    if grad_avgs is not None:
+        states["grad_avgs"] = grad_avgs
+    if momentum_buffers is not None:
+        states["momentum_buffers"] = momentum_buffers
+    for part in _parts("rmsprop", plan, params, grads, **states):
+        held = part.bring("rmsprop", grads)
+        step = _on(*held).rmsprop(grad_avgs is not None, momentum_buffers is not None)
+        step(part.table, -lr, -1.0 if maximize else 1.0, weight_decay, alpha, eps, momentum)
+        part.settle()
+
+
+def norms(arrays: Sequence[Any], norm_type: float = 2.0) -> list[float]:
+    """``(sum |x|^p)^(1/p)`` of each array, ``max |x|`` for p = inf, ``min |x|`` for p = -inf, the count of non-zeros for p = 0.
+
+    Sums are taken in fixed blocks, whose float64 sum follows.  Complex numbers count by their absolute value.
+    """
+    norm_type = float(norm_type)
+    found = [0.0] * len(arrays)
+    for part in parts_of(_on, "norms", None, arrays, {}, 0):
+        implementation = _on(*part.pick(arrays))
+        complexes = [2 if dtype.kind == "c" else 1 for dtype in part.dtypes]
+        for i, value in zip(part.index, implementation.norms(part.table, norm_type, complexes)):
+            found[i] = value
+    return found
+
+
+def scale_(arrays: Sequence[Any], factor: float) -> None:
+    """``x *= factor`` for every array, in place."""
+    for part in parts_of(_on, "scale_", None, arrays, {}, 0):
+        _on(*part.pick(arrays)).scale(part.table, float(factor))
+        part.settle()
+
+
+def zero_(arrays: Sequence[Any]) -> None:
+    """``x = 0`` for every array, in place."""
+    for part in parts_of(_on, "zero_", None, arrays, {}, 0):
+        _on(*part.pick(arrays)).zero(part.table)
+        part.settle()

@@ -1,0 +1,59 @@
+"""numbagrad: PyTorch's way of working, with every kernel written in Python and compiled by Numba.
+
+    import numbagrad as ng
+
+    x = ng.randn(3, requires_grad=True)
+    (x * 2).tanh().sum().backward()
+    x.grad
+"""
+
+from typing import Any as _Any
+
+from . import autograd, ops
+from ._printing import set_printoptions
+from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .creation import *  # noqa: F403
+from .device import device
+from .dtype import bool_ as bool
+from .dtype import (
+    bfloat16, can_cast, cdouble, cfloat, complex64, complex128, double, dtype, finfo, float16, float32, float64, get_default_dtype, half, iinfo,
+    int8, int16, int32, int64, long, promote_types, set_default_dtype, short, uint8,
+)  # fmt: skip
+from .dtype import float_ as float
+from .dtype import int_ as int
+from .kernels._cpu import get_num_threads, set_num_threads
+from .ops.elementwise import elementwise
+from .tensor import Parameter as _Parameter
+from .tensor import Size, Tensor
+
+__version__ = "0.1.0"
+
+globals().update(ops.FUNCTIONS)
+
+
+def is_tensor(obj: _Any) -> _Any:
+    """Whether ``obj`` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def numel(input: Tensor) -> _Any:  # noqa: A002
+    """The number of elements."""
+    return input.numel()
+
+
+def is_floating_point(input: Tensor) -> _Any:  # noqa: A002
+    """Whether the dtype is a floating-point one."""
+    return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> _Any:  # noqa: A002
+    """Whether the dtype is a complex one."""
+    return input.is_complex()
+
+
+def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
+    """The dtype of arithmetic between ``tensor1`` and ``tensor2``, tensors or numbers."""
+    from .dtype import of
+    from .kernels.elementwise import result_type as settle
+
+    return of(settle([(t._data.dtype if t.ndim else (t._data.dtype,)) if isinstance(t, Tensor) else type(t) for t in (tensor1, tensor2)]))

@@ -1,0 +1,348 @@
+"""The dynamic graph: nodes that operations leave behind, and the walk back over them.
+
+A tensor that an operation made knows the ``Node`` that made it.  A node knows, for each input that requires a gradient, an edge: the node
+(and which of its outputs) that made the input, or the leaf tensor itself.  Nodes are numbered as they are created, and an input is
+always older than its user; so a heap by falling number visits every node after all its users, without counting dependencies and
+without recursion.  No numerics here: gradients are added with ``+``, fitted to their input's shape and dtype by the tensor's own methods.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import Any, Callable, Sequence
+
+from . import anomaly
+from .mode import state
+
+_numbers = itertools.count()
+
+
+class Node:
+    """One recorded operation.
+
+    ``edges``: per input, ``(node, output index)``, ``(leaf tensor, 0)`` or None; ``outputs``: (shape, NumPy dtype) of each result; ``number``: the
+    order of creation.  Subclasses implement ``backward`` (one gradient per edge) and ``release``.
+    """
+
+    __slots__ = ("edges", "outputs", "number", "pre_hooks", "post_hooks", "tensor_hooks", "where", "metadata", "__weakref__")
+
+    def __init__(self, edges: Sequence[Any], outputs: Sequence[tuple[tuple[int, ...], Any]]):
+        self.edges = edges
+        self.outputs = outputs
+        self.number = next(_numbers)
+        self.pre_hooks: dict[int, Callable[..., Any]] | None = None
+        self.post_hooks: dict[int, Callable[..., Any]] | None = None
+        self.tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
+        self.where = anomaly.call_site() if anomaly.enabled else None
+
+    def name(self) -> str:
+        """The name that is printed as ``grad_fn=<name>``."""
+        return type(self).__name__
+
+    def backward(self, grads: list[Any]) -> Sequence[Any]:
+        """Gradients of the inputs, one per edge, from those of the results (None where a result has none)."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of saved values; the node can no longer be walked."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes behind the inputs, as PyTorch shows them; a leaf appears as its AccumulateGrad."""
+        return tuple(
+            (None, 0) if e is None else e if isinstance(e[0], Node) else (AccumulateGrad(e[0]), 0) for e in self.edges
+        )
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward; a result replaces grad_inputs."""
+        self.post_hooks = {} if self.post_hooks is None else self.post_hooks
+        return RemovableHandle(self.post_hooks, hook)
+
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad_outputs)`` before this node's backward; a result replaces grad_outputs."""
+        self.pre_hooks = {} if self.pre_hooks is None else self.pre_hooks
+        return RemovableHandle(self.pre_hooks, hook)
+
+
+class AccumulateGrad(Node):
+    """How a leaf appears among ``next_functions``."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Any):
+        super().__init__((), ())
+        self.variable = variable
+
+
+class RemovableHandle:
+    """What registering a hook returns: ``remove()`` takes the hook out again."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]):
+        self.id = next(self._ids)
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+def edge_of(tensor: Any) -> Any:
+    """Where a gradient for ``tensor`` goes: its node, itself if it is a leaf that requires one, or None."""
+    if tensor._base is not None:
+        tensor._refresh()
+    node = tensor._node
+    if node is not None:
+        return node, tensor._index
+    return (tensor, 0) if tensor._requires_grad else None
+
+
+def _fit(grad: Any, shape: tuple[int, ...], dtype: Any, node: Node, position: int) -> Any:
+    """``grad`` in the shape and dtype of the input it belongs to: broadcasting is undone by summing, promotion by casting.
+
+    This is the one place where that happens; rules need not care.
+    """
+    if grad.shape != shape:
+        have = tuple(grad.shape)
+        lead = len(have) - len(shape)
+        if lead < 0 or any(h != s and s != 1 for h, s in zip(have[lead:], shape)):
+            raise RuntimeError(
+                f"Function {node.name()} returned an invalid gradient at index {position} - got {list(have)} but expected shape compatible with {list(shape)}"
+            )
+        grad = grad.sum_to_size(shape)
+    if grad._data.dtype != dtype:
+        grad = grad._cast_gradient(dtype)
+    return grad
+
+
+def _reachable(roots: Sequence[Node], targets: set[int]) -> set[int]:
+    """Ids of the nodes below ``roots`` from which one of ``targets`` (ids of nodes and leaves) can be reached."""
+    leads: set[int] = set()
+    seen: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(r, False) for r in roots]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            if any(e is not None and (id(e[0]) in targets or id(e[0]) in leads) for e in node.edges):
+                leads.add(id(node))
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((e[0], False) for e in node.edges if e is not None and isinstance(e[0], Node))
+    return leads
+
+
+def walk(
+    roots: Sequence[tuple[Any, Any]],
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Sequence[Any] | None = None,
+    accumulate: bool = True,
+) -> list[Any]:
+    """Propagate gradients from ``roots``, pairs of an edge and its gradient.
+
+    Without ``inputs`` every leaf reached receives its gradient.  With ``inputs`` only what lies between is visited; their gradients are
+    accumulated into ``.grad`` (``accumulate``) or returned, None for one that was not reached.
+    """
+    wanted = None if inputs is None else [edge_of(t) for t in inputs]
+    targets = None if wanted is None else {id(e[0]) for e in wanted}
+    nodes = [edge[0] for edge, _ in roots if isinstance(edge[0], Node)]
+    leads = None if targets is None else _reachable(nodes, targets)
+    captured: dict[tuple[int, int], Any] = {}
+    buffers: dict[int, list[Any]] = {}
+    leaves: dict[int, list[Any]] = {}
+    heap: list[tuple[int, int, Node]] = []
+    recording, state.recording = state.recording, create_graph
+    try:
+        for edge, grad in roots:
+            _deliver(edge, grad, buffers, leaves, heap, leads, targets)
+        while heap:
+            _, _, node = heapq.heappop(heap)
+            grads = buffers.pop(id(node))
+            _visit(node, grads, retain_graph, buffers, leaves, heap, leads, targets, captured)
+        for leaf, grad in leaves.values():
+            grad = _run_hooks(leaf._hooks, grad)
+            if targets is not None and id(leaf) in targets:
+                captured[(id(leaf), 0)] = grad
+            if inputs is None:
+                leaf._accumulate(grad, create_graph)
+                grad = None
+        if inputs is None or wanted is None:
+            return []
+        found = [captured.get((id(e[0]), e[1])) for e in wanted]
+        if accumulate:
+            for tensor, grad in zip(inputs, found):
+                if grad is not None:
+                    tensor._accumulate(grad, create_graph)
+        return found
+    finally:
+        state.recording = recording
+
+
+def _deliver(edge: Any, grad: Any, buffers: Any, leaves: Any, heap: Any, leads: Any, targets: Any) -> None:
+    """Add ``grad`` to what has been collected for the target of ``edge``, and queue the target on first sight."""
+    target, index = edge
+    if not isinstance(target, Node):
+        if targets is None or id(target) in targets:
+            held = leaves.get(id(target))
+            if held is None:
+                leaves[id(target)] = [target, grad]
+            else:
+                held[1] = held[1] + grad
+        return
+    if leads is not None and id(target) not in leads and id(target) not in targets:
+        return
+    slots = buffers.get(id(target))
+    if slots is None:
+        slots = buffers[id(target)] = [None] * len(target.outputs)
+        heapq.heappush(heap, (-target.number, id(target), target))
+    slots[index] = grad if slots[index] is None else slots[index] + grad
+
+
+def _visit(node: Node, grads: list[Any], retain_graph: bool, buffers: Any, leaves: Any, heap: Any, leads: Any, targets: Any, captured: Any) -> None:
+    """Run one node: hooks of its results, its rules, its own hooks; hand the gradients on."""
+    if node.tensor_hooks:
+        for index, hooks in node.tensor_hooks.items():
+            if grads[index] is not None:
+                grads[index] = _run_hooks(hooks, grads[index])
+    if targets is not None:
+        if id(node) in targets:
+            for index, grad in enumerate(grads):
+                if grad is not None:
+                    captured[(id(node), index)] = grad
+        if id(node) not in leads:
+            return
+    if node.pre_hooks:
+        for hook in list(node.pre_hooks.values()):
+            replaced = hook(tuple(grads))
+            grads = grads if replaced is None else list(replaced if isinstance(replaced, tuple) else (replaced,))
+    results = node.backward(grads)
+    if node.post_hooks:
+        for hook in list(node.post_hooks.values()):
+            replaced = hook(tuple(results), tuple(grads))
+            results = results if replaced is None else replaced if isinstance(replaced, tuple) else (replaced,)
+    if anomaly.enabled:
+        anomaly.check(node, results)
+    if not retain_graph:
+        node.release()
+    for position, (edge, grad) in enumerate(zip(node.edges, results)):
+        if edge is not None and grad is not None:
+            target, index = edge
+            if isinstance(target, Node):
+                shape, dtype = target.outputs[index]
+            else:
+                shape, dtype = target._data.shape, target._data.dtype
+            if grad._data.shape != shape or grad._data.dtype != dtype:
+                grad = _fit(grad, shape, dtype, node, position)
+            _deliver(edge, grad, buffers, leaves, heap, leads, targets)
+
+
+def _run_hooks(hooks: Any, grad: Any) -> Any:
+    for hook in list(hooks.values()) if hooks else ():
+        replaced = hook(grad)
+        grad = grad if replaced is None else replaced
+    return grad
+
+
+def _seed(output: Any, gradient: Any, op: str) -> Any:
+    """The gradient to start ``output`` with: the given one, checked, or 1 for a scalar."""
+    if gradient is None:
+        if output.numel() != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if not (output.is_floating_point() or output.is_complex()):
+            raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype}")
+        return output.detach().new_ones(output.shape)
+    if gradient.shape != output.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output has a shape of {gradient.shape} and output has a shape of {output.shape}."
+        )
+    return gradient
+
+
+def _root(tensor: Any) -> Any:
+    edge = edge_of(tensor)
+    if edge is None:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    return edge
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add to ``.grad`` of the leaves (or of ``inputs``) the gradient of the sum of ``tensors``, each weighted by its entry of ``grad_tensors``.
+
+    ``retain_graph`` keeps the graph for another walk (default: as ``create_graph``); ``create_graph`` records the walk itself, for higher
+    derivatives.  Raises RuntimeError for a tensor that requires no gradient, a missing seed of a non-scalar, and a graph already freed.
+    """
+    outputs = _as_tuple(tensors)
+    seeds = (None,) * len(outputs) if grad_tensors is None else _as_tuple(grad_tensors)
+    if len(seeds) != len(outputs):
+        raise RuntimeError(f"backward: got {len(outputs)} tensors and {len(seeds)} gradients")
+    retain = create_graph if retain_graph is None else retain_graph
+    targets = None if inputs is None else _as_tuple(inputs)
+    if targets is not None:
+        _check_inputs(targets)
+        if not targets:
+            raise RuntimeError("backward: 'inputs' argument cannot be empty")
+    roots = [(_root(t), _seed(t, g, "backward")) for t, g in zip(outputs, seeds)]
+    walk(roots, retain, create_graph, targets, accumulate=True)
+
+
+def _check_inputs(inputs: Sequence[Any]) -> None:
+    for tensor in inputs:
+        if edge_of(tensor) is None:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of the sum of ``outputs`` with respect to ``inputs``, returned rather than accumulated.
+
+    Raises RuntimeError for an input that does not require a gradient, or, unless ``allow_unused``, one that the outputs do not depend on.
+    """
+    outs, ins = _as_tuple(outputs), _as_tuple(inputs)
+    if not only_inputs or is_grads_batched:
+        raise NotImplementedError("grad: only_inputs=False and is_grads_batched=True are not supported")
+    seeds = (None,) * len(outs) if grad_outputs is None else _as_tuple(grad_outputs)
+    if len(seeds) != len(outs):
+        raise RuntimeError(f"grad: got {len(outs)} outputs and {len(seeds)} grad_outputs")
+    _check_inputs(ins)
+    retain = create_graph if retain_graph is None else retain_graph
+    roots = [(_root(t), _seed(t, g, "grad")) for t, g in zip(outs, seeds)]
+    found = walk(roots, retain, create_graph, ins, accumulate=False)
+    allow = materialize_grads if allow_unused is None else allow_unused
+    if materialize_grads:
+        found = [t.detach().new_zeros(t.shape) if g is None else g for t, g in zip(ins, found)]
+    if not allow and any(g is None for g in found):
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+        )
+    return tuple(found)

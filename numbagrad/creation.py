@@ -1,0 +1,330 @@
+"""Functions that make tensors: from data, filled, ranges, and like other tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Sequence
+
+import numpy as np
+
+from . import dtype as dtypes
+from .device import as_device
+from .kernels import _dtypes
+from .kernels import copy as copy_kernels
+from .kernels._cpu import empty as allocate
+from .ops.views import sizes_of
+from .tensor import Tensor, wrap
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "complex", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace",
+    "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like", "empty_strided", "frombuffer",
+]  # fmt: skip
+
+
+def _finish(data: np.ndarray, requires_grad: bool) -> Tensor:
+    made = wrap(data)
+    return made.requires_grad_() if requires_grad else made
+
+
+def _numpy_dtype(dtype: Any, default: np.dtype | None = None) -> np.dtype:
+    if dtype is None:
+        return default if default is not None else dtypes.get_default_dtype().numpy
+    return dtypes.as_dtype(dtype).numpy
+
+
+def _to_array(data: Any, dtype: Any, op: str) -> np.ndarray:
+    """``data`` (numbers, nested sequences, arrays, tensors) as an array of its own."""
+    if isinstance(data, Tensor):
+        return copy_kernels.clone(data._data) if dtype is None else copy_kernels.cast(copy_kernels.clone(data._data), _numpy_dtype(dtype))
+    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
+        array = np.array(data, order="C")
+        dtypes.of(array.dtype)  # a dtype we have
+        array = array.astype(array.dtype.newbyteorder("="))
+    else:
+        array = _from_sequence(data, op)
+    if dtype is not None:
+        return _cast_values(array, _numpy_dtype(dtype), op)
+    return array
+
+
+def _from_sequence(data: Any, op: str) -> np.ndarray:
+    """Nested sequences of numbers, in PyTorch's inferred dtype: bool, int64, the default float or complex."""
+    data = _plain(data)
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise ValueError(f"{op}: expected sequences of equal length at each level, but got a ragged one") from None
+    if array.dtype == object or array.dtype.kind in "USMm":
+        if array.size == 0:
+            array = array.astype(np.float64)
+        elif isinstance(data, str) or array.dtype.kind in "US":
+            raise TypeError(f"{op}: too many dimensions 'str'" if not isinstance(data, str) else f"{op}: invalid data type 'str'")
+        else:
+            kinds = sorted({type(v).__name__ for v in array.reshape(-1)})
+            if kinds == ["int"]:
+                raise RuntimeError("Overflow when unpacking long")
+            raise RuntimeError(f"Could not infer dtype of {kinds[0]}")
+    kind = array.dtype.kind
+    if kind == "f":
+        return array.astype(dtypes.get_default_dtype().numpy if dtypes.get_default_dtype() is not dtypes.bfloat16 else np.float32)
+    if kind == "c":
+        return array.astype(_dtypes.complex_dtype(dtypes.get_default_dtype().numpy))
+    if array.dtype == np.uint64:
+        raise RuntimeError("Overflow when unpacking long")
+    return array if kind == "b" else array.astype(np.int64)
+
+
+def _plain(data: Any) -> Any:
+    """Tensors inside sequences as arrays."""
+    if isinstance(data, Tensor):
+        return data.detach().tolist()
+    if isinstance(data, (list, tuple)):
+        if any(isinstance(v, (Tensor, list, tuple)) for v in data):
+            return [_plain(v) for v in data]
+    return data
+
+
+def _cast_values(array: np.ndarray, target: np.dtype, op: str) -> np.ndarray:
+    if array.dtype == target:
+        return array
+    if array.dtype.kind == "f" and target.kind in "iu" and array.size and not np.isfinite(array).all():
+        raise RuntimeError(f"{op}: value cannot be converted to type {_dtypes.name(target)} without overflow")
+    if array.dtype.kind == "i" and target.kind in "iu" and array.size:
+        info = np.iinfo(target)
+        if array.min() < info.min or array.max() > info.max:
+            raise RuntimeError(f"{op}: value cannot be converted to type {_dtypes.name(target)} without overflow")
+    return copy_kernels.cast(array, target)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor with a copy of ``data``: a number, nested sequences of numbers, an array or a tensor.
+
+    Without ``dtype``: bool, int64, the default float or its complex for Python numbers; the array's own dtype for arrays.  Raises ValueError for ragged
+    sequences, TypeError for what holds no numbers, RuntimeError for a value that the dtype cannot hold.
+    """
+    as_device(device, "tensor")
+    return _finish(_to_array(data, dtype, "tensor"), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` as a tensor, sharing memory where it can."""
+    as_device(device, "as_tensor")
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined]
+    if isinstance(data, np.ndarray):
+        made = from_numpy(data)
+        return made if dtype is None else made.to(dtype)  # type: ignore[attr-defined]
+    return tensor(data, dtype=dtype)
+
+
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+    """``obj`` as a tensor, sharing memory where it can unless ``copy``."""
+    made = tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device)
+    return made.requires_grad_() if requires_grad else made
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor that shares the memory of an array.  A read-only, byte-swapped or negatively strided array is copied or refused as noted.
+
+    Raises TypeError for what is not an array or has a dtype that tensors lack, ValueError for negative strides.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    dtypes.of(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.")
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
+            "(You can probably work around this by making a copy of your array with array.copy().)"
+        )
+    if type(ndarray) is not np.ndarray:
+        ndarray = ndarray.view(np.ndarray)
+    if not ndarray.flags.writeable or not ndarray.flags.aligned:
+        ndarray = ndarray.copy()  # a tensor must be writable; sharing memory that must not be written would be a trap
+    return wrap(ndarray)
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor that shares the memory of any object with ``__dlpack__``."""
+    array = np.from_dlpack(ext_tensor)
+    return from_numpy(array)
+
+
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A 1-D tensor over an object with the buffer interface (copied if it is read-only)."""
+    return _finish(from_numpy(np.frombuffer(buffer, _numpy_dtype(dtype), count, offset))._data, requires_grad)
+
+
+def _filled(shape: Sequence[int], value: Any, dtype: np.dtype) -> np.ndarray:
+    out = allocate(tuple(shape), dtype)
+    copy_kernels.fill(out, value)
+    return out
+
+
+def _checked(size: Sequence[Any], op: str) -> tuple[int, ...]:
+    shape = sizes_of(size, op)
+    if any(s < 0 for s in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
+    return shape
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """An uninitialised tensor."""
+    as_device(device, "empty")
+    return _finish(allocate(_checked(size, "empty"), _numpy_dtype(dtype)), requires_grad)
+
+
+def zeros(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros."""
+    as_device(device, "zeros")
+    return _finish(_filled(_checked(size, "zeros"), 0, _numpy_dtype(dtype)), requires_grad)
+
+
+def ones(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones."""
+    as_device(device, "ones")
+    return _finish(_filled(_checked(size, "ones"), 1, _numpy_dtype(dtype)), requires_grad)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor filled with a number, whose kind gives the dtype if none is given."""
+    as_device(device, "full")
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    inferred = dtypes.as_dtype(type(value), "full").numpy if type(value) in (bool, int, float, _COMPLEX) else None
+    shape = _checked((size,) if isinstance(size, int) else tuple(size), "full")
+    return _finish(_filled(shape, value, _numpy_dtype(dtype, inferred)), requires_grad)
+
+
+_COMPLEX = type(1j)
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A 0-d tensor in the default dtype."""
+    return full((), s, dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad)
+
+
+def _like(op: str, fill: Any) -> Any:
+    def make(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:  # noqa: A002
+        as_device(device, op)
+        target = _numpy_dtype(dtype, input._data.dtype)
+        out = _allocate_like(input._data, target)
+        if fill is not None:
+            copy_kernels.fill(out, fill)
+        return _finish(out, requires_grad)
+
+    make.__name__ = make.__qualname__ = op
+    make.__doc__ = f"``{op.removesuffix('_like')}`` with the shape, dtype and dense layout of ``input``."
+    return make
+
+
+def _allocate_like(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """An array laid out as ``x`` if ``x`` is dense, else row-major."""
+    order = None if x.flags.c_contiguous else copy_kernels.dense_order(x)
+    if order is None:
+        return allocate(x.shape, dtype)
+    return allocate(tuple(x.shape[i] for i in order), dtype).transpose(np.argsort(order))
+
+
+empty_like, zeros_like, ones_like = _like("empty_like", None), _like("zeros_like", 0), _like("ones_like", 1)
+
+
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:  # noqa: A002
+    """``full`` with the shape and dtype of ``input``."""
+    out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype))
+    copy_kernels.fill(out, fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
+    return _finish(out, requires_grad)
+
+
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """An uninitialised tensor with the given strides, in elements."""
+    target = _numpy_dtype(dtype)
+    extent = 1 + sum((n - 1) * s for n, s in zip(size, stride)) if all(size) else 0
+    base = allocate((max(extent, 0),), target)
+    data = np.lib.stride_tricks.as_strided(base, tuple(size), tuple(s * target.itemsize for s in stride))
+    return _finish(data, requires_grad)
+
+
+def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """``arange(end)``, ``arange(start, end, step)``: start, start + step, ... below (step > 0) or above end."""
+    as_device(device, "arange")
+    given = [a.item() if isinstance(a, Tensor) else a for a in args]
+    if len(given) == 1:
+        end = given[0] if end is None else end
+        start = start if given[0] is end or start is not None else given[0]
+    elif given:
+        start, end, *rest = given
+        step = rest[0] if rest else step
+    start, step = 0 if start is None else start, 1 if step is None else step
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    for name, value in (("start", start), ("end", end)):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RuntimeError(f"unsupported range: {start} -> {end} ({name} is not finite)")
+    if (step > 0 and end < start) or (step < 0 and end > start):
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    whole = all(isinstance(v, int) for v in (start, end, step))
+    target = _numpy_dtype(dtype, np.dtype(np.int64) if whole else None)
+    count = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
+    exact = np.int64 if whole else np.float64
+    values = exact(start) + np.arange(count, dtype=exact) * exact(step)
+    return _finish(copy_kernels.cast(values, target), requires_grad)
+
+
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """``steps`` values from ``start`` to ``end`` inclusive, evenly spaced."""
+    as_device(device, "linspace")
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
+    values = np.linspace(start, end, steps)
+    target = _numpy_dtype(dtype, _dtypes.complex_dtype(dtypes.get_default_dtype().numpy) if values.dtype.kind == "c" else None)
+    return _finish(copy_kernels.cast(values, target), requires_grad)
+
+
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """``base`` to the powers ``linspace(start, end, steps)``."""
+    as_device(device, "logspace")
+    return _finish(copy_kernels.cast(np.power(base, np.linspace(start, end, steps)), _numpy_dtype(dtype)), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The n x m matrix with ones on the diagonal."""
+    as_device(device, "eye")
+    m = n if m is None else m
+    if n < 0 or m < 0:
+        raise RuntimeError(f"n must be greater or equal to 0, got {min(n, m)}")
+    out = zeros(n, m, dtype=dtype)
+    if min(n, m):
+        copy_kernels.fill(out.diagonal()._data, 1)  # type: ignore[attr-defined]
+    return out.requires_grad_() if requires_grad else out
+
+
+def complex(real: Tensor, imag: Tensor) -> Tensor:  # noqa: A001 - PyTorch's name
+    """real + i · imag"""
+    return real + imag * 1j  # type: ignore[operator]
+
+
+# ---- as methods: new_zeros and the others, and Tensor(...) -----------------------------------------------------------------------
+
+
+def _new(op: str, function: Any) -> None:
+    def method(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        return function(*args, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+    method.__name__ = f"new_{op}"
+    method.__doc__ = f"``{op}`` in this tensor's dtype."
+    setattr(Tensor, f"new_{op}", method)
+
+
+for _op, _function in (("zeros", zeros), ("ones", ones), ("empty", empty), ("full", full), ("tensor", tensor)):
+    _new(_op, _function)
+
+
+def _construct(*args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    if len(args) == 1 and not isinstance(args[0], int):
+        return tensor(args[0], dtype=dtype or dtypes.get_default_dtype(), device=device)
+    return empty(*args, dtype=dtype, device=device) if args else empty(0, dtype=dtype, device=device)
+
+
+Tensor._construct = staticmethod(_construct)  # type: ignore[method-assign]

@@ -1,0 +1,63 @@
+"""Devices: where a tensor's memory is and where its kernels run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TYPES = ("cpu", "cuda")
+
+
+class device:
+    """``device("cpu")``, ``device("cuda")``, ``device("cuda:1")`` or ``device("cuda", 1)``.
+
+    Raises RuntimeError for a kind of device that does not exist, as PyTorch does.
+    """
+
+    __slots__ = ("type", "index")
+
+    def __init__(self, type: Any, index: int | None = None):  # noqa: A002 - PyTorch's argument name
+        if isinstance(type, device):
+            type, index = type.type, type.index if index is None else index
+        if isinstance(type, int):
+            type, index = "cuda", type
+        if not isinstance(type, str):
+            raise TypeError(f"device: expected a string, an int or a device, but got {type.__class__.__name__}")
+        kind, colon, number = type.partition(":")
+        if colon:
+            if index is not None:
+                raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {type}")
+            if not number.isdigit():
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            index = int(number)
+        if kind not in _TYPES:
+            raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of device string: {type}")
+        self.type = kind
+        self.index = index
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, device) and (self.type, self.index or 0) == (other.type, other.index or 0)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index or 0))
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __reduce__(self) -> Any:
+        return device, (str(self),)
+
+
+cpu = device("cpu")
+
+
+def as_device(value: Any, op: str = "device") -> device:
+    """The device that ``value`` names (None: the CPU), checked to be usable.  Raises RuntimeError when it is not."""
+    if value is None:
+        return cpu
+    found = value if type(value) is device else device(value)
+    if found.type != "cpu":
+        raise RuntimeError(f"{op}: the device {found} was asked for, but numbagrad has no CUDA kernels on this machine; only 'cpu' is available")
+    return found

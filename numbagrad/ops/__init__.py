@@ -1,0 +1,10 @@
+"""Differentiable operations on tensors, by family.  Importing this package gives Tensor its methods and operators.
+
+Each module declares the operations of one kernel family: a kernel, and a gradient rule per input (see ``_operation``).
+"""
+
+from . import elementwise, views  # isort: skip
+from . import conversion  # isort: skip
+from ._attach import FUNCTIONS
+
+__all__ = ["FUNCTIONS", "conversion", "elementwise", "views"]

@@ -1,0 +1,97 @@
+"""Changing a tensor in place, with the graph kept right.
+
+The history of the changed tensor becomes that of the value written.  When it is a view, the history of its base becomes a ``CopySlices``
+of the base's old history and the written value, and every other view of that base takes its history from the base anew when it is next
+asked for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import numpy as np
+
+from ..autograd.graph import Node, edge_of
+from ..autograd.mode import no_grad, state
+from ..kernels.copy import copy_into
+from ..tensor import Tensor
+
+
+class CopySlices(Node):
+    """``base`` with a part of it overwritten: the gradient outside the part goes to the old base, inside it to the written value."""
+
+    __slots__ = ("replay",)
+
+    def __init__(self, base: Tensor, written: Tensor, replay: Any):
+        super().__init__([edge_of(base), edge_of(written)], [(base._data.shape, base._data.dtype)])
+        self.replay = replay
+
+    def backward(self, grads: list[Any]) -> Sequence[Any]:
+        grad = grads[0]
+        outside = inside = None
+        if self.edges[0] is not None:
+            outside = grad.clone()
+            part = self.replay(outside)
+            if state.recording:
+                part.mul_(0)  # recorded, so that a second derivative sees the part as constant zero
+            else:
+                part.zero_()
+        if self.edges[1] is not None:
+            inside = self.replay(grad).clone()
+        return [outside, inside]
+
+
+def check_writable(tensor: Tensor, op: str) -> None:
+    """Raise RuntimeError if writing into ``tensor`` would break the graph (a leaf, or a view of one) or is ambiguous (overlapping elements)."""
+    if state.recording:
+        if tensor._node is None and tensor._requires_grad:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        base = tensor._base
+        if base is not None and base._node is None and base._requires_grad and tensor._replay is not None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    data = tensor._data
+    if not data.flags.c_contiguous and any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape)):
+        raise RuntimeError(
+            f"{op}: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+
+
+def rebase(tensor: Tensor, written: Tensor) -> None:
+    """Make the history of ``tensor`` (already overwritten) that of ``written``."""
+    base = tensor._base
+    if base is not None and tensor._replay is not None:
+        node = CopySlices(base, written, tensor._replay)
+        base._node, base._index = node, 0
+        base._requires_grad = False
+        base._rebased += 1
+        tensor._refresh()
+    else:
+        tensor._node, tensor._index = written._node, written._index
+        tensor._requires_grad = False
+        # Views of this tensor replay from it.
+        tensor._rebased += 1
+
+
+def overwrite(tensor: Tensor, value: Tensor, op: str) -> Tensor:
+    """``tensor[...] = value`` (broadcast and cast) with its history; the common end of every in-place operation."""
+    check_writable(tensor, op)
+    recorded = state.recording and (tensor.requires_grad or value.requires_grad)
+    with no_grad():
+        copy_into(tensor._data, value._data)
+    tensor._bump()
+    if recorded:
+        if value.shape != tensor.shape:
+            value = value.expand(tensor.shape)
+        if value._data.dtype != tensor._data.dtype:
+            value = value.to(tensor.dtype)
+        rebase(tensor, value)
+    return tensor
+
+
+def may_overlap(target: np.ndarray, other: Any) -> bool:
+    """Whether ``other`` shares memory with ``target`` without being the same elements in the same order."""
+    if not isinstance(other, np.ndarray) or other is target or not np.may_share_memory(target, other):
+        return False
+    same = other.__array_interface__["data"] == target.__array_interface__["data"]
+    return not (same and other.strides == target.strides and other.shape == target.shape)

@@ -1,0 +1,232 @@
+"""The seam: how a kernel and its derivative become a differentiable operation on tensors.
+
+    matmul = differentiable("matmul", kernels.matmul.matmul,
+        a=lambda g, b: g @ b.mH,
+        b=lambda g, a: a.mH @ g)
+
+The forward function takes arrays and returns an array (or a tuple of arrays).  There is one rule per input that has a gradient, run only
+when that input needs one.  *The names of a rule's parameters say what it needs*, and exactly that is kept alive until the backward pass:
+
+- ``g``: the gradient of the (first) result; ``g_indices``: of the result called ``indices``;
+- ``y`` or the name of a result: that result;
+- the name of one of the forward function's parameters: that argument (a tensor, or whatever was passed);
+- ``x_shape``, ``x_dtype``: the shape (a tuple) and dtype of tensor argument ``x``, without keeping its data.
+
+A forward function whose last parameter is ``*arrays`` takes any number of tensors there; the rule ``arrays=`` sees them as a list (and
+``arrays_shape`` as a list of shapes) and returns a sequence of gradients.
+
+Rules are written in differentiable operations, so higher derivatives need nothing further.  A rule may return its gradient in a shape
+that broadcasts from, or a dtype that promotes from, the input's: the graph's walk undoes both, in one place.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable, Sequence
+
+from ..autograd.graph import Node, edge_of
+from ..autograd.mode import state
+from ..tensor import Tensor, saved_version, wrap
+
+Rule = Callable[..., Any]
+
+
+class Saved:
+    """A tensor kept for the backward pass, with its version: reading it after an in-place change is an error that names the operation."""
+
+    __slots__ = ("tensor", "version", "node", "index")
+
+    def __init__(self, tensor: Tensor, node: Node | None = None, index: int = 0):
+        # A result is kept without its link to the node that is keeping it, which would be a cycle.
+        self.tensor = tensor if node is None else tensor._alias()
+        self.version = saved_version(tensor)
+        self.index = index if node is not None else -1
+
+    def unpack(self, node: Node) -> Tensor:
+        tensor = self.tensor
+        version = saved_version(tensor)
+        if version != self.version:
+            role = "output" if self.index >= 0 else "input"
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"[{tensor.dtype} {list(tensor.shape)}], {role} of {node.name()}, is at version {version}; expected version {self.version} instead. "
+                "Hint: enable anomaly detection to find the operation that failed to compute its gradient"
+            )
+        if self.index < 0 or not state.recording:
+            return tensor
+        result = tensor._alias()
+        result._node, result._index = node, self.index
+        return result
+
+
+class OperationNode(Node):
+    """A recorded call of an Operation."""
+
+    __slots__ = ("operation", "args", "results", "facts")
+
+    def __init__(self, operation: Operation, args: list[Any], facts: dict[Any, Any] | None, edges: Sequence[Any], outputs: Any):
+        super().__init__(edges, outputs)
+        self.operation: Any = operation
+        self.args: Any = args
+        self.results: Any = ()
+        self.facts: Any = facts
+
+    def name(self) -> str:
+        return self.operation.node_name
+
+    def _value(self, source: tuple[str, Any], grads: list[Any]) -> Any:
+        kind, where = source
+        if kind == "grad":
+            return grads[where]
+        if kind == "shape" or kind == "dtype":
+            return self.facts[source]
+        if kind == "args":
+            return [v.unpack(self) if type(v) is Saved else v for v in self.args[where:]]
+        value = self.results[where] if kind == "result" else self.args[where]
+        return value.unpack(self) if type(value) is Saved else value
+
+    def backward(self, grads: list[Any]) -> Sequence[Any]:
+        if self.args is None:
+            raise freed()
+        operation = self.operation
+        results: list[Any] = [None] * len(self.edges)
+        for position, rule, sources in operation.rules:
+            if position == operation.variadic:
+                if any(e is not None for e in self.edges[position:]):
+                    results[position:] = rule(*[self._value(s, grads) for s in sources])
+            elif self.edges[position] is not None:
+                results[position] = rule(*[self._value(s, grads) for s in sources])
+        return results
+
+    def release(self) -> None:
+        self.args = self.results = None
+
+
+def freed() -> RuntimeError:
+    """The error of walking a graph twice."""
+    return RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate "
+        "values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time."
+    )
+
+
+class Operation:
+    """A forward function on arrays with one gradient rule per differentiable input; see the module's head.
+
+    Calling it takes tensors where the forward function takes arrays; every other argument is passed on as it is.
+    """
+
+    def __init__(self, name: str, forward: Callable[..., Any], rules: dict[str, Rule], results: Sequence[str], differentiable: Sequence[str]):
+        self.name = self.__name__ = name
+        self.node_name = "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
+        self.forward = forward
+        self.__doc__ = forward.__doc__
+        parameters = [p for p in inspect.signature(forward).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        self.parameters = tuple(p.name for p in parameters)
+        self.defaults = tuple(p.default for p in parameters)
+        # A last parameter *arrays takes any number of tensors; its rule returns one gradient for each.
+        self.variadic = len(parameters) - 1 if parameters and parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL else -1
+        self.results = tuple(results)
+        unknown = set(rules) - set(self.parameters)
+        if unknown:
+            raise TypeError(f"differentiable {name}: rules for {sorted(unknown)}, which are not among the parameters {self.parameters}")
+        self.rules = [(self.parameters.index(p), rule, self._sources(rule)) for p, rule in rules.items()]
+        self.inputs = tuple(position for position, _, _ in self.rules)
+        self.differentiable_results = frozenset(self.results.index(r) for r in differentiable)
+        self._facts = [s for _, _, sources in self.rules for s in sources if s[0] in ("shape", "dtype")]
+        self._keeps: dict[tuple[int, ...], tuple[frozenset[int], frozenset[int]]] = {}
+
+    def _sources(self, rule: Rule) -> list[tuple[str, Any]]:
+        return [self._source(name) for name in inspect.signature(rule).parameters]
+
+    def _source(self, name: str) -> tuple[str, Any]:
+        if name == "g":
+            return "grad", 0
+        if name.startswith("g_") and name[2:] in self.results:
+            return "grad", self.results.index(name[2:])
+        if name in self.results:
+            return "result", self.results.index(name)
+        if name in self.parameters:
+            position = self.parameters.index(name)
+            return "args" if position == self.variadic else "arg", position
+        for suffix in ("_shape", "_dtype"):
+            if name.endswith(suffix) and name[: -len(suffix)] in self.parameters:
+                return suffix[1:], self.parameters.index(name[: -len(suffix)])
+        raise TypeError(f"differentiable {self.name}: a rule asks for {name!r}; known are g, {', '.join(self.results)}, {', '.join(self.parameters)}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if (kwargs or len(args) < len(self.parameters)) and self.variadic < 0:
+            args = self._bind(args, kwargs)
+        y = self.forward(*[x._data if isinstance(x, Tensor) else x for x in args])
+        many = type(y) is tuple
+        outs = tuple(map(wrap, y)) if many else (wrap(y),)
+        if state.recording:
+            inputs = self.inputs if self.variadic < 0 else (*self.inputs[:-1], *range(self.variadic, len(args)))
+            needing = tuple([i for i in inputs if isinstance(args[i], Tensor) and args[i].requires_grad])
+            if needing:
+                self._record(args, outs, needing)
+        return outs if many else outs[0]
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        if len(args) > len(self.parameters):
+            raise TypeError(f"{self.name}() takes {len(self.parameters)} positional arguments but {len(args)} were given")
+        values = list(args)
+        for name, default in zip(self.parameters[len(args) :], self.defaults[len(args) :]):
+            if name in kwargs:
+                values.append(kwargs.pop(name))
+            elif default is not inspect.Parameter.empty:
+                values.append(default)
+            else:
+                raise TypeError(f"{self.name}() missing required argument: '{name}'")
+        if kwargs:
+            name = next(iter(kwargs))
+            kind = "got multiple values for argument" if name in self.parameters else "got an unexpected keyword argument"
+            raise TypeError(f"{self.name}() {kind} '{name}'")
+        return tuple(values)
+
+    def _record(self, args: Sequence[Any], outs: tuple[Tensor, ...], needing: tuple[int, ...]) -> None:
+        keeps = self._keeps.get(needing)
+        if keeps is None:
+            keeps = self._keeps[needing] = self._plan(needing)
+        keep_args, keep_results = keeps
+        edges: list[Any] = [None] * len(args)
+        for i in needing:
+            edges[i] = edge_of(args[i])
+        held: list[Any] = [
+            (Saved(x) if i in keep_args else None) if isinstance(x, Tensor) else x for i, x in enumerate(args)
+        ]
+        facts = {s: self._fact(s, args) for s in self._facts} if self._facts else None
+        node = OperationNode(self, held, facts, edges, [(t._data.shape, t._data.dtype) for t in outs])
+        node.results = tuple(Saved(t, node, i) if i in keep_results else None for i, t in enumerate(outs))
+        for i in self.differentiable_results:
+            outs[i]._node, outs[i]._index = node, i
+
+    def _fact(self, source: tuple[str, int], args: Sequence[Any]) -> Any:
+        kind, position = source
+        return [getattr(x, kind) for x in args[position:]] if position == self.variadic else getattr(args[position], kind, None)
+
+    def _plan(self, needing: tuple[int, ...]) -> tuple[frozenset[int], frozenset[int]]:
+        """Which arguments and results the rules of the inputs ``needing`` read."""
+        sources = [s for position, _, found in self.rules if position in needing or position == self.variadic for s in found]
+        kept = {w for k, w in sources if k == "arg"}
+        if any(k == "args" for k, _ in sources):
+            kept.update(range(self.variadic, max(needing) + 1))
+        return frozenset(kept), frozenset(w for k, w in sources if k == "result")
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}({', '.join(self.parameters)})>"
+
+
+def differentiable(
+    name: str,
+    forward: Callable[..., Any],
+    *,
+    results: Sequence[str] = ("y",),
+    differentiable_results: Sequence[str] | None = None,
+    **rules: Rule,
+) -> Operation:
+    """Declare a differentiable operation; see the module's head.
+
+    ``results`` names the arrays that ``forward`` returns when there are several; gradients flow into ``differentiable_results`` (default: the first).
+    """
+    return Operation(name, forward, rules, results, results[:1] if differentiable_results is None else differentiable_results)

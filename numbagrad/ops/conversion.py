@@ -1,0 +1,166 @@
+"""Copies, casts and whole-tensor writes: clone, contiguous, to, copy_, fill_."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import dtype as dtypes
+from ..device import as_device, device
+from ..kernels import copy as kernels
+from ..kernels import reduce as reduce_kernels
+from ..tensor import Tensor
+from ._attach import public
+from ._inplace import check_writable, overwrite
+from ._operation import differentiable
+
+_clone = differentiable("clone", kernels.clone, x=lambda g: g)
+_contiguous = differentiable("clone", kernels.contiguous, x=lambda g: g)
+_cast = differentiable("to_copy", lambda x, dtype: kernels.cast(x, dtype), x=lambda g: g)  # the walk casts it back
+_sum_to = differentiable("sum_to_size", reduce_kernels.sum_to, x=lambda g, x_shape: g.expand(x_shape))
+
+
+@public
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:  # noqa: A002
+    """A copy, through which gradients flow."""
+    return _clone(input)
+
+
+@public(function=False)
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This tensor if it is row-major without gaps, else a copy that is."""
+    return self if self._data.flags.c_contiguous else _contiguous(self)
+
+
+@public(function=False)
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions in which ``size`` was broadcast to this shape.  Raises RuntimeError where ``size`` does not broadcast to it."""
+    shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else tuple(size)
+    return self if tuple(self.shape) == shape else _sum_to(self, shape)
+
+
+def _cast_gradient(self: Tensor, dtype: Any) -> Tensor:
+    """A gradient in its input's dtype: of a complex gradient for a real input, the real part."""
+    if self._data.dtype.kind == "c" and dtype.kind != "c":
+        return _real_part(self)._cast_gradient(dtype)  # type: ignore[attr-defined]
+    return self if self._data.dtype == dtype else _cast(self, dtype)
+
+
+Tensor._cast_gradient = _cast_gradient  # type: ignore[attr-defined]
+_real_part = differentiable("real", lambda x: kernels.contiguous(x.real), x=lambda g: g)
+
+
+@public(function=False)
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False, memory_format: Any = None) -> Tensor:
+    """This tensor in another dtype and/or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
+
+    Returns the tensor itself when nothing changes and ``copy`` is False.
+    """
+    for value in args:
+        if isinstance(value, Tensor):
+            dtype, device = value.dtype, value.device
+        elif isinstance(value, bool):
+            non_blocking = value
+        elif isinstance(value, (str, int)) or type(value) is _device_type:
+            device = value
+        elif value is not None:
+            dtype = value
+    if device is not None:
+        as_device(device, "to")
+    if dtype is not None:
+        target = dtypes.as_dtype(dtype, "to").numpy
+        if self._data.dtype != target:
+            return _cast(self, target)
+    return _clone(self) if copy else self
+
+
+_device_type = device
+
+
+@public(function=False)
+def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:  # noqa: A001 - PyTorch's name
+    """The name of this tensor's type, or the tensor in another dtype."""
+    if dtype is None:
+        from ..kernels.elementwise import _TITLES
+
+        return f"numbagrad.{_TITLES[self.dtype.name]}Tensor"
+    if isinstance(dtype, str):
+        dtype = _by_title(dtype)
+    return to(self, dtype)
+
+
+def _by_title(title: str) -> dtypes.dtype:
+    from ..kernels.elementwise import _TITLES
+
+    for name, known in _TITLES.items():
+        if title.rpartition(".")[2] == f"{known}Tensor":
+            return dtypes.named(name)
+    raise ValueError(f"invalid type: '{title}'")
+
+
+@public(function=False)
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor in the dtype of ``other``."""
+    return to(self, other.dtype)
+
+
+def _converter(name: str, dtype: dtypes.dtype) -> None:
+    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+        return to(self, dtype)
+
+    convert.__name__ = name
+    convert.__doc__ = f"This tensor as {dtype!r}."
+    public(convert, name=name, function=False)
+
+
+for _name, _dtype in (
+    ("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16), ("bfloat16", dtypes.bfloat16), ("int", dtypes.int32),
+    ("long", dtypes.int64), ("short", dtypes.int16), ("char", dtypes.int8), ("byte", dtypes.uint8), ("bool", dtypes.bool_),
+    ("cfloat", dtypes.complex64), ("cdouble", dtypes.complex128),
+):  # fmt: skip
+    _converter(_name, _dtype)
+
+
+@public(function=False)
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This tensor on the CPU."""
+    return self
+
+
+@public(function=False)
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
+    """This tensor on a GPU.  Raises RuntimeError where there is none."""
+    return to(self, device="cuda" if device is None else device)
+
+
+@public(function=False)
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Overwrite with ``src``, broadcast and cast."""
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {src.__class__.__name__}")
+    return overwrite(self, src, "copy_")
+
+
+@public(function=False)
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Overwrite every element with a number or a 0-d tensor."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+        return overwrite(self, value, "fill_")
+    check_writable(self, "fill_")
+    recorded = self.requires_grad
+    kernels.fill(self._data, value)
+    self._bump()
+    if recorded:
+        from ..autograd.mode import state
+        from ._inplace import rebase
+
+        if state.recording:
+            rebase(self, self.detach())
+    return self
+
+
+@public(function=False)
+def zero_(self: Tensor) -> Tensor:
+    """Overwrite with zeros."""
+    return fill_(self, 0)

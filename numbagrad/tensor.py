@@ -1,0 +1,506 @@
+"""Tensor: an array with a place in the graph.
+
+``_data`` holds the array (shape, strides, storage); ``_node`` and ``_index`` say which operation made the tensor; a leaf that wants a gradient
+has ``_requires_grad``.  A view shares its base's storage and version counter, and remembers how it was made (``_replay``), so that an
+in-place change of either is seen by the other's gradient.  The operations themselves (arithmetic, reductions, indexing, ...) are declared in
+``ops`` and attached to the class there: one declaration serves as function, method and operator.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections import OrderedDict
+from typing import Any, Callable, Iterator
+
+import numpy as np
+
+from . import dtype as dtypes
+from .autograd import graph
+from .autograd.graph import RemovableHandle
+from .autograd.mode import state
+from .device import cpu, device
+
+
+class Size(tuple):
+    """The shape of a tensor: a tuple that prints as PyTorch's and knows its number of elements."""
+
+    def numel(self) -> int:
+        n = 1
+        for size in self:
+            n *= size
+        return n
+
+    def __repr__(self) -> str:
+        return f"numbagrad.Size({list(self)})"
+
+    def __getitem__(self, index: Any) -> Any:
+        found = tuple.__getitem__(self, index)
+        return Size(found) if isinstance(index, slice) else found
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __reduce__(self) -> Any:
+        return Size, (tuple(self),)
+
+
+def wrap(data: Any) -> Tensor:
+    """A tensor over an array: no copy, no graph."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = data
+    return tensor
+
+
+def saved_version(tensor: Tensor) -> int:
+    """How often the storage of ``tensor`` has been changed in place."""
+    counter = tensor._counter
+    return 0 if counter is None else counter[0]
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype on one device, that records what is computed from it."""
+
+    _data: Any
+    grad: Tensor | None = None
+    _node: Any = None
+    _index: int = 0
+    _requires_grad: bool = False
+    _counter: list[int] | None = None  # shared by all views of one storage
+    _base: Tensor | None = None
+    _replay: Callable[[Tensor], Tensor] | None = None
+    _rebased: int = 0  # of a base: how often its history was replaced by an in-place change
+    _seen: int = 0  # of a view: the base's _rebased that its own history reflects
+    _hooks: Any = None
+    _retains: bool = False
+    __array_priority__ = 1000
+
+    def __init__(self, *args: Any, dtype: Any = None, device: Any = None):
+        """``Tensor(2, 3)``: uninitialised of that shape; ``Tensor([1., 2.])``: the values, in the default dtype.  Prefer ``numbagrad.tensor``."""
+        made = self._construct(*args, dtype=dtype, device=device)
+        self._data = made._data
+
+    _construct: Callable[..., Tensor]  # set by creation, which lies above this module
+
+    # ---- what it is ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._data.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of dimension ``dim``."""
+        return Size(self._data.shape) if dim is None else self._data.shape[self._dim(dim)]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps between neighbours, in elements."""
+        itemsize = self._data.dtype.itemsize
+        steps = tuple(s // itemsize for s in self._data.strides)
+        return steps if dim is None else steps[self._dim(dim)]
+
+    def _dim(self, dim: int) -> int:
+        n = max(self._data.ndim, 1)
+        if not -n <= dim < n:
+            raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+        return dim % n
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    def dim(self) -> int:
+        return self._data.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        return self._data.size
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        return dtypes.of(self._data.dtype)
+
+    @property
+    def device(self) -> device:
+        return cpu
+
+    @property
+    def itemsize(self) -> int:
+        return self._data.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._data.nbytes
+
+    def element_size(self) -> int:
+        return self._data.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def is_contiguous(self) -> bool:
+        return self._data.flags.c_contiguous
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return self._data.__array_interface__["data"][0]
+
+    def storage_offset(self) -> int:
+        """How far into its storage the first element stands, in elements."""
+        root = self._base
+        return 0 if root is None else (self.data_ptr() - root.data_ptr()) // self.itemsize
+
+    @property
+    def is_cuda(self) -> bool:
+        return False
+
+    @property
+    def is_sparse(self) -> bool:
+        return False
+
+    @property
+    def layout(self) -> str:
+        return "numbagrad.strided"
+
+    def get_device(self) -> int:
+        return -1
+
+    # ---- its place in the graph ---------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        if self._node is not None or self._requires_grad:
+            return True
+        if self._base is not None:
+            self._refresh()
+            return self._node is not None
+        return False
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Make this leaf accumulate a gradient (or not).  Raises RuntimeError for integers, and for turning it off on a non-leaf."""
+        if self._node is not None:
+            if not requires_grad:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
+                    "require differentiation use var_no_grad = var.detach()."
+                )
+            return self
+        if requires_grad and not (self.is_floating_point() or self.is_complex()):
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    @property
+    def grad_fn(self) -> Any:
+        if self._base is not None:
+            self._refresh()
+        return self._node
+
+    @property
+    def output_nr(self) -> int:
+        return self._index
+
+    @property
+    def _version(self) -> int:
+        return saved_version(self)
+
+    def _bump(self) -> None:
+        """Note that the storage was changed in place."""
+        if self._counter is None:
+            self._counter = [1]
+        else:
+            self._counter[0] += 1
+
+    def _shared_counter(self) -> list[int]:
+        if self._counter is None:
+            self._counter = [0]
+        return self._counter
+
+    def _refresh(self) -> None:
+        """Bring the history of a view up to date after its base was changed in place."""
+        base = self._base
+        if base is not None and base._rebased != self._seen and self._replay is not None:
+            with_history = self._replay(base)
+            self._node, self._index = with_history._node, with_history._index
+            self._seen = base._rebased
+
+    def _alias(self) -> Tensor:
+        """The same storage, without history."""
+        tensor = wrap(self._data)
+        tensor._counter = self._shared_counter()
+        return tensor
+
+    def detach(self) -> Tensor:
+        """The same storage, outside the graph."""
+        return self._alias()
+
+    def detach_(self) -> Tensor:
+        """Leave the graph."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._node, self._index, self._requires_grad = None, 0, False
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same storage, outside the graph and with a version counter of its own: changes through it go unnoticed by autograd."""
+        return wrap(self._data)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._data = value._data
+        self._base = self._replay = None
+
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Add the gradient of this tensor (weighted by ``gradient`` if it is not a scalar) to ``.grad`` of every leaf it depends on."""
+        graph.backward(self, None if gradient is None else gradient, retain_graph, create_graph, inputs)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call ``hook(grad)`` whenever the gradient of this tensor is computed; a tensor it returns takes the gradient's place."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        node = self.grad_fn
+        if node is None:
+            if self._hooks is None:
+                self._hooks = OrderedDict()
+            return RemovableHandle(self._hooks, hook)
+        if node.tensor_hooks is None:
+            node.tensor_hooks = {}
+        return RemovableHandle(node.tensor_hooks.setdefault(self._index, OrderedDict()), hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call ``hook(tensor)`` after a gradient was added to this leaf's ``.grad``."""
+        if not self.is_leaf or not self._requires_grad:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        hooks = self.__dict__.setdefault("_post_hooks", OrderedDict())
+        return RemovableHandle(hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keep ``.grad`` of this non-leaf too."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.is_leaf or self._retains:
+            return
+        self._retains = True
+        keeper = self
+
+        def keep(grad: Tensor) -> None:
+            keeper.grad = grad if keeper.grad is None else keeper.grad + grad
+
+        self.register_hook(keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains
+
+    def _accumulate(self, grad: Tensor, create_graph: bool) -> None:
+        """Add ``grad`` to ``.grad``.  A first gradient is taken over without a copy if nothing else can refer to its storage."""
+        if self.grad is None:
+            if create_graph:
+                self.grad = grad
+            else:
+                self.grad = grad._own()
+        elif create_graph:
+            self.grad = self.grad + grad
+        else:
+            self.grad.add_(grad.detach())  # type: ignore[attr-defined]
+        for hook in list(self.__dict__.get("_post_hooks", {}).values()):
+            hook(self)
+
+    def _own(self) -> Tensor:
+        """This tensor if it alone holds its storage, else a copy."""
+        if self._base is None and self._node is None and sys.getrefcount(self) <= _sole_references and self._data.flags.c_contiguous:
+            return self
+        return self.detach().clone()  # type: ignore[attr-defined]
+
+    # ---- in and out of Python and NumPy ---------------------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element, as a Python number.  Raises RuntimeError when there is not exactly one."""
+        if self._data.size != 1:
+            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
+        return self._numpy_values().item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number for a 0-d tensor."""
+        return self._numpy_values().tolist()
+
+    def _numpy_values(self) -> np.ndarray:
+        """The values as an array that NumPy can read: bfloat16 as float32."""
+        if self.dtype is dtypes.bfloat16:
+            return self.detach().to(dtypes.float32)._data  # type: ignore[attr-defined]
+        return self._data
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The array itself, sharing memory.  Raises RuntimeError for a tensor that requires a gradient, unless ``force``; TypeError for bfloat16."""
+        if self.requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self.dtype is dtypes.bfloat16:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self._data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        data = self.numpy()
+        if dtype is not None and np.dtype(dtype) != data.dtype:
+            return data.astype(dtype)
+        return data.copy() if copy else data
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return self.numpy().__array_interface__
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            what = "no values" if self._data.size == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        value = self.item()
+        if not isinstance(value, int):
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(value)
+
+    def __len__(self) -> int:
+        if self._data.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._data.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))  # type: ignore[attr-defined]
+
+    def __contains__(self, element: Any) -> bool:
+        if isinstance(element, (Tensor, int, float, complex, bool)):
+            return bool((self == element).any())  # type: ignore[attr-defined]
+        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
+
+    __hash__ = object.__hash__
+
+    def __format__(self, spec: str) -> str:
+        return self.item().__format__(spec) if self._data.ndim == 0 and spec else str(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+                "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage"
+            )
+        if id(self) in memo:
+            return memo[id(self)]
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made._data = self._data.copy(order="K")
+        made._requires_grad = self._requires_grad
+        for name, value in self.__dict__.items():
+            if name == "grad" or not name.startswith("_"):
+                made.__dict__[name] = copy.deepcopy(value, memo)
+        return made
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("only leaf tensors can be pickled: call detach() first")
+        return _rebuild, (type(self), np.ascontiguousarray(self._data) if self._data.ndim else self._data, self._requires_grad)
+
+
+def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool) -> Tensor:
+    tensor = kind.__new__(kind)
+    tensor._data = data
+    tensor._requires_grad = requires_grad
+    return tensor
+
+
+class _Probe(graph.Node):
+    """A node that makes a fresh gradient: what ``_measure_sole_references`` walks."""
+
+    __slots__ = ()
+
+    def backward(self, grads: list[Any]) -> list[Any]:
+        return [_ProbeGradient.__new__(_ProbeGradient)]
+
+
+class _ProbeGradient(Tensor):
+    _data = np.ones(1, np.float32)
+
+    def _own(self) -> Tensor:
+        global _sole_references
+        _sole_references = sys.getrefcount(self)
+        return self
+
+
+def _measure_sole_references() -> None:
+    """How many references ``_own`` sees to a gradient that the walk alone holds: it depends on the Python version, so it is measured."""
+    leaf = wrap(np.ones(1, np.float32))
+    leaf._requires_grad = True
+    probe = _Probe([(leaf, 0)], [((1,), np.dtype(np.float32))])
+    graph.walk([((probe, 0), wrap(np.ones(1, np.float32)))], False, False)
+
+
+_sole_references = 0
+_measure_sole_references()
+
+
+class Parameter(Tensor):
+    """A tensor that is a module's parameter: a leaf that requires a gradient."""
+
+    _requires_grad = True
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
+        tensor = object.__new__(cls)
+        if data is None:
+            data = wrap(np.empty(0, dtypes.get_default_dtype().numpy))
+        tensor._data = data._data
+        tensor._counter = data._shared_counter()
+        tensor._requires_grad = requires_grad
+        return tensor
+
+    def __init__(self, data: Any = None, requires_grad: bool = True):
+        """``Parameter(tensor)``: the same storage as a parameter."""
+        if requires_grad and not (self.is_floating_point() or self.is_complex()):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + Tensor.__repr__(self)
+
+    __hash__ = object.__hash__
+
+
+def recording(*tensors: Any) -> bool:
+    """Whether an operation on ``tensors`` is recorded now."""
+    return state.recording and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)

@@ -1,0 +1,5 @@
+"""Where PyTorch keeps its data loading: ``from numbagrad.utils.data import DataLoader``."""
+
+from . import data
+
+__all__ = ["data"]
