@@ -13,14 +13,14 @@ from . import autograd, ops
 from ._printing import set_printoptions
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *  # noqa: F403
-from .device import device
-from .dtype import bool_ as bool
-from .dtype import (
+from .devices import device
+from .dtypes import bool_ as bool
+from .dtypes import (
     bfloat16, can_cast, cdouble, cfloat, complex64, complex128, double, dtype, finfo, float16, float32, float64, get_default_dtype, half, iinfo,
     int8, int16, int32, int64, long, promote_types, set_default_dtype, short, uint8,
 )  # fmt: skip
-from .dtype import float_ as float
-from .dtype import int_ as int
+from .dtypes import float_ as float
+from .dtypes import int_ as int
 from .kernels._cpu import get_num_threads, set_num_threads
 from .ops.elementwise import elementwise
 from .tensor import Parameter as _Parameter
@@ -53,7 +53,7 @@ def is_complex(input: Tensor) -> _Any:  # noqa: A002
 
 def result_type(tensor1: _Any, tensor2: _Any) -> dtype:
     """The dtype of arithmetic between ``tensor1`` and ``tensor2``, tensors or numbers."""
-    from .dtype import of
+    from .dtypes import of
     from .kernels.elementwise import result_type as settle
 
     return of(settle([(t._data.dtype if t.ndim else (t._data.dtype,)) if isinstance(t, Tensor) else type(t) for t in (tensor1, tensor2)]))

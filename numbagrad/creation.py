@@ -7,8 +7,8 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from . import dtype as dtypes
-from .device import as_device
+from . import dtypes
+from .devices import as_device
 from .kernels import _dtypes
 from .kernels import copy as copy_kernels
 from .kernels._cpu import empty as allocate

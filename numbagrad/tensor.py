@@ -15,11 +15,11 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 
-from . import dtype as dtypes
+from . import dtypes
 from .autograd import graph
 from .autograd.graph import RemovableHandle
 from .autograd.mode import state
-from .device import cpu, device
+from .devices import cpu, device
 
 
 class Size(tuple):

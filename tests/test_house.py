@@ -19,7 +19,7 @@ MAX_LINES = 500
 # Imports run from a higher floor to a lower one, or stay on theirs.
 FLOORS = [
     {"kernels"},
-    {"dtype", "device", "autograd"},
+    {"dtypes", "devices", "autograd"},
     {"tensor", "ops", "creation", "random", "fuse", "_printing"},
     {"nn", "optim", "data", "utils", "serialization"},
     {"vision", "compat", "testing"},

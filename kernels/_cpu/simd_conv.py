@@ -8,11 +8,35 @@ meets at consecutive output pixels are consecutive in memory; the table holds th
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 
 from .simd import REGISTERS, Emitter, emitted, lanes
+
+def _function(arity: int, emit: Callable[..., None], dtype: Any, label: str) -> Any:
+    """``emitted``, but as a function of its own that is called, not inlined.
+
+    A tile needs every register; inlined, it shares them with what the code around it keeps, and one accumulator in memory halves its speed.  It
+    is also compiled once per kernel instead of once per call.
+    """
+
+    def emit_call(e: Emitter, *values: Any) -> None:
+        module, name = e.builder.module, f"numbagrad_{label}_{e.dtype.name}"
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            function.attributes.add("nounwind")
+            builder = ir.IRBuilder(function.append_basic_block("entry"))
+            emit(Emitter(builder, dtype, e.lanes), *function.args)
+            builder.ret_void()
+        e.builder.call(function, values)
+
+    return emitted(arity, emit_call, dtype)
+
 
 # Tiles that fill the register file: accumulators + operands <= REGISTERS, and at least 8 accumulators to cover the latency of an fma.
 _MANY = REGISTERS >= 32
@@ -47,7 +71,7 @@ def wide_tile(dtype: Any, columns: int) -> Any:
         for n, total in enumerate(e.loop(k, [table, w, *first * WIDE_PIXELS], turn)[2:]):
             e.store(add(out, at((n // columns * 2 + n % columns) * e.register_bytes)), total)
 
-    return emitted(6, emit, dtype)
+    return _function(6, emit, dtype, f"wide_tile_{columns}")
 
 
 @functools.lru_cache(maxsize=None)
@@ -77,7 +101,7 @@ def tap_tile(dtype: Any, columns: int) -> Any:
             address = add(out, at((n // columns * 2 + n % columns) * e.register_bytes))
             e.store(address, e.builder.fadd(e.load(address), total))
 
-    return emitted(5, emit, dtype)
+    return _function(5, emit, dtype, f"tap_tile_{columns}")
 
 
 @functools.lru_cache(maxsize=None)
@@ -113,7 +137,7 @@ def narrow_tile(dtype: Any, rows: int, columns: int) -> Any:
         builder.branch(end)
         builder.position_at_end(end)
 
-    return emitted(8, emit, dtype)
+    return _function(8, emit, dtype, f"narrow_tile_{rows}_{columns}")
 
 
 @functools.lru_cache(maxsize=None)
@@ -159,7 +183,7 @@ def lane_tile(dtype: Any, rows: int) -> Any:
                 address = add(out, at((i * LANE_TAPS + t) * e.register_bytes))
                 e.store(address, builder.fadd(e.load(address), sums[t * rows + i]))
 
-    return emitted(6, emit, dtype)
+    return _function(6, emit, dtype, f"lane_tile_{rows}")
 
 
 @functools.lru_cache(maxsize=None)
@@ -182,7 +206,7 @@ def store_columns(dtype: Any) -> Any:
         builder.branch(end)
         builder.position_at_end(end)
 
-    return emitted(6, emit, dtype)
+    return _function(6, emit, dtype, "store_columns")
 
 
 @functools.lru_cache(maxsize=None)
@@ -207,7 +231,7 @@ def copy_rows(dtype: Any) -> Any:
 
         e.loop(rows, [to, source], row)
 
-    return emitted(9, emit, dtype)
+    return _function(9, emit, dtype, "copy_rows")
 
 
 __all__ = [

@@ -86,7 +86,7 @@ def copy_into(dst: Any, src: Any) -> None:
     """
     if dst.shape != src.shape and not _broadcasts(src.shape, dst.shape):
         raise RuntimeError(f"copy_: expected a source that broadcasts to shape {list(dst.shape)}, but got one of shape {list(src.shape)}")
-    if 0 in dst.strides and any(stride == 0 and n > 1 for n, stride in zip(dst.shape, dst.strides)):
+    if not dst.flags.c_contiguous and any(stride == 0 and n > 1 for n, stride in zip(dst.shape, dst.strides)):
         raise RuntimeError(
             "copy_: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
@@ -141,7 +141,7 @@ def fill(dst: Any, value: Any) -> None:
         implementation.fill(dst, _checked_number(value, dst.dtype, "fill_"))
 
 
-def _dim(dim: int, ndim: int) -> int:
+def normal_dim(dim: int, ndim: int) -> int:
     """``dim`` counted from the front; IndexError when there is no such dimension."""
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
@@ -170,9 +170,9 @@ def cat(arrays: Sequence[Any], dim: int = 0) -> Any:
     dtype = _common_dtype(arrays)
     implementation = _on(*arrays)
     if first is None:
-        _dim(dim, 1)
+        normal_dim(dim, 1)
         return implementation.empty((0,), dtype)
-    dim = _dim(dim, first.ndim)
+    dim = normal_dim(dim, first.ndim)
     shape = first.shape
     total = 0
     for i, x in enumerate(arrays):
@@ -209,7 +209,7 @@ def stack(arrays: Sequence[Any], dim: int = 0) -> Any:
             raise RuntimeError(
                 f"stack: expected each tensor to be of equal size, but got {list(shape)} at entry 0 and {list(x.shape)} at entry {i}"
             )
-    dim = _dim(dim, len(shape) + 1)
+    dim = normal_dim(dim, len(shape) + 1)
     dtype = _common_dtype(arrays)
     implementation = _on(*arrays)
     out = implementation.empty((*shape[:dim], len(arrays), *shape[dim:]), dtype)
@@ -224,7 +224,7 @@ def flip(x: Any, dims: Sequence[int]) -> Any:
     """``x`` with the order of elements reversed along ``dims``."""
     steps = [slice(None)] * x.ndim
     for dim in dims:
-        dim = _dim(dim, x.ndim)
+        dim = normal_dim(dim, x.ndim)
         if x.ndim:
             if steps[dim].step:
                 raise RuntimeError(f"flip: dim {dim} appears multiple times in the list of dims")
@@ -242,7 +242,7 @@ def roll(x: Any, shifts: Sequence[int], dims: Sequence[int] = ()) -> Any:
         raise RuntimeError(f"roll: shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
     total = [0] * x.ndim
     for shift, dim in zip(shifts, dims):
-        dim = _dim(dim, x.ndim)
+        dim = normal_dim(dim, x.ndim)
         if x.ndim and x.shape[dim]:
             total[dim] = (total[dim] + shift) % x.shape[dim]
     implementation = _on(x)

@@ -52,7 +52,18 @@ def embedding_backward(g: np.ndarray, index: np.ndarray, rows: int, padding: int
     pieces = max(1, min(columns // COLUMNS, threads))
     stretches = 1 if pieces >= threads else threads
     launch(
-        _embedding_backward, pieces * stretches, out.reshape(-1), g.reshape(-1), index, padding, scale, rows, columns, pieces, stretches, work=g.size
+        _embedding_backward,
+        pieces * stretches,
+        out.reshape(-1),
+        g.reshape(-1),
+        index,
+        padding,
+        scale,
+        rows,
+        columns,
+        pieces,
+        stretches,
+        work=g.size,
     )
     return out
 

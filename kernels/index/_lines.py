@@ -32,7 +32,8 @@ class Line(NamedTuple):
 def _layout(x: np.ndarray, index: np.ndarray, other: np.ndarray, dim: int) -> tuple[list[Line], Line]:
     """The dimensions besides ``dim``, merged where they can be, and ``dim`` itself."""
     lines = [
-        Line(n, sx // x.itemsize, si // 8, so // other.itemsize) for n, sx, si, so in zip(index.shape, x.strides, index.strides, other.strides)
+        Line(n, sx // x.itemsize, si // 8, so // other.itemsize)
+        for n, sx, si, so in zip(index.shape, x.strides, index.strides, other.strides)
     ]
     along = lines.pop(dim)
     dims: list[Line] = []
@@ -115,9 +116,14 @@ def _scatter(item: int) -> Any:
                 s += at * table[j + 3]
             first = (unit % pieces) * piece
             last = min(first + piece, m)
-            for a in range(n):
+            if ia < ir or m == 1:
                 for r in range(first, last):
-                    x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] = src[u(s + r * sr + a * sa)]
+                    for a in range(n):
+                        x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] = src[u(s + r * sr + a * sa)]
+            else:
+                for a in range(n):
+                    for r in range(first, last):
+                        x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] = src[u(s + r * sr + a * sa)]
 
     return scatter
 
@@ -146,9 +152,14 @@ def _scatter_add(lo, hi, like, item, table, x_id, x0, x_span, i_id, i_span, s_id
             s += at * table[j + 3]
         first = (unit % pieces) * piece
         last = min(first + piece, m)
-        for a in range(n):
+        if ia < ir or m == 1:
             for r in range(first, last):
-                x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]
+                for a in range(n):
+                    x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]
+        else:
+            for a in range(n):
+                for r in range(first, last):
+                    x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]
 
 
 def scatter_add(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> None:

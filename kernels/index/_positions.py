@@ -89,10 +89,12 @@ def _list(lo, hi, out, counts, mask):
     for block in range(lo, hi):
         at = counts[block]
         end = counts[block + 1]
-        for i in range(block * BLOCK, min(block * BLOCK + BLOCK, mask.size)):
-            if mask[u(i)] and at < end:
-                out[u(at)] = i
-                at += 1
+        if at < end:
+            for i in range(block * BLOCK, min(block * BLOCK + BLOCK, mask.size)):
+                out[u(at)] = i  # written for every element and kept for the true ones: no branch to mispredict
+                at += mask[u(i)]
+                if at == end:
+                    break
 
 
 def true_positions(mask: np.ndarray) -> np.ndarray:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
+import numpy as np
+
 from .._cpu import empty, zeros
+from ..copy.cpu import overlap
 from ._count import bincount, embedding_backward, extremes, masked_fill, one_hot
 from ._lines import gather, scatter, scatter_add
 from ._positions import offsets, outside, true_positions, unravel
@@ -12,6 +17,7 @@ __all__ = [
     "bincount",
     "embedding_backward",
     "empty",
+    "expand",
     "extremes",
     "gather",
     "get",
@@ -19,6 +25,7 @@ __all__ = [
     "offsets",
     "one_hot",
     "outside",
+    "overlap",
     "put",
     "scatter",
     "scatter_add",
@@ -26,3 +33,8 @@ __all__ = [
     "unravel",
     "zeros",
 ]
+
+
+def expand(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """``x`` broadcast to ``shape``, without copying."""
+    return np.broadcast_to(x, shape)

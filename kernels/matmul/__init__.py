@@ -153,8 +153,8 @@ def _check_initial(op: str, input: Any, a: Any, shape: tuple[int, int]) -> None:
     for dim in range(len(sizes)):
         if len(sizes) > 2 or sizes[dim] not in (1, shape[dim]):
             raise RuntimeError(
-                f"{op}: the expanded size of the tensor ({shape[min(dim, 1)]}) must match the existing size ({sizes[dim]}) at non-singleton "
-                f"dimension {dim}.  Target sizes: {list(shape)}.  Tensor sizes: {list(input.shape)}"
+                f"{op}: the expanded size of the tensor ({shape[min(dim, 1)]}) must match the existing size ({sizes[dim]}) at "
+                f"non-singleton dimension {dim}.  Target sizes: {list(shape)}.  Tensor sizes: {list(input.shape)}"
             )
 
 

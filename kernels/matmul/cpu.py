@@ -27,44 +27,35 @@ def _blocked(dtype: np.dtype) -> bool:
 @functools.lru_cache(maxsize=4096)
 def _plan(
     dtype: np.dtype, batch: int, m: int, n: int, k: int, a_row: int, a_col: int, b_row: int, b_col: int, threads: int
-) -> tuple[int, int, bool, bool, bool, int, int, int, int, int]:
-    """(workers, bytes of workspace, low, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot): the arguments of ``_gemm.gemm``'s launch."""
-    shape, lanes = _gemm.SHAPE, simd.lanes(dtype)
-    width, itemsize = shape.vectors * lanes, dtype.itemsize
-    work = batch * m * n * k
-    workers = 1 if work < _SERIAL else threads
-
-    def rounded(size: int, unit: int) -> int:
-        return -(-size // unit) * unit
-
-    def cost(tall: int, wide: int, rows: int) -> float:
-        """Multiply-adds that one piece takes, with its share of packing at some sixteen of them an element."""
-        return rounded(tall, rows) * rounded(wide, lanes if wide <= lanes else width) * (1.03 if rows == shape.low_rows else 1) + 16 * (
-            tall + wide
-        )
-
-    rows = min((shape.rows, shape.low_rows), key=lambda r: cost(m, n, r))
-    pieces = -(-workers // batch) if batch else 1
-    tiles_m = tiles_n = 1
-    tall, wide = m, n
-    if pieces > 1:
-        best = None
-        for split_m in range(1, pieces + 1):
-            for r in (shape.rows, shape.low_rows):
-                one_tall = min(m, rounded(-(-m // split_m), r))
-                one_wide = min(n, rounded(-(-n // (pieces // split_m)), width))
-                value = cost(one_tall, one_wide, r)
-                if best is None or value < best:
-                    best, rows, tall, wide = value, r, one_tall, one_wide
-        tiles_m, tiles_n = -(-m // tall), -(-n // wide)
+) -> tuple[int, int, int, bool, bool, int, int, int, int, int]:
+    """How ``_gemm.gemm`` cuts a product: (workers, bytes of workspace, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot)."""
+    lanes, itemsize = simd.lanes(dtype), dtype.itemsize
+    workers = 1 if batch * m * n * k < _SERIAL else threads
+    pieces = -(-workers // batch)
+    best = None
+    for style, tile in enumerate(_gemm.TILES):
+        width = tile.vectors * lanes
+        for split in range(1, pieces + 1):
+            tall, wide = min(m, _rounded(-(-m // split), tile.rows)), min(n, _rounded(-(-n // (pieces // split)), width))
+            # Multiply-adds of the largest piece; packing an element costs about as much as sixteen.
+            cost = _rounded(tall, tile.rows) * _rounded(wide, width) * tile.waste + 16 * (tall + wide)
+            if best is None or cost < best[0]:
+                best = cost, style, tall, wide
+    assert best is not None
+    _, style, tall, wide = best
+    tile = _gemm.TILES[style]
+    tiles_m, tiles_n = -(-m // tall), -(-n // wide)
     workers = min(workers, batch * tiles_m * tiles_n)
-    clashes = a_col == itemsize and (a_row & 2047) == 0 and tall > rows  # the rows of a tile would share a set of the cache
-    packs_a = (
-        m < rows or (a_row != itemsize and a_col != itemsize) or (clashes and wide >= 64) or (tall * k * itemsize > 1 << 20 and wide >= 128)
-    )
-    packs_b = n < width or b_col != itemsize or tall >= 8 * rows
-    slot = _gemm.workspace(dtype, rows, k, tall, wide, packs_a, packs_b)
-    return workers, workers * slot + 64, rows == shape.low_rows, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot
+    clashes = a_col == itemsize and a_row % 2048 == 0 and tall > tile.rows  # the rows of a tile would share a set of the cache
+    used_often = wide >= 128 and tall * k * itemsize > 1 << 20
+    packs_a = m < tile.rows or (clashes and wide >= 64) or used_often
+    packs_b = n < tile.vectors * lanes or b_col != itemsize or tall >= 8 * tile.rows
+    slot = _gemm.workspace(dtype, tile, tall, wide, k, packs_a, packs_b)
+    return workers, workers * slot + 64, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot
+
+
+def _rounded(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
 
 
 def _offsets(x: Any, batch: tuple[int, ...]) -> np.ndarray:
@@ -89,47 +80,46 @@ def _initial_rows(initial: Any, n: int) -> tuple[Any, int]:
 def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, out: Any) -> Any:
     """out[..., m, n] = initial + Σ_k a[..., m, k]·b[..., k, n].
 
-    ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None; ``out`` is contiguous or None.
+    ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None; ``out`` is contiguous or
+    None.
     """
     m, k = a.shape[-2:]
     n = b.shape[-1]
-    dtype = a.dtype
+    dtype, itemsize = a.dtype, a.itemsize
     if out is None:
         out = empty((*batch, m, n), dtype)
     if out.size == 0:
         return out
-    products = 1
-    places = None
-    if batch:
-        products = out.size // (m * n)
-        if products > 1:
-            places = np.concatenate([_offsets(a, batch), _offsets(b, batch)])
+    blocked = _blocked(dtype)
+    a_row, a_col = a.strides[-2:]
+    b_row, b_col = b.strides[-2:]
+    if blocked and a_row != itemsize and a_col != itemsize:
+        a = contiguous(a)
+        a_row, a_col = a.strides[-2:]
+    if b_col != itemsize and (b_row != itemsize or not blocked):
+        b = contiguous(b)
+        b_row, b_col = b.strides[-2:]
     d_id = d_row = 0
     if initial is not None:
         initial, d_row = _initial_rows(initial, n)
         d_id = id(initial)
-    a_row, a_col = a.strides[-2:]
-    b_row, b_col = b.strides[-2:]
-    if not _blocked(dtype):
-        if n > 1 and b_col != dtype.itemsize:
-            b = contiguous(b)
-            b_row = b.strides[-2]
-            if places is not None:
-                places = np.concatenate([places[:products], _offsets(b, batch)])
-        places_id = 0 if places is None else id(places)
-        plain(dtype)(
-            products * m, id(out), id(a), id(b), d_id, places_id, products, m, n, k, a_row, a_col, b_row, d_row, work=products * m * n * k
-        )
+    products = out.size // (m * n)
+    places = np.concatenate([_offsets(a, batch), _offsets(b, batch)]) if products > 1 else None
+    places_id = 0 if places is None else id(places)
+    work = products * m * n * k
+    if not blocked:
+        plain(dtype)(products * m, id(out), id(a), id(b), d_id, places_id, products, m, n, k, a_row, a_col, b_row, d_row, work=work)
         return out
     if products == 1 and (m == 1 or n == 1) and _thin(out, a, b, d_id, d_row, m, n, k):
         return out
-    workers, space, low, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot = _plan(
-        dtype, products, m, n, k, a_row, a_col, b_row, b_col, get_num_threads()
+    threads = get_num_threads()
+    workers, bytes_, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot = _plan(
+        dtype, products, m, n, k, a_row, a_col, b_row, b_col, threads
     )
-    space = empty(space, np.uint8)
+    space = empty(bytes_, np.uint8)
     _gemm.gemm(dtype)(
-        workers, workers, id(out), id(a), id(b), d_id, 0 if places is None else id(places), id(space), products, m, n, k,
-        a_row, a_col, b_row, b_col, d_row, low, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot, work=products * m * n * k,
+        workers, workers, id(out), id(a), id(b), d_id, places_id, id(space), products, m, n, k,
+        a_row, a_col, b_row, b_col, d_row, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot, work=work,
     )  # fmt: skip
     return out
 

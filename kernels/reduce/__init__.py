@@ -21,7 +21,7 @@ from ..copy import cast, contiguous
 from ._plan import CONTINUES, Plan, normalize_dim, normalize_dims, plan
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "logsumexp", "max_with_indices", "mean",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "linear_scan", "logsumexp", "max_with_indices", "mean",
     "min_with_indices", "norm", "normalize_dim", "normalize_dims", "prod", "std", "sum", "sum_to", "var",
 ]  # fmt: skip
 
@@ -329,3 +329,18 @@ def cumsum(x: Any, dim: int, dtype: np.dtype | None = None) -> Any:
 def cumprod(x: Any, dim: int, dtype: np.dtype | None = None) -> Any:
     """y_j = Π_{i≤j} x_i along ``dim``."""
     return _scanned("cumprod", x, dim, dtype)
+
+
+def linear_scan(a: Any, b: Any, dim: int, reverse: bool = False) -> Any:
+    """y_j = b_j + a_j · y_{j-1} along ``dim`` (y_{j+1} if ``reverse``), with nothing before the first.  It is what the gradient of a running
+    product is made of, and its own gradient.  a and b: equal shapes and floating or complex dtypes (RuntimeError otherwise)."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise RuntimeError(f"linear_scan(): expected equal shapes and dtypes, but got {a.shape} {a.dtype} and {b.shape} {b.dtype}")
+    d = normalize_dim(int(dim), b.ndim)
+    dtype, shape = b.dtype, b.shape
+    compute = _dtypes.compute_dtype(dtype)
+    if b.size == 0:
+        return _on(b).filled(shape, 0, dtype)
+    a, b = contiguous(cast(a, compute)).reshape(-1), contiguous(cast(b, compute)).reshape(-1)
+    y = _on(a, b).linear_scan(a, b, math.prod(shape[:d]), shape[d] if shape else 1, math.prod(shape[d + 1 :]), bool(reverse))
+    return cast(y.reshape(shape), dtype)

@@ -146,3 +146,21 @@ def first_in_columns(lo, hi, index, x, best, n, inner, tile, tiles):
                 value = x[at + i]
                 if value == best[result + i] or value != value:
                     index[result + i] = j
+
+
+@kernel
+def linear(lo, hi, out, a, b, n, inner, tile, tiles, reverse):
+    """out_j = b_j + a_j * out_(j-1), or out_(j+1) if ``reverse``."""
+    for task in range(lo, hi):
+        column = (task % tiles) * tile
+        w = np.uint64(min(tile, inner - column))
+        base = np.uint64((task // tiles) * n * inner + column)
+        step = np.uint64(inner)
+        first = base + np.uint64(n - 1) * step if reverse else base
+        for i in range(w):
+            out[first + i] = b[first + i]
+        for j in range(1, n):
+            at = base + np.uint64(n - 1 - j if reverse else j) * step
+            before = at + step if reverse else at - step
+            for i in range(w):
+                out[at + i] = b[at + i] + a[at + i] * out[before + i]

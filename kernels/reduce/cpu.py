@@ -15,7 +15,7 @@ from .._cpu import empty, full, inline, kernel, launch
 from .._cpu.functions import functions_for
 from ._fold import LANES, ROWS, SHORT, TILE, blocks, short_rows
 from ._plan import CONTINUES
-from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, first_in_columns, first_in_rows
+from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, first_in_columns, first_in_rows, linear
 
 _BYTE = np.dtype(np.uint8)
 _BOOL = np.dtype(np.bool_)
@@ -85,6 +85,15 @@ def scan(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.dty
     tile = min(inner, SCAN_TILE)
     tiles = -(-inner // tile)
     launch(cumsum if name == "cumsum" else cumprod, outer * tiles, out, x, n, inner, tile, tiles, work=x.size)
+    return out
+
+
+def linear_scan(a: np.ndarray, b: np.ndarray, outer: int, n: int, inner: int, reverse: bool) -> np.ndarray:
+    """y_j = b_j + a_j · y_(j-1) along n, from the end if ``reverse``."""
+    out = empty(b.size, b.dtype)
+    tile = min(inner, SCAN_TILE)
+    tiles = -(-inner // tile)
+    launch(linear, outer * tiles, out, a, b, n, inner, tile, tiles, int(reverse), work=2 * b.size)
     return out
 
 

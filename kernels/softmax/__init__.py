@@ -91,14 +91,16 @@ def log_softmax_backward(g: Any, y: Any, dim: int) -> Any:
     return _on(g, y).log_softmax_backward(contiguous(g).reshape(axes), contiguous(y).reshape(axes)).reshape(y.shape)
 
 
-def _scores(op: str, x: Any) -> tuple[int, int, int]:
-    """Scores seen as (samples, classes, positions)."""
+def _scores(op: str, x: Any) -> tuple[int, ...]:
+    """The shape that scores are handed on in: (samples, classes), or (samples, classes, positions)."""
     _check_floating(op, x)
     shape = x.shape
+    if len(shape) == 2:
+        return shape
     if len(shape) < 2:
         if not shape:
             raise ValueError(f"{op}: Expected 1 or more dimensions (got 0)")
-        return 1, shape[0], 1
+        return 1, shape[0]
     positions = 1
     for size in shape[2:]:
         positions *= size
@@ -141,7 +143,9 @@ def _check_indices(op: str, x: Any, target: Any) -> None:
 
 def _target_indices(target: Any) -> Any:
     """Class indices as a contiguous 1-D int64 array."""
-    return contiguous(cast(target, _dtypes.int64)).reshape(-1)
+    if target.dtype != _dtypes.int64:
+        target = cast(target, _dtypes.int64)
+    return contiguous(target).reshape(-1)
 
 
 def _check_gradient(op: str, grad: Any, x: Any, losses: tuple[int, ...], reduction: str) -> None:
@@ -215,7 +219,6 @@ def _check_probabilities(logits: Any, target: Any, ignore_index: int) -> None:
         raise RuntimeError("cross_entropy: ignore_index is not supported for floating point target")
 
 
-@through_float32
 def cross_entropy_backward(
     grad: Any,
     logits: Any,
@@ -230,6 +233,9 @@ def cross_entropy_backward(
 
     ``grad`` has the loss's shape; ``saved`` is what the forward call returned.  The other arguments are those of the forward call.
     """
+    if logits.dtype in _dtypes.HALVES:
+        wide = _widened(grad, logits, target, saved, weight)
+        return cast(cross_entropy_backward(*wide, ignore_index, label_smoothing, reduction), logits.dtype)
     axes = _scores("cross_entropy_backward", logits)
     _check_weight("cross_entropy_backward", logits, axes[1], weight)
     _check_gradient("cross_entropy_backward", grad, logits, _loss_shape(logits), reduction)
@@ -260,7 +266,7 @@ def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, 
     _check_weight("nll_loss", x, axes[1], weight)
     _check_indices("nll_loss", x, target)
     indices = _target_indices(target)
-    loss, counted, inside = _on(x, target, weight).nll_loss(contiguous(x).reshape(axes), indices, weight, ignore_index, 0.0, reduction)
+    loss, counted, inside = _on(x, target, weight).nll_loss(contiguous(x).reshape(axes), indices, weight, ignore_index, reduction)
     if not inside:
         raise _out_of_bounds(indices, axes[1], ignore_index)
     return loss.reshape(_loss_shape(x) if reduction == "none" else ()), counted.reshape(())

@@ -11,22 +11,27 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .._cpu import kernel
+from .._cpu import inline, kernel
 
 BLOCK = 64
 
 
+@inline
+def total_of(loss, counted, partial, mean):
+    """Add the blocks' sums, always in the same order: ``loss[0]`` becomes their loss and ``counted[0]`` the weights they counted."""
+    losses = 0.0
+    weights = 0.0
+    for i in range(partial.shape[0]):
+        losses += partial[i, 0]
+        weights += partial[i, 1]
+    loss[0] = losses / weights if mean else losses
+    counted[0] = weights
+
+
 @kernel
-def finish(lo, hi, out, partial, mean):
-    """``out[0]`` becomes the loss and ``out[1]`` the weights counted."""
+def finish(lo, hi, loss, counted, partial, mean):
     for _ in range(lo, hi):
-        losses = 0.0
-        weights = 0.0
-        for i in range(partial.shape[0]):
-            losses += partial[i, 0]
-            weights += partial[i, 1]
-        out[0] = losses / weights if mean else losses
-        out[1] = weights
+        total_of(loss, counted, partial, mean)
 
 
 @functools.cache
@@ -37,6 +42,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
     @kernel
     def nll(lo, hi, losses, partial, bad, y, target, weight, ignore, smoothing):
         samples, classes, positions = y.shape
+        keep, each = real(1.0 - smoothing), real(smoothing / classes)
         for block in range(lo, hi):
             loss_sum = 0.0
             weight_sum = 0.0
@@ -52,11 +58,11 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
                 else:
                     w = weight[t] if weight.size else real(1)
                     loss = -w * y[o, t, i]
-                    if smoothing != real(0):
+                    if smoothing != 0.0:
                         spread = 0.0
                         for c in range(classes):
                             spread -= y[o, c, i] * (weight[c] if weight.size else real(1))
-                        loss = (real(1) - smoothing) * loss + smoothing / real(classes) * real(spread)
+                        loss = keep * loss + each * real(spread)
                     weight_sum += w
                 losses[r] = loss
                 loss_sum += loss
@@ -66,7 +72,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
     @kernel
     def nll_backward(lo, hi, slope, grad, target, weight, ignore, smoothing):
         classes, positions = slope.shape[1], slope.shape[2]
-        each = smoothing / real(classes)
+        keep, each = real(1.0 - smoothing), real(smoothing / classes)
         for o in range(lo, hi):
             for c in range(classes):
                 row = slope[o, c]
@@ -78,15 +84,15 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
                 if t == ignore or t < 0 or t >= classes:
                     continue
                 g = grad[r] if grad.size > 1 else grad[0]
-                if smoothing != real(0):
+                if smoothing != 0.0:
                     for c in range(classes):
                         slope[o, c, i] = -g * each * (weight[c] if weight.size else real(1))
-                slope[o, t, i] -= g * (real(1) - smoothing) * (weight[t] if weight.size else real(1))
+                slope[o, t, i] -= g * keep * (weight[t] if weight.size else real(1))
 
     @kernel
     def soft(lo, hi, losses, partial, y, target, weight, smoothing):
         samples, classes, positions = y.shape
-        each = smoothing / real(classes)
+        keep, each = real(1.0 - smoothing), real(smoothing / classes)
         for block in range(lo, hi):
             loss_sum = 0.0
             stop = min(samples * positions, (block + 1) * BLOCK)
@@ -96,7 +102,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
                 loss = 0.0
                 for c in range(classes):
                     w = weight[c] if weight.size else real(1)
-                    loss -= w * (target[o, c, i] * (real(1) - smoothing) + each) * y[o, c, i]
+                    loss -= w * (target[o, c, i] * keep + each) * y[o, c, i]
                 losses[r] = loss
                 loss_sum += loss
             partial[block, 0] = loss_sum
@@ -105,13 +111,13 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
     @kernel
     def soft_backward(lo, hi, slope, grad, target, weight, smoothing):
         classes, positions = slope.shape[1], slope.shape[2]
-        each = smoothing / real(classes)
+        keep, each = real(1.0 - smoothing), real(smoothing / classes)
         for o in range(lo, hi):
             for c in range(classes):
                 w = weight[c] if weight.size else real(1)
                 row, wanted = slope[o, c], target[o, c]
                 for i in range(positions):
                     g = grad[o * positions + i] if grad.size > 1 else grad[0]
-                    row[i] = -g * w * (wanted[i] * (real(1) - smoothing) + each)
+                    row[i] = -g * w * (wanted[i] * keep + each)
 
     return SimpleNamespace(nll=nll, nll_backward=nll_backward, soft=soft, soft_backward=soft_backward)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .._cpu import inline, kernel
+from ._losses import total_of
 from ._scalar import scalars
 
 # Rows per unit of work where each unit leaves a partial sum: a constant, so that the sum does not depend on the threads.
@@ -91,8 +92,10 @@ def row_kernels(dtype: np.dtype) -> SimpleNamespace:
                 slope[j] = grad[j] - exp(out[j]) * total
 
     @kernel
-    def cross_entropy(lo, hi, losses, partial, bad, saved, x, target, weight, ignore, smoothing):
+    def cross_entropy(lo, hi, losses, loss, state, partial, saved, x, target, weight, ignore, smoothing, mean):
+        """``state`` becomes (an index was out of range, the loss is complete); the latter if one thread did it all."""
         rows, classes = x.shape
+        s = real(smoothing)
         for block in range(lo, hi):
             loss_sum = 0.0
             weight_sum = 0.0
@@ -100,34 +103,40 @@ def row_kernels(dtype: np.dtype) -> SimpleNamespace:
                 row = x[r]
                 top = row_max(row)
                 total = row_exp_sum(row, top)
-                saved[0, r] = top
-                saved[1, r] = total
+                saved[r] = top
+                saved[rows + r] = total
                 t = target[r]
-                loss = real(0)
+                each = real(0)
                 if t == ignore:
                     pass
                 elif t < 0 or t >= classes:
-                    bad[0] = 1
+                    state[0] = 1
                 else:
                     w = weight[t] if weight.size else real(1)
                     log_total = real(math.log(total))
-                    loss = w * ((top - row[t]) + log_total)
-                    if smoothing != real(0):
+                    each = w * ((top - row[t]) + log_total)
+                    if smoothing != 0.0:
                         spread = 0.0
                         for j in range(classes):
                             wj = weight[j] if weight.size else real(1)
                             spread += wj * ((top - row[j]) + log_total)
-                        loss = (real(1) - smoothing) * loss + smoothing / real(classes) * real(spread)
+                        each = (real(1) - s) * each + s / real(classes) * real(spread)
                     weight_sum += w
-                losses[r] = loss
-                loss_sum += loss
+                losses[r] = each
+                loss_sum += each
             partial[block, 0] = loss_sum
             partial[block, 1] = weight_sum
+        if lo == 0 and hi == partial.shape[0]:
+            total_of(loss, saved[2 * rows :], partial, mean)
+            state[1] = 1
 
     @kernel
-    def cross_entropy_backward(lo, hi, dx, grad, saved, x, target, weight, weight_total, ignore, smoothing):
-        classes = x.shape[1]
-        each = smoothing / real(classes)
+    def cross_entropy_backward(lo, hi, dx, grad, saved, x, target, weight, ignore, smoothing, mean):
+        rows, classes = x.shape
+        keep, each = real(1.0 - smoothing), real(smoothing / classes)
+        weight_total = real(classes)
+        if smoothing != 0.0 and weight.size:
+            weight_total = row_sum(weight)
         for r in range(lo, hi):
             row, slope = x[r], dx[r]
             t = target[r]
@@ -136,12 +145,14 @@ def row_kernels(dtype: np.dtype) -> SimpleNamespace:
                     slope[j] = real(0)
                 continue
             g = grad[r] if grad.size > 1 else grad[0]
-            top = saved[0, r]
-            hit = g * (real(1) - smoothing) * (weight[t] if weight.size else real(1))
-            scale = (hit + g * each * weight_total) / saved[1, r]
+            if mean:
+                g /= saved[2 * rows]
+            top = saved[r]
+            hit = g * keep * (weight[t] if weight.size else real(1))
+            scale = (hit + g * each * weight_total) / saved[rows + r]
             for j in range(classes):
                 slope[j] = scale * exp(row[j] - top)
-            if smoothing != real(0):
+            if smoothing != 0.0:
                 for j in range(classes):
                     slope[j] -= g * each * (weight[j] if weight.size else real(1))
             slope[t] -= hit

@@ -1,8 +1,7 @@
-"""Softmax and its losses on the CPU.  Arrays come contiguous, seen as (outer, width, inner); index targets are 1-D int64."""
+"""Softmax and its losses on the CPU.  Arrays come contiguous: seen as (outer, width, inner) for softmax, as (samples, classes) or
+(samples, classes, positions) for the losses; index targets are 1-D int64, one per sample and position."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from ._rows import BLOCK_ROWS, row_kernels
 _FEW = 8
 # What an exponential weighs against an addition when a launch is judged worth splitting.
 _EXP = 8
+# What kernels are given for class weights where there are none.
+_NO_WEIGHTS = {dtype: np.empty(0, dtype) for dtype in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
 def _writable(x: np.ndarray) -> np.ndarray:
@@ -73,21 +74,16 @@ def log_softmax_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _weights(weight: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
     """Class weights for a kernel: contiguous, or empty for none."""
-    return _cpu.empty(0, dtype) if weight is None else _writable(np.ascontiguousarray(weight))
+    return _NO_WEIGHTS[dtype] if weight is None else _writable(np.ascontiguousarray(weight))
 
 
-def _reduced(losses: np.ndarray, partial: np.ndarray, reduction: str) -> tuple[np.ndarray, np.ndarray]:
-    """The loss as a 1-D array, and the weights counted as an array of one element."""
-    out = _cpu.empty(2, losses.dtype)
-    launch(finish, 1, out, partial, reduction == "mean")
-    return (losses if reduction == "none" else out[:1]), out[1:]
-
-
-def _spread(grad: np.ndarray, counted: np.ndarray, reduction: str) -> np.ndarray:
-    """What one sample's loss is worth: one element for all of them, or one for each."""
-    if reduction == "mean":
-        grad = grad / counted
-    return _writable(grad)
+def _log_probabilities(x: np.ndarray, counted: int) -> tuple[np.ndarray, np.ndarray]:
+    """A flat array of the log-softmax along axis 1 with ``counted`` free places behind, and the log-softmax as (samples, classes, positions)."""
+    shape = x.shape if x.ndim == 3 else (*x.shape, 1)
+    saved = _cpu.empty(x.size + counted, x.dtype)
+    y = saved[: x.size].reshape(shape)
+    y[...] = log_softmax(x.reshape(shape))
+    return saved, y
 
 
 def cross_entropy(
@@ -95,35 +91,29 @@ def cross_entropy(
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """The loss, what the backward pass needs, and whether every index was in range.
 
-    Rows keep (maximum, sum of exponentials) per sample with the weights counted behind; columns keep the log-probabilities.
+    What is saved ends with the weights counted.  Before that stand, for rows, the maxima and the sums of exponentials; for columns, the
+    log-probabilities.
     """
-    samples, classes, positions = x.shape
     dtype = x.dtype
-    if positions != 1:
-        y = log_softmax(x)
-        loss, counted, inside = nll_loss(y, target, weight, ignore, smoothing, reduction)
-        return loss, np.concatenate([y.reshape(-1), counted]), inside
+    if x.ndim == 3:
+        saved, y = _log_probabilities(x, 1)
+        loss, inside = _nll_loss(saved[-1:], y, target, weight, ignore, smoothing, reduction)
+        return loss, saved, inside
+    samples = x.shape[0]
     losses = _cpu.empty(samples, dtype)
+    loss = _cpu.empty(1, dtype)
+    saved = _cpu.empty(2 * samples + 1, dtype)
     blocks = -(-samples // BLOCK_ROWS)
     partial = _cpu.empty((blocks, 2), np.float64)
-    bad = _cpu.zeros(1, np.uint8)
-    saved = _cpu.empty(2 * samples + 1, dtype)
-    launch(
-        row_kernels(dtype).cross_entropy,
-        blocks,
-        losses,
-        partial,
-        bad,
-        saved[:-1].reshape(2, samples),
-        _writable(x).reshape(samples, classes),
-        _writable(target),
-        _weights(weight, dtype),
-        ignore,
-        dtype.type(smoothing),
-        work=_EXP * x.size,
-    )
-    loss, saved[-1:] = _reduced(losses, partial, reduction)
-    return loss, saved, not bad[0]
+    state = _cpu.zeros(2, np.uint8)
+    mean = reduction == "mean"
+    entropy = row_kernels(dtype).cross_entropy
+    weights = _weights(weight, dtype)
+    launch(entropy, blocks, losses, loss, state, partial, saved, _writable(x), _writable(target), weights, ignore, smoothing, mean, work=_EXP * x.size)
+    wrong, complete = state.tolist()
+    if not complete:
+        launch(finish, 1, loss, saved[-1:], partial, mean)
+    return (losses if reduction == "none" else loss), saved, not wrong
 
 
 def cross_entropy_backward(
@@ -136,27 +126,15 @@ def cross_entropy_backward(
     smoothing: float,
     reduction: str,
 ) -> np.ndarray:
-    samples, classes, positions = x.shape
     dtype = x.dtype
-    if positions != 1:
+    if x.ndim == 3:
         slope = nll_loss_backward(grad, x.shape, target, saved[-1:], weight, ignore, smoothing, reduction)
         return log_softmax_backward(slope, saved[:-1].reshape(x.shape))
-    weights = _weights(weight, dtype)
-    dx = _cpu.empty((samples, classes), dtype)
-    launch(
-        row_kernels(dtype).cross_entropy_backward,
-        samples,
-        dx,
-        _spread(grad, saved[-1:], reduction),
-        saved[:-1].reshape(2, samples),
-        _writable(x).reshape(samples, classes),
-        _writable(target),
-        weights,
-        dtype.type(classes if weight is None else weights.sum()),
-        ignore,
-        dtype.type(smoothing),
-        work=_EXP * x.size,
-    )
+    dx = _cpu.empty(x.shape, dtype)
+    entropy = row_kernels(dtype).cross_entropy_backward
+    weights, mean = _weights(weight, dtype), reduction == "mean"
+    pair = _writable(x), _writable(target)
+    launch(entropy, x.shape[0], dx, _writable(grad), _writable(saved), *pair, weights, ignore, smoothing, mean, work=_EXP * x.size)
     return dx
 
 
@@ -164,66 +142,60 @@ def cross_entropy_soft(
     x: np.ndarray, target: np.ndarray, weight: np.ndarray | None, smoothing: float, reduction: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The loss for class probabilities, and the log-probabilities with the number of samples behind."""
-    samples, _, positions = x.shape
     dtype = x.dtype
-    y = log_softmax(x)
-    losses = _cpu.empty(samples * positions, dtype)
+    saved, y = _log_probabilities(x, 1)
+    losses, loss = _cpu.empty(y.shape[0] * y.shape[2], dtype), _cpu.empty(1, dtype)
     blocks = -(-losses.size // BLOCK)
     partial = _cpu.empty((blocks, 2), np.float64)
-    launch(loss_kernels(dtype).soft, blocks, losses, partial, y, _writable(target), _weights(weight, dtype), dtype.type(smoothing), work=x.size)
-    loss, counted = _reduced(losses, partial, reduction)
-    return loss, np.concatenate([y.reshape(-1), counted])
+    wanted = _writable(target).reshape(y.shape)
+    launch(loss_kernels(dtype).soft, blocks, losses, partial, y, wanted, _weights(weight, dtype), smoothing, work=x.size)
+    launch(finish, 1, loss, saved[-1:], partial, reduction == "mean")
+    return (losses if reduction == "none" else loss), saved
+
+
+def _share(grad: np.ndarray, counted: np.ndarray, reduction: str) -> np.ndarray:
+    """What one sample's loss is worth: one element for all of them, or one for each."""
+    return grad / counted if reduction == "mean" else _writable(grad)
 
 
 def cross_entropy_soft_backward(
     grad: np.ndarray, target: np.ndarray, saved: np.ndarray, weight: np.ndarray | None, smoothing: float, reduction: str
 ) -> np.ndarray:
     dtype = saved.dtype
-    slope = _cpu.empty(target.shape, dtype)
-    g = _spread(grad, saved[-1:], reduction)
-    launch(
-        loss_kernels(dtype).soft_backward,
-        target.shape[0],
-        slope,
-        g,
-        _writable(target),
-        _weights(weight, dtype),
-        dtype.type(smoothing),
-        work=target.size,
-    )
-    return log_softmax_backward(slope, saved[:-1].reshape(target.shape))
+    wanted = _writable(target).reshape(target.shape if target.ndim == 3 else (*target.shape, 1))
+    slope = _cpu.empty(wanted.shape, dtype)
+    share, weights = _share(grad, saved[-1:], reduction), _weights(weight, dtype)
+    launch(loss_kernels(dtype).soft_backward, wanted.shape[0], slope, share, wanted, weights, smoothing, work=target.size)
+    return log_softmax_backward(slope, saved[:-1].reshape(wanted.shape))
 
 
 def nll_loss(
-    y: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore: int, smoothing: float, reduction: str
+    y: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore: int, reduction: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """The loss, the weights counted, and whether every index was in range."""
+    counted = _cpu.empty(1, y.dtype)
+    loss, inside = _nll_loss(counted, y if y.ndim == 3 else y[:, :, None], target, weight, ignore, 0.0, reduction)
+    return loss, counted, inside
+
+
+def _nll_loss(
+    counted: np.ndarray, y: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore: int, smoothing: float, reduction: str
+) -> tuple[np.ndarray, bool]:
     samples, _, positions = y.shape
     dtype = y.dtype
-    losses = _cpu.empty(samples * positions, dtype)
+    losses, loss = _cpu.empty(samples * positions, dtype), _cpu.empty(1, dtype)
     blocks = -(-losses.size // BLOCK)
     partial = _cpu.empty((blocks, 2), np.float64)
     bad = _cpu.zeros(1, np.uint8)
-    launch(
-        loss_kernels(dtype).nll,
-        blocks,
-        losses,
-        partial,
-        bad,
-        _writable(y),
-        _writable(target),
-        _weights(weight, dtype),
-        ignore,
-        dtype.type(smoothing),
-        work=_EXP * losses.size,
-    )
-    loss, counted = _reduced(losses, partial, reduction)
-    return loss, counted, not bad[0]
+    pair, weights = (_writable(y), _writable(target)), _weights(weight, dtype)
+    launch(loss_kernels(dtype).nll, blocks, losses, partial, bad, *pair, weights, ignore, smoothing, work=_EXP * losses.size)
+    launch(finish, 1, loss, counted, partial, reduction == "mean")
+    return (losses if reduction == "none" else loss), not bad[0]
 
 
 def nll_loss_backward(
     grad: np.ndarray,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     target: np.ndarray,
     counted: np.ndarray,
     weight: np.ndarray | None,
@@ -232,9 +204,7 @@ def nll_loss_backward(
     reduction: str,
 ) -> np.ndarray:
     dtype = grad.dtype
-    slope = _cpu.empty(shape, dtype)
-    g = _spread(grad, counted, reduction)
-    launch(
-        loss_kernels(dtype).nll_backward, shape[0], slope, g, _writable(target), _weights(weight, dtype), ignore, dtype.type(smoothing), work=slope.size
-    )
+    slope = _cpu.empty(shape if len(shape) == 3 else (*shape, 1), dtype)
+    share, weights = _share(grad, counted, reduction), _weights(weight, dtype)
+    launch(loss_kernels(dtype).nll_backward, shape[0], slope, share, _writable(target), weights, ignore, smoothing, work=slope.size)
     return slope

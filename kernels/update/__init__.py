@@ -40,7 +40,8 @@ def sgd(
     maximize: bool = False,
     plan: Plan | None = None,
 ) -> None:
-    """``p -= lr d``, with ``g += weight_decay p`` and, given buffers, ``b = momentum b + (1 - dampening) g`` and d = b (nesterov: ``g + momentum b``).
+    """``p -= lr d``, with ``g += weight_decay p`` and, given buffers, ``b = momentum b + (1 - dampening) g`` and d = b (nesterov: ``g +
+    momentum b``).
 
     Where ``first`` says so the buffer (which must hold zeros) becomes g itself, without dampening.  ``maximize`` negates the gradient.
     """
@@ -79,8 +80,8 @@ def adam(
 ) -> None:
     """``m += (1 - beta1)(g - m)``, ``v = beta2 v + (1 - beta2) g^2``, ``p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)``.
 
-    t is each parameter's entry of ``steps``, this step included.  ``weight_decay`` is added to the gradient, or if ``decoupled`` shrinks p first.
-    With ``max_exp_avg_sqs`` the largest v so far takes its place (AMSGrad).
+    t is each parameter's entry of ``steps``, this step included.  ``weight_decay`` is added to the gradient, or if ``decoupled`` shrinks p
+    first. With ``max_exp_avg_sqs`` the largest v so far takes its place (AMSGrad).
 
     D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015; I. Loshchilov and F. Hutter, "Decoupled weight decay
     regularization", ICLR 2019; S. J. Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond", ICLR 2018.
@@ -149,7 +150,8 @@ def rmsprop(
 ) -> None:
     """``s = alpha s + (1 - alpha) g^2``, ``d = g / (sqrt(s) + eps)``, ``p -= lr d``.
 
-    With ``grad_avgs`` centered: ``a += (1 - alpha)(g - a)`` and ``sqrt(s - a^2)``.  With ``momentum_buffers``: ``b = momentum b + d``, ``p -= lr b``.
+    With ``grad_avgs`` centered: ``a += (1 - alpha)(g - a)`` and ``sqrt(s - a^2)``.  With ``momentum_buffers``: ``b = momentum b + d``, ``p
+    -= lr b``.
 
     T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", COURSERA Neural Networks for Machine Learning (2012); the centered form: A. Graves,
     "Generating sequences with recurrent neural networks" (2013).
@@ -174,6 +176,7 @@ def norms(arrays: Sequence[Any], norm_type: float = 2.0) -> list[float]:
     norm_type = float(norm_type)
     found = [0.0] * len(arrays)
     for part in parts_of(_on, "norms", None, arrays, {}, 0):
+        part.fetch()
         implementation = _on(*part.pick(arrays))
         complexes = [2 if dtype.kind == "c" else 1 for dtype in part.dtypes]
         for i, value in zip(part.index, implementation.norms(part.table, norm_type, complexes)):
@@ -184,6 +187,7 @@ def norms(arrays: Sequence[Any], norm_type: float = 2.0) -> list[float]:
 def scale_(arrays: Sequence[Any], factor: float) -> None:
     """``x *= factor`` for every array, in place."""
     for part in parts_of(_on, "scale_", None, arrays, {}, 0):
+        part.fetch()
         _on(*part.pick(arrays)).scale(part.table, float(factor))
         part.settle()
 

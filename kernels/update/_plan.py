@@ -65,10 +65,14 @@ class Part:
         """The entries of a list over all arrays that belong to this part."""
         return values if self.all else [values[i] for i in self.index]
 
-    def bring(self, op: str, grads: Sequence[Any]) -> list[Any]:
-        """Copy staged arrays in and point the table to ``grads``; returns what must stay alive until the kernel has run."""
+    def fetch(self) -> None:
+        """Copy staged arrays in."""
         for home, temporary in self.staged:
             copy_into(temporary, home)
+
+    def bring(self, op: str, grads: Sequence[Any]) -> list[Any]:
+        """Copy staged arrays in and point the table to ``grads``; returns what must stay alive until the kernel has run."""
+        self.fetch()
         grads = self.pick(grads)
         for i, (g, shape, dtype) in enumerate(zip(grads, self.shapes, self.dtypes)):
             if g.shape != shape:
@@ -103,8 +107,8 @@ def _is_half(dtype: np.dtype) -> bool:
 def parts_of(on: Any, op: str, plan: Plan | None, params: Sequence[Any], states: dict[str, Sequence[Any]], gaps: int) -> list[Part]:
     """The parts of ``params`` and their ``states`` (lists of equal length, by name), from ``plan`` if it is about the same arrays.
 
-    ``gaps`` columns of the table are left for gradients.  Raises RuntimeError for lists of different lengths, states that do not match their
-    parameter, and dtypes without an update.
+    ``gaps`` columns of the table are left for gradients.  Raises RuntimeError for lists of different lengths, states that do not match
+    their parameter, and dtypes without an update.
     """
     arrays = tuple(chain(params, *states.values())) if states else tuple(params)
     if plan is not None and len(arrays) == len(plan.arrays) and all(map(is_, arrays, plan.arrays)):
@@ -112,7 +116,9 @@ def parts_of(on: Any, op: str, plan: Plan | None, params: Sequence[Any], states:
     groups: dict[np.dtype, list[int]] = {}
     for i, p in enumerate(params):
         if p.dtype not in _dtypes.FLOATS and p.dtype not in _dtypes.COMPLEXES:
-            raise RuntimeError(f"{op}: expected parameters of a floating point or complex dtype, but parameter {i} is {_dtypes.name(p.dtype)}")
+            raise RuntimeError(
+                f"{op}: expected parameters of a floating point or complex dtype, but parameter {i} is {_dtypes.name(p.dtype)}"
+            )
         groups.setdefault(work_dtype(p.dtype), []).append(i)
     for name, column in states.items():
         if len(column) != len(params):

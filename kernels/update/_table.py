@@ -17,9 +17,10 @@ GRADIENT = 1  # the column of the gradients; parameters are column 0, states fol
 class Table:
     """The identities of the arrays (columns by role, one entry per parameter) and the chunks into which their elements are divided.
 
-    A kernel runs over the chunks, each a range within one array, so work is shared evenly however unequal the arrays are.  Identities rather than
-    addresses: CPython's ``id`` is at hand at once, and the kernel follows it to the data.  The arrays are held for as long as their
-    identities are in the table; those of gradients for as long as the caller holds them, which is why they are set anew for each launch.
+    A kernel runs over the chunks, each a range within one array, so work is shared evenly however unequal the arrays are.  Identities
+    rather than addresses: CPython's ``id`` is at hand at once, and the kernel follows it to the data.  The arrays are held for as long as
+    their identities are in the table; those of gradients for as long as the caller holds them, which is why they are set anew for each
+    launch.
     """
 
     __slots__ = ("arrays", "ids", "chunks", "like", "total", "scalars")

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..creation import from_numpy, stack
+from ..creation import from_numpy
+from ..ops import FUNCTIONS
 from ..tensor import Tensor, wrap
 
 _NUMBERS = "biufc"  # NumPy's kinds that are numbers: bool, int, unsigned, float, complex
@@ -38,7 +39,7 @@ def _stack(tensors: Sequence[Tensor]) -> Tensor:
     dtype = tensors[0].dtype
     if all(isinstance(t, Tensor) and is_plain(t) and t.dtype == dtype for t in tensors):
         return wrap(_stack_arrays([t._data for t in tensors]))
-    return stack(tensors)
+    return FUNCTIONS["stack"](tensors)
 
 
 def default_collate(batch: Any) -> Any:

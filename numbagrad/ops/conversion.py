@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import dtype as dtypes
-from ..device import as_device, device
+from .. import dtypes
+from ..devices import as_device, device
 from ..kernels import copy as kernels
 from ..kernels import reduce as reduce_kernels
 from ..tensor import Tensor
@@ -76,8 +76,8 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
 _device_type = device
 
 
-@public(function=False)
-def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:  # noqa: A001 - PyTorch's name
+@public(function=False, name="type")
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of this tensor's type, or the tensor in another dtype."""
     if dtype is None:
         from ..kernels.elementwise import _TITLES

@@ -158,7 +158,7 @@ class ElementwiseOperation:
 
     def _check_type(self, target: Tensor, dtype: np.dtype) -> None:
         if _dtypes.category(dtype) > _dtypes.category(target._data.dtype):
-            from ..dtype import of
+            from ..dtypes import of
 
             raise RuntimeError(
                 f"result type {kernels._TITLES[_dtypes.name(dtype)]} can't be cast to the desired output type {kernels._TITLES[of(target._data.dtype).name]}"

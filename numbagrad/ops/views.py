@@ -138,7 +138,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
 
 
 def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
-    from ..dtype import as_dtype
+    from ..dtypes import as_dtype
 
     target = as_dtype(dtype, "view").numpy
     result = wrap(x._data.view(target))

@@ -84,8 +84,9 @@ def test_adaptive_pools(output):
     assert y.shape == expected.shape
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-6, atol=1e-7)
     grad = image(y.shape, seed=1)
-    expected.backward(torch.from_numpy(grad))
-    np.testing.assert_allclose(P.adaptive_avg_pool2d_backward(grad, x.shape), tx.grad.numpy(), rtol=1e-6, atol=1e-6)
+    (expected * torch.from_numpy(grad)).sum().backward() if grad.size else None  # PyTorch refuses the empty case
+    slope = tx.grad.numpy() if grad.size else np.zeros_like(x)
+    np.testing.assert_allclose(P.adaptive_avg_pool2d_backward(grad, x.shape), slope, rtol=1e-6, atol=1e-6)
     expected, at = torch.nn.functional.adaptive_max_pool2d(torch.from_numpy(x), output, return_indices=True)
     values, indices = P.adaptive_max_pool2d(x, output)
     assert np.array_equal(values, expected.numpy()) and np.array_equal(indices, at.numpy())
@@ -107,11 +108,9 @@ def test_a_window_that_holds_nothing():
     x = np.ones((1, 1, 1), np.float32)
     values, indices = P.max_pool2d(x, 2, 1, 2, 3)
     assert values.shape == (1, 2, 2)
-    assert indices.tolist() == [[[-1, -1], [-1, 0]]] or (indices == -1).any()
-    assert np.all((values == -np.inf) == (indices == -1))
-    dx = P.max_pool2d_backward(np.ones((1, 2, 2), np.float32), indices, (1, 1, 1))
-    assert dx == (indices == 0).sum()
-    assert np.array_equal(P.max_pool2d_gather(x, indices), (indices == 0).astype(np.float32))
+    assert np.all(values == -np.inf) and np.all(indices == -1)  # the taps stand at -2 and 1, then at -1 and 2
+    assert P.max_pool2d_backward(np.ones((1, 2, 2), np.float32), indices, (1, 1, 1)) == 0
+    assert not P.max_pool2d_gather(x, indices).any()
 
 
 def test_any_strides_and_empty_batches():
@@ -143,7 +142,7 @@ def test_halves(half):
 def test_large_averages_keep_their_digits():
     x = np.full((1, 1, 3000, 3000), np.float32(0.1))
     np.testing.assert_allclose(P.adaptive_avg_pool2d(x, 1), 0.1, rtol=1e-6)
-    np.testing.assert_allclose(P.avg_pool2d(x[..., :1000, :1000], 1000), 0.1, rtol=1e-4)
+    np.testing.assert_allclose(P.avg_pool2d(x[..., :1000, :1000], 1000), 0.1, rtol=2e-5)
 
 
 @pytest.mark.parametrize("wrong", [16, -2, 2**62, -(2**63)])

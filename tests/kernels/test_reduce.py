@@ -204,6 +204,21 @@ def test_sum_to():
         reduce.sum_to(x, (2, 4))
 
 
+@pytest.mark.parametrize("shape,dim", [((70,), 0), ((3, 5), 1), ((4, 6, 3), 1), ((2, 0), 1), ((), 0)])
+def test_linear_scan(shape, dim):
+    a, b = sample(shape, np.float64, 1), sample(shape, np.float64, 2)
+    for reverse in (False, True):
+        expected = b.copy()
+        rows_a, rows = (np.moveaxis(m, dim, 0) if m.ndim else m.reshape(1) for m in (a, expected))
+        if reverse:
+            rows_a, rows = rows_a[::-1], rows[::-1]
+        for j in range(1, len(rows)):
+            rows[j] += rows_a[j] * rows[j - 1]
+        close(reduce.linear_scan(a, b, dim, reverse), expected)
+    with pytest.raises(RuntimeError, match="equal shapes"):
+        reduce.linear_scan(a, np.ones(9), 0)
+
+
 def test_bad_input():
     x = np.ones((2, 3), np.float32)
     with pytest.raises(IndexError, match=r"expected to be in range of \[-2, 1\], but got 5"):

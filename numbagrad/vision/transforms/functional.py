@@ -13,7 +13,7 @@ import numpy as np
 
 from ...creation import from_numpy
 from ...creation import tensor as make_tensor
-from ...dtype import get_default_dtype
+from ...dtypes import get_default_dtype
 from ...tensor import Tensor
 from . import _resample
 from ._planes import is_image, opened, pillow_array, rounded

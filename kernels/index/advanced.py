@@ -1,0 +1,242 @@
+"""Contract of advanced indexing: integer arrays and masks in place of dimensions, and what is built on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _dtypes
+from ..copy import cast, clone, contiguous, normal_dim
+from ._checks import Index, at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
+
+
+class Places(NamedTuple):
+    """Resolved indices: where they lead, and how the result is laid out."""
+
+    shape: tuple[int, ...]
+    where: Any
+    dims: list[tuple[int, int, int]]
+    stride: int
+
+
+def _mask_offsets(x: Any, mask: Any, dim: int) -> tuple[list[Any], list[int], list[int]]:
+    """The true places of ``mask``, which covers the dimensions of ``x`` from ``dim`` on, as flat indices with their sizes and strides."""
+    implementation = on(x, mask)
+    shape, item = mask.shape, x.dtype.itemsize
+    strides = [s // item for s in x.strides[dim : dim + mask.ndim]]
+    positions = implementation.true_positions(contiguous(mask))
+    if all(strides[j] == strides[j + 1] * shape[j + 1] for j in range(mask.ndim - 1)):
+        return [positions], [max(mask.size, 1)], [strides[-1]]
+    return list(implementation.unravel(positions, shape, True)), list(shape), strides
+
+
+def _resolve(x: Any, indices: Index, op: str, wrap: bool = True) -> Places:
+    """Check ``indices`` against ``x`` and turn them into offsets; see ``index_get``."""
+    item = x.dtype.itemsize
+    arrays: list[tuple[list[Any], list[int], list[int], int]] = []  # the parts of each index, their sizes and strides, the dimension
+    kept: list[int] = []
+    first = last = -1
+    at = 0
+    for index in indices:
+        if index is None:
+            kept.append(at)
+            at += 1
+            continue
+        covers = index.ndim if index.dtype == np.bool_ else 1
+        if at + covers > x.ndim:
+            raise IndexError(f"{op}: too many indices for tensor of dimension {x.ndim}")
+        if index.dtype == np.bool_:
+            if index.shape != x.shape[at : at + covers]:
+                raise IndexError(
+                    f"{op}: the shape of the mask {list(index.shape)} at index {at} does not match the shape of the indexed tensor "
+                    f"{list(x.shape)} at index {at}"
+                )
+            arrays.append((*_mask_offsets(x, index, at), at))
+        elif index.dtype in (_dtypes.int64, _dtypes.int32):
+            arrays.append(([int64(index, op)], [x.shape[at]], [x.strides[at] // item], at))
+        else:
+            raise IndexError(f"{op}: tensors used as indices must be long, int, byte or bool tensors, but got {_dtypes.name(index.dtype)}")
+        first = at if first < 0 else first
+        last = at + covers
+        at += covers
+    kept += range(at, x.ndim)
+    places = broadcast_shapes([parts[0].shape for parts, *_ in arrays], f"{op}: indexing", IndexError)
+    together = not any(first <= j < last for j in kept)
+    before = [j for j in kept if j < first] if together else []
+    after = kept[len(before) :]
+    shape = tuple(x.shape[j] for j in before) + places + tuple(x.shape[j] for j in after)
+    flat: list[Any] = []
+    sizes: list[int] = []
+    strides: list[int] = []
+    dims_of: list[int] = []
+    for parts, part_sizes, part_strides, dim in arrays:
+        for part in parts:
+            flat.append((contiguous(expand(part, places))).reshape(-1))
+            dims_of.append(dim)
+        sizes += part_sizes
+        strides += part_strides
+    dims: list[tuple[int, int, int]] = []
+    step = 1
+    for j in reversed(after):
+        dims.append((x.shape[j], x.strides[j] // item, step))
+        step *= x.shape[j]
+    stride = step
+    step *= math.prod(places)
+    for j in reversed(before):
+        dims.append((x.shape[j], x.strides[j] // item, step))
+        step *= x.shape[j]
+    if step == 0:  # nothing is read or written, so nothing is checked
+        return Places(shape, on(x).empty(0, _dtypes.int64), dims[::-1], stride)
+    where, wrong = on(x, *flat).offsets(flat, sizes, strides, wrap)
+    if wrong is not None:
+        j, value = wrong
+        if not wrap:
+            raise IndexError(f"{op}: index {value} out of range in self, of size {sizes[j]} in dimension {dims_of[j]}")
+        raise IndexError(f"index {value} is out of bounds for dimension {dims_of[j]} with size {sizes[j]}")
+    return Places(shape, where, dims[::-1], stride)
+
+
+def _get(x: Any, places: Places) -> Any:
+    implementation = on(x)
+    out = implementation.empty(places.shape, x.dtype)
+    implementation.get(x, places.where, out, places.dims, places.stride)
+    return out
+
+
+def index_get(x: Any, indices: Index) -> Any:
+    """x[indices] for a sequence with one entry for each leading dimension: None keeps it, an array of int32 or int64 selects from it, and
+    a boolean array of k dimensions covers k of x's and stands for the places where it is true, in order.
+
+    The integer arrays broadcast together; their dimensions stand in place of the indexed ones if these are neighbours, else in front.
+    Negative indices count from the end; IndexError for one out of range, for shapes that do not fit and for other dtypes.
+    """
+    return _get(x, _resolve(x, indices, "index"))
+
+
+def _check_unshared(x: Any, op: str) -> None:
+    if not x.flags.c_contiguous and any(stride == 0 and n > 1 for stride, n in zip(x.strides, x.shape)):
+        raise RuntimeError(
+            f"{op}: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+
+
+def _put(x: Any, places: Places, values: Any, op: str, alpha: Any = None) -> None:
+    """Write or add ``values``, broadcast to the places' shape and of x's dtype."""
+    _check_unshared(x, op)
+    implementation = on(x, values)
+    shape = places.shape
+    missing = len(shape) - values.ndim
+    while missing < 0 and values.shape[0] == 1:
+        values, missing = values[0], missing + 1
+    if missing < 0 or any(n not in (1, m) for n, m in zip(values.shape, shape[missing:])):
+        raise RuntimeError(
+            f"{op}: shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast "
+            f"to indexing result of shape {list(shape)}"
+        )
+    if values.size == 1:
+        values = values.reshape(())
+        if implementation.overlap(values, x):
+            values = clone(values)
+        dims, stride = [(n, sx, 0) for n, sx, _ in places.dims], 0
+    else:
+        values = expand(values, shape)
+        if not values.flags.c_contiguous:
+            values = contiguous(values)
+        elif implementation.overlap(values, x):
+            values = clone(values)
+        dims, stride = places.dims, places.stride
+    implementation.put(x, places.where, values, dims, stride, alpha)
+
+
+def index_put_into(x: Any, indices: Index, values: Any, accumulate: bool = False) -> None:
+    """x[indices] = values, or += values where ``accumulate``; indices as in ``index_get``, values of x's dtype, broadcast to its result.
+
+    Where a place occurs more than once, the last value wins, or all are added in order.
+    """
+    same_dtype(x, values, "index_put", "values")
+    if not accumulate:
+        _put(x, _resolve(x, indices, "index_put"), values, "index_put")
+    else:
+        values = wide(values)
+        widened(x, lambda target: _put(target, _resolve(target, indices, "index_put"), values, "index_put", 1))
+
+
+def index_put(x: Any, indices: Index, values: Any, accumulate: bool = False) -> Any:
+    """A copy of ``x`` changed by ``index_put_into``."""
+    out = clone(x)
+    index_put_into(out, indices, values, accumulate)
+    return out
+
+
+def _single(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
+    dim = normal_dim(dim, x.ndim)
+    if index.ndim > 1:
+        raise IndexError(f"{op}: index is supposed to be a vector, but got one with {index.ndim} dimensions")
+    return dim, int64(index, op).reshape(-1)
+
+
+def index_select(x: Any, dim: int, index: Any) -> Any:
+    """The slices ``index`` (a vector of int32 or int64) of ``x`` along ``dim``.  Negative indices are out of range: IndexError."""
+    dim, index = _single(x, dim, index, "index_select")
+    places = _resolve(x if x.ndim else x.reshape(1), (*(None,) * dim, index), "index_select", wrap=False)
+    out = _get(x if x.ndim else x.reshape(1), places)
+    return out if x.ndim else out.reshape(())
+
+
+def index_add_into(x: Any, dim: int, index: Any, source: Any, alpha: Any = 1) -> None:
+    """x[..., index[i], ...] += alpha * source[..., i, ...] along ``dim``, in order of i; ``source`` is like ``x`` but for ``dim``."""
+    dim, index = _single(x, dim, index, "index_add")
+    same_dtype(x, source, "index_add", "source")
+    size = source.shape[dim] if source.ndim else 1
+    if source.ndim != x.ndim or source.shape[:dim] != x.shape[:dim] or source.shape[dim + 1 :] != x.shape[dim + 1 :]:
+        raise RuntimeError(
+            "index_add: source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {list(x.shape)} "
+            f"source.shape = {list(source.shape)}"
+        )
+    if size != index.size:
+        raise RuntimeError(f"index_add: number of indices ({index.size}) should be equal to source.size(dim): ({size}), for dim: {dim}")
+    x, source = at_least_1d(x, wide(source))
+    indices = (*(None,) * dim, index)
+    widened(x, lambda target: _put(target, _resolve(target, indices, "index_add", wrap=False), source, "index_add", alpha))
+
+
+def index_add(x: Any, dim: int, index: Any, source: Any, alpha: Any = 1) -> Any:
+    """A copy of ``x`` changed by ``index_add_into``."""
+    out = clone(x)
+    index_add_into(out, dim, index, source, alpha)
+    return out
+
+
+def _embedding_index(index: Any) -> Any:
+    return int64(index, "embedding")
+
+
+def embedding(weight: Any, index: Any) -> Any:
+    """out[...] = weight[index[...]]: rows of ``weight`` (num_embeddings, embedding_dim), shape index.shape + (embedding_dim,).
+
+    IndexError for an index outside [0, num_embeddings).
+    """
+    if weight.ndim != 2:
+        raise RuntimeError(f"embedding: 'weight' must be 2-D, but got {weight.ndim}-D")
+    return _get(weight, _resolve(weight, (_embedding_index(index),), "embedding", wrap=False))
+
+
+def embedding_backward(g: Any, index: Any, num_weights: int, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> Any:
+    """The gradient of ``embedding`` with respect to its weight: row r is the sum of ``g`` where index = r, in order of occurrence.
+
+    The row ``padding_idx`` is zero; ``scale_grad_by_freq`` divides each row by how often it occurs.  (num_weights, embedding_dim).
+    """
+    index = _embedding_index(index)
+    implementation = on(g, index)
+    wrong = implementation.outside(index, 0, num_weights)
+    if wrong is not None:
+        raise IndexError(f"embedding: index {wrong} out of range in self, of size {num_weights} in dimension 0")
+    if g.shape[:-1] != index.shape:
+        raise RuntimeError(f"embedding: expected a gradient of shape {[*index.shape, '*']}, but got {list(g.shape)}")
+    rows = contiguous(wide(g)).reshape(index.size, g.shape[-1])
+    padding = -1 if padding_idx is None else padding_idx
+    return cast(implementation.embedding_backward(rows, index.reshape(-1), num_weights, padding, scale_grad_by_freq), g.dtype)

@@ -1,0 +1,109 @@
+"""Contract of gather, scatter and scatter_add: an index with as many dimensions as the array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..copy import clone, contiguous, fill, normal_dim
+from ._checks import at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
+
+
+def _index_along(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
+    """``dim`` and ``index`` of gather and scatter, checked against ``x``."""
+    dim = normal_dim(dim, x.ndim)
+    index = int64(index, op)
+    if index.size == 0:
+        return dim, index
+    if max(index.ndim, 1) != max(x.ndim, 1):
+        raise RuntimeError(f"{op}: index tensor must have the same number of dimensions as input tensor, but got {index.ndim} and {x.ndim}")
+    if any(n > m for j, (n, m) in enumerate(zip(index.shape, x.shape)) if j != dim):
+        raise RuntimeError(
+            f"{op}: size does not match: expected index {list(index.shape)} to be no larger than self {list(x.shape)} "
+            f"apart from dimension {dim}"
+        )
+    size = x.shape[dim] if x.ndim else 1
+    wrong = on(x, index).outside(index, 0, size)
+    if wrong is not None:
+        raise RuntimeError(f"{op}: index {wrong} is out of bounds for dimension {dim} with size {size}")
+    return dim, index
+
+
+def gather(x: Any, dim: int, index: Any) -> Any:
+    """out[i][j][k] = x[index[i][j][k]][j][k] for dim = 0, and so on; of the index's shape.
+
+    ``index`` has as many dimensions as ``x`` and is nowhere larger, except along ``dim``.  RuntimeError when an index is out of range.
+    """
+    dim, index = _index_along(x, dim, index, "gather")
+    implementation = on(x, index)
+    out = implementation.empty(index.shape, x.dtype)
+    if index.size:
+        x, index, flat = at_least_1d(x, index, out)
+        implementation.gather(x, dim, index, flat)
+    return out
+
+
+def take_along_dim(x: Any, index: Any, dim: int | None = None) -> Any:
+    """``gather`` after broadcasting ``x`` and ``index`` against each other apart from ``dim``; without ``dim``, of ``x`` taken as flat."""
+    if dim is None:
+        return gather(contiguous(x).reshape(-1), 0, contiguous(index).reshape(-1))
+    if x.ndim != index.ndim:
+        raise RuntimeError(
+            "take_along_dim: input and indices should have the same number of dimensions, "
+            f"but got {x.ndim} dimensions for input, and {index.ndim} dimensions for indices"
+        )
+    dim = normal_dim(dim, x.ndim)
+    shape = list(broadcast_shapes([x.shape[:dim] + x.shape[dim + 1 :], index.shape[:dim] + index.shape[dim + 1 :]], "take_along_dim"))
+    x = expand(x, (*shape[:dim], x.shape[dim], *shape[dim:]))
+    return gather(x, dim, expand(index, (*shape[:dim], index.shape[dim], *shape[dim:])))
+
+
+def _source_of(x: Any, index: Any, src: Any, dim: int, op: str) -> Any:
+    """The values that go with ``index``: an array at least as large, or a number seen in the index's shape."""
+    if not hasattr(src, "shape") or isinstance(src, np.generic):
+        value = on(x).empty((), x.dtype)
+        fill(value, src)
+        return expand(value, index.shape)
+    same_dtype(x, src, op, "src")
+    if max(src.ndim, 1) != max(index.ndim, 1) or any(n > m for n, m in zip(index.shape, src.shape)):
+        raise RuntimeError(
+            f"{op}: expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {dim} "
+            f"and to be no larger size than src {list(src.shape)}"
+        )
+    return src[(*(slice(0, n) for n in index.shape), ...)] if src.shape != index.shape else src
+
+
+def scatter_into(x: Any, dim: int, index: Any, src: Any) -> None:
+    """x[index[i][j][k]][j][k] = src[i][j][k] for dim = 0, and so on; ``src`` has x's dtype or is a number.  The last writer wins."""
+    dim, index = _index_along(x, dim, index, "scatter")
+    if index.size:
+        src = _source_of(x, index, src, dim, "scatter")
+        if on(x, src).overlap(x, src):
+            src = clone(src)
+        x, index, src = at_least_1d(x, index, src)
+        on(x, index, src).scatter(x, dim, index, src)
+
+
+def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of ``x`` changed by ``scatter_into``."""
+    out = clone(x)
+    scatter_into(out, dim, index, src)
+    return out
+
+
+def scatter_add_into(x: Any, dim: int, index: Any, src: Any) -> None:
+    """x[index[i][j][k]][j][k] += src[i][j][k] for dim = 0, and so on."""
+    dim, index = _index_along(x, dim, index, "scatter_add")
+    if index.size:
+        src = _source_of(x, index, src, dim, "scatter_add")
+        x, index, src = at_least_1d(x, index, src)
+        src = wide(src)
+        widened(x, lambda target: on(x, index, src).scatter_add(target, dim, index, src))
+
+
+def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of ``x`` changed by ``scatter_add_into``."""
+    out = clone(x)
+    scatter_add_into(out, dim, index, src)
+    return out

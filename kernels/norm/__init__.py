@@ -1,0 +1,179 @@
+"""Normalisation: batch norm over channels, layer norm over trailing dimensions.
+
+Arrays may have any strides; float16 and bfloat16 are computed in float32, and statistics are never narrower than float32.
+Variances are computed about the mean, so data far from zero keep their digits.
+
+S. Ioffe, C. Szegedy, "Batch Normalization", 2015.  J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from .. import _dtypes
+from .._device import family
+from ..copy import cast, contiguous
+
+__all__ = ["batch_norm", "batch_norm_backward", "layer_norm", "layer_norm_backward"]
+
+_on = family(__name__)
+_COMPUTED = (_dtypes.float32, _dtypes.float64)
+
+
+def _compute_dtype(op: str, x: Any) -> Any:
+    if not _dtypes.is_floating(x.dtype):
+        raise NotImplementedError(f"{op}: not implemented for {_dtypes.name(x.dtype)}, expected a floating point dtype")
+    return _dtypes.compute_dtype(x.dtype)
+
+
+def _parameter(op: str, name: str, values: Any, x: Any, expected: tuple[int, ...]) -> Any:
+    """``values`` in the type ``x`` is computed in.  16-bit input may come with parameters of its own type or of float32."""
+    if values is None:
+        return None
+    wanted = _dtypes.compute_dtype(x.dtype)
+    if values.dtype not in (x.dtype, wanted):
+        raise RuntimeError(f"{op}: expected {name} of dtype {_dtypes.name(x.dtype)}, but got {_dtypes.name(values.dtype)}")
+    if values.shape != expected:
+        raise RuntimeError(f"{op}: expected {name} of shape {list(expected)}, but got {list(values.shape)}")
+    return cast(values, wanted)
+
+
+def _channels(op: str, x: Any) -> tuple[int, int, int]:
+    """``x`` seen as (samples, channels, positions)."""
+    if len(x.shape) < 2:
+        raise RuntimeError(f"{op}: expected input with at least 2 dimensions (samples, channels, ...), but got shape {list(x.shape)}")
+    positions = 1
+    for size in x.shape[2:]:
+        positions *= size
+    return x.shape[0], x.shape[1], positions
+
+
+def _per_channel(op: str, name: str, values: Any, x: Any) -> Any:
+    if values is not None and values.shape != x.shape[1:2]:
+        size = values.shape[0] if len(values.shape) == 1 else list(values.shape)
+        raise RuntimeError(f"{op}: {name} should contain {x.shape[1]} elements not {size}")
+    return _parameter(op, name, values, x, x.shape[1:2])
+
+
+def batch_norm(
+    x: Any,
+    weight: Any = None,
+    bias: Any = None,
+    running_mean: Any = None,
+    running_var: Any = None,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Any, Any, Any]:
+    """y = (x - mean) * rstd * weight + bias per channel (axis 1), rstd = 1 / sqrt(var + eps).  Returns (y, mean, rstd).
+
+    ``x``: (N, C, ...); all else (C,).  In training, mean and (biased) variance are the batch's, and the running ones, if given, move in place:
+    running = (1 - momentum) * running + momentum * batch, with the unbiased variance.  Otherwise the running ones are used.  Raises
+    RuntimeError for sizes that do not match or missing statistics, ValueError for only one of the two.
+    """
+    op = "batch_norm"
+    dtype = _compute_dtype(op, x)
+    axes = _channels(op, x)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError(f"{op}: running_mean and running_var must either both be None or neither be None")
+    if running_mean is None and not training:
+        raise RuntimeError(f"{op}: running_mean must be defined in evaluation mode")
+    average = _per_channel(op, "running_mean", running_mean, x)
+    variance = _per_channel(op, "running_var", running_var, x)
+    factor, offset = _per_channel(op, "weight", weight, x), _per_channel(op, "bias", bias, x)
+    implementation = _on(x, weight, bias, running_mean, running_var)
+    scores = contiguous(cast(x, dtype)).reshape(axes)
+    if training:
+        y, mean, rstd = implementation.batch_norm_train(scores, factor, offset, average, variance, float(momentum), float(eps))
+        if average is not running_mean:  # 16-bit statistics were widened: what moved is a copy
+            running_mean[...] = cast(average, running_mean.dtype)
+            running_var[...] = cast(variance, running_var.dtype)
+    else:
+        y, mean, rstd = implementation.batch_norm_eval(scores, factor, offset, average, variance, float(eps))
+    return cast(y.reshape(x.shape), x.dtype), mean, rstd
+
+
+def batch_norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, training: bool = True) -> tuple[Any, Any, Any]:
+    """(dx, dw, db) of ``batch_norm``, from the output's gradient ``g`` and the statistics that the forward call returned.
+
+    With h = (x - mean) * rstd: db = sum(g), dw = sum(g * h), and dx = weight * rstd * g in evaluation mode or, as mean and rstd
+    depend on x, weight * rstd * (g - db / n - h * dw / n) in training.
+    """
+    op = "batch_norm_backward"
+    dtype = _compute_dtype(op, x)
+    axes = _channels(op, x)
+    _check_gradient(op, g, x)
+    factor = _per_channel(op, "weight", weight, x)
+    mean, rstd = _per_channel(op, "mean", mean, x), _per_channel(op, "rstd", rstd, x)
+    slope, values = contiguous(cast(g, dtype)).reshape(axes), contiguous(cast(x, dtype)).reshape(axes)
+    dx, dw, db = _on(g, x, weight, mean, rstd).batch_norm_backward(slope, values, factor, mean, rstd, bool(training))
+    kind = x.dtype if weight is None else weight.dtype
+    return cast(dx.reshape(x.shape), x.dtype), cast(dw, kind), cast(db, kind)
+
+
+def _check_gradient(op: str, g: Any, x: Any) -> None:
+    if g.shape != x.shape or g.dtype != x.dtype:
+        raise RuntimeError(
+            f"{op}: expected grad of shape {list(x.shape)} and dtype {_dtypes.name(x.dtype)}, but got {list(g.shape)} and {_dtypes.name(g.dtype)}"
+        )
+
+
+def _rows(op: str, x: Any, normalized_shape: tuple[int, ...]) -> tuple[int, int]:
+    """``x`` seen as (rows, width), a row being what is normalised together."""
+    if not normalized_shape:
+        raise RuntimeError(f"{op}: Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got []")
+    n = len(normalized_shape)
+    if x.shape[-n:] != normalized_shape:
+        inner = ", ".join(map(str, normalized_shape))
+        raise RuntimeError(
+            f"{op}: Given normalized_shape=[{inner}], expected input with shape [*, {inner}], but got input of size {list(x.shape)}"
+        )
+    rows = width = 1
+    for size in x.shape[:-n]:
+        rows *= size
+    for size in normalized_shape:
+        width *= size
+    return rows, width
+
+
+def layer_norm(
+    x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> tuple[Any, Any, Any]:
+    """y = (x - mean) * rstd * weight + bias over the trailing ``normalized_shape``, rstd = 1 / sqrt(var + eps).  Returns (y, mean, rstd).
+
+    ``weight`` and ``bias`` have ``normalized_shape``; mean and rstd have x's shape with those dimensions 1.  Raises RuntimeError for
+    shapes that do not match.
+    """
+    op = "layer_norm"
+    dtype = _compute_dtype(op, x)
+    shape = tuple(normalized_shape)
+    rows = _rows(op, x, shape)
+    factor, offset = _parameter(op, "weight", weight, x, shape), _parameter(op, "bias", bias, x, shape)
+    y, mean, rstd = _on(x, weight, bias).layer_norm(contiguous(cast(x, dtype)).reshape(rows), factor, offset, float(eps))
+    outer = (*x.shape[: -len(shape)], *(1,) * len(shape))
+    return cast(y.reshape(x.shape), x.dtype), mean.reshape(outer), rstd.reshape(outer)
+
+
+def layer_norm_backward(
+    g: Any, x: Any, mean: Any, rstd: Any, normalized_shape: Sequence[int], weight: Any = None, affine: bool = True
+) -> tuple[Any, Any, Any]:
+    """(dx, dw, db) of ``layer_norm``, from the output's gradient ``g`` and the statistics that the forward call returned.
+
+    With h = (x - mean) * rstd and k = g * weight: db = sum(g), dw = sum(g * h) over all rows, and in each row
+    dx = rstd * (k - mean(k) - h * mean(k * h)).  Without ``affine`` dw and db are None and cost nothing.
+    """
+    op = "layer_norm_backward"
+    dtype = _compute_dtype(op, x)
+    shape = tuple(normalized_shape)
+    rows = _rows(op, x, shape)
+    _check_gradient(op, g, x)
+    outer = (*x.shape[: -len(shape)], *(1,) * len(shape))
+    factor = _parameter(op, "weight", weight, x, shape)
+    mean, rstd = _parameter(op, "mean", mean, x, outer), _parameter(op, "rstd", rstd, x, outer)
+    slope, values = contiguous(cast(g, dtype)).reshape(rows), contiguous(cast(x, dtype)).reshape(rows)
+    dx, dw, db = _on(g, x, mean, rstd, weight).layer_norm_backward(slope, values, mean, rstd, factor, bool(affine))
+    dx = cast(dx.reshape(x.shape), x.dtype)
+    if not affine:
+        return dx, None, None
+    kind = x.dtype if weight is None else weight.dtype
+    return dx, cast(dw.reshape(shape), kind), cast(db.reshape(shape), kind)

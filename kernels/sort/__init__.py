@@ -1,0 +1,116 @@
+"""Sorting, selection and search along one dim.
+
+Order is PyTorch's: NaN is larger than everything, -0 equals 0.  Every sort is stable (descending too: equal elements keep their
+order), and what selects among equal elements takes them in the order of a stable sort, so all results are determined by the input.
+Every dtype but the complex ones is supported; 16-bit floats are ordered by their bits, without widening.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import _dtypes
+from .._device import family
+from ..copy import contiguous
+from ..reduce import normalize_dim
+
+__all__ = ["argsort", "kthvalue", "median", "searchsorted", "sort", "topk", "unique"]
+
+_on = family(__name__)
+
+
+def _rows(op: str, x: Any, dim: int) -> tuple[Any, int, int, int, int]:
+    """(flat contiguous x, dim, outer, n, inner)."""
+    if _dtypes.category(x.dtype) == 3:
+        raise NotImplementedError(f"{op}(): not implemented for {_dtypes.name(x.dtype)}: complex numbers have no order")
+    d = normalize_dim(dim.__index__(), x.ndim)
+    shape = x.shape or (1,)
+    return contiguous(x).reshape(-1), d, math.prod(shape[:d]), shape[d], math.prod(shape[d + 1 :])
+
+
+def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> tuple[Any, Any]:
+    """(values, int64 indices) of x in order along ``dim``; always stable, ``stable`` is accepted for PyTorch's sake."""
+    flat, _, outer, n, inner = _rows("sort", x, dim)
+    values, indices = _on(x).sort(flat, outer, n, inner, bool(descending))
+    return values.reshape(x.shape), indices.reshape(x.shape)
+
+
+def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The int64 indices that put x in order along ``dim``."""
+    return sort(x, dim, descending, stable)[1]
+
+
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Any, Any]:
+    """(values, int64 indices) of the k largest (or smallest) elements along ``dim``, best first; among equals the first ones.
+
+    RuntimeError if ``k`` is not in [0, size of dim].  The result is in order whatever ``sorted`` says.
+    """
+    flat, d, outer, n, inner = _rows("topk", x, dim)
+    if not 0 <= k <= n:
+        raise RuntimeError(f"topk(): selected index k out of range: expected 0 <= k <= {n} for dim {d}, but got {k}")
+    shape = x.shape[:d] + (k,) + x.shape[d + 1 :] if x.ndim else ()
+    if k == 0 and not x.ndim:
+        shape = (0,)
+    values, indices = _on(x).topk(flat, outer, n, inner, int(k), bool(largest))
+    return values.reshape(shape), indices.reshape(shape)
+
+
+def _selected_shape(x: Any, d: int, keepdim: bool) -> tuple[int, ...]:
+    if not x.ndim:
+        return ()
+    return x.shape[:d] + ((1,) if keepdim else ()) + x.shape[d + 1 :]
+
+
+def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any, Any]:
+    """(values, int64 indices) of the k-th smallest element along ``dim``, counted from 1.  RuntimeError if ``k`` is not in [1, size]."""
+    flat, d, outer, n, inner = _rows("kthvalue", x, dim)
+    if not 1 <= k <= n:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: expected 1 <= k <= {n}, but got {k}")
+    values, indices = _on(x).select(flat, outer, n, inner, int(k) - 1, "kth")
+    shape = _selected_shape(x, d, keepdim)
+    return values.reshape(shape), indices.reshape(shape)
+
+
+def median(x: Any, dim: int = -1, keepdim: bool = False, ignore_nan: bool = False) -> tuple[Any, Any]:
+    """(values, int64 indices) of the lower median along ``dim``: the ⌈n/2⌉-th smallest element.  A NaN makes the result NaN (the first
+    one) unless ``ignore_nan`` leaves them out.  IndexError if the dim has size 0."""
+    flat, d, outer, n, inner = _rows("median", x, dim)
+    if n == 0:
+        raise IndexError(f"median(): Expected reduction dim {d} to have non-zero size.")
+    values, indices = _on(x).select(flat, outer, n, inner, (n - 1) // 2, "nanmedian" if ignore_nan else "median")
+    shape = _selected_shape(x, d, keepdim)
+    return values.reshape(shape), indices.reshape(shape)
+
+
+def unique(x: Any) -> tuple[Any, Any, Any]:
+    """(values, inverse, counts): the distinct elements in ascending order, where each element of x is among them (int64, shape of x), and
+    how often each occurs (int64).  Every NaN is distinct."""
+    flat, *_ = _rows("unique", x.reshape(-1) if x.ndim == 0 else contiguous(x).reshape(-1), 0)
+    values, inverse, counts = _on(x).unique(flat)
+    return values, inverse.reshape(x.shape), counts
+
+
+def searchsorted(sorted_sequence: Any, values: Any, right: bool = False) -> Any:
+    """int64 positions at which ``values`` keep ``sorted_sequence`` (ascending along its last dim) in order: before its equals, or after
+    them if ``right``.  A one-dimensional sequence serves values of any shape; otherwise all dims but the last have to agree.
+
+    RuntimeError for different dtypes or shapes that do not agree.
+    """
+    if sorted_sequence.dtype != values.dtype:
+        raise RuntimeError(
+            "searchsorted(): sorted_sequence and values should have the same dtype, but got "
+            f"{_dtypes.name(sorted_sequence.dtype)} and {_dtypes.name(values.dtype)}"
+        )
+    if sorted_sequence.ndim == 0:
+        raise RuntimeError("searchsorted(): sorted_sequence should have at least one dimension, but it has none")
+    one = sorted_sequence.ndim == 1
+    if not one and sorted_sequence.shape[:-1] != values.shape[:-1]:
+        raise RuntimeError(
+            "searchsorted(): sorted_sequence should be 1-dimensional or agree with values in all but the last dim, but got "
+            f"{tuple(sorted_sequence.shape)} and {tuple(values.shape)}"
+        )
+    sequence, _, outer, n, _ = _rows("searchsorted", sorted_sequence, -1)
+    flat = contiguous(values).reshape(-1)
+    each = flat.size if one else values.shape[-1] if values.ndim else 1
+    return _on(values).searchsorted(sequence, flat, 1 if one else outer, n, each, bool(right)).reshape(values.shape)

@@ -1,0 +1,99 @@
+"""Generator: a seed and a counter, from which every random number follows."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import Any
+
+import numpy as np
+
+from .device import as_device, device
+from .tensor import Tensor, wrap
+
+_DEFAULT_SEED = 67280421310721
+_WORDS = np.dtype("<u8")
+
+
+class Generator:
+    """The state of the random functions: a 64-bit seed and how many steps of the counter have been used up.
+
+    Numbers depend on the seed, the counter and their place in the result alone: the same on any number of threads and on any device.
+    """
+
+    __slots__ = ("_device", "_lock", "_offset", "_seed")
+
+    def __init__(self, device: Any = "cpu"):
+        self._device = as_device(device, "Generator")
+        self._lock = threading.Lock()
+        self._seed = _DEFAULT_SEED
+        self._offset = 0
+
+    @property
+    def device(self) -> device:
+        return self._device
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from ``seed``, -2^63 <= seed < 2^64 (negative ones count from 2^64 down).  Raises RuntimeError beyond that."""
+        seed = int(seed)
+        if not -(1 << 63) <= seed < 1 << 64:
+            raise RuntimeError(f"manual_seed: expected a seed in [-2^63, 2^64), but got {seed}: Overflow when unpacking long")
+        with self._lock:
+            self._seed, self._offset = seed % (1 << 64), 0
+        return self
+
+    def seed(self) -> int:
+        """Start again from a seed that the operating system picks; returns it."""
+        self.manual_seed(secrets.randbits(64))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed last set."""
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """The seed and the counter, as 16 bytes (uint8)."""
+        with self._lock:
+            state = np.array([self._seed, self._offset], _WORDS)
+        return wrap(state.view(np.uint8))
+
+    def set_state(self, new_state: Tensor) -> None:
+        """Continue from what ``get_state`` returned.  Raises TypeError if it is no uint8 tensor, RuntimeError if it has another size."""
+        if not isinstance(new_state, Tensor):
+            raise TypeError(f"set_state: expected a Tensor, but got {type(new_state).__name__}")
+        data = new_state._data
+        if data.dtype != np.uint8:
+            raise TypeError(f"set_state: RNG state must be a uint8 tensor, but got {new_state.dtype}")
+        if data.shape != (16,):
+            raise RuntimeError(f"set_state: RNG state is wrong size: expected shape [16], but got {list(data.shape)}")
+        seed, offset = np.frombuffer(data.tobytes(), _WORDS)
+        with self._lock:
+            self._seed, self._offset = int(seed), int(offset)
+
+    def clone_state(self) -> Generator:
+        """Another generator that goes on from here."""
+        made = Generator(self._device)
+        made.set_state(self.get_state())
+        return made
+
+    def take(self, steps: int) -> tuple[int, int]:
+        """The seed and counter of a draw that uses up ``steps`` of the counter; threads that share a generator get draws of their own."""
+        with self._lock:
+            offset = self._offset
+            self._offset = (offset + steps) % (1 << 64)
+            return self._seed, offset
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (str(self._device), self.get_state())
+
+    def __repr__(self) -> str:
+        return f"<numbagrad.Generator device={self._device} seed={self._seed}>"
+
+
+def _rebuild(place: str, state: Tensor) -> Generator:
+    made = Generator(place)
+    made.set_state(state)
+    return made
+
+
+default_generator = Generator()

@@ -1,0 +1,373 @@
+"""Layers and losses as functions, with PyTorch's names, arguments and defaults.
+
+What has a kernel family of its own (convolution, pooling, softmax, normalisation, embedding, ...) is declared in ``numbagrad.ops`` and only named
+here; activations are formulas; the losses below are compositions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..kernels.elementwise import formulas as f
+from ..ops import elementwise as e
+from ..ops.conv import conv1d, conv2d
+from ..ops.copy import pad
+from ..ops.index import embedding, one_hot
+from ..ops.matmul import linear
+from ..ops.norm import batch_norm, layer_norm
+from ..ops.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from ..ops.random import dropout
+from ..ops.softmax import cross_entropy, log_softmax, nll_loss, softmax, softmin
+from ..tensor import Tensor
+
+__all__ = [
+    "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d",
+    "conv2d", "cosine_similarity", "cross_entropy", "dropout", "elu", "embedding", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh",
+    "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss", "nll_loss",
+    "normalize", "one_hot", "pad", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign", "tanh",
+    "threshold", "relu_", "pairwise_distance", "prelu",
+]  # fmt: skip
+
+
+# ---- activations -------------------------------------------------------------------------------------------------------------------
+
+
+def _activate(kernel: Any, input: Tensor, inplace: bool, *args: Any) -> Tensor:  # noqa: A002
+    op = e.operation(kernel)
+    return op.in_place(input, *args) if inplace else op(input, *args)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+    """max(x, 0)"""
+    return _activate(f.relu, input, inplace)
+
+
+def relu_(input: Tensor) -> Tensor:  # noqa: A002
+    """``relu`` in place"""
+    return _activate(f.relu, input, True)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+    """min(max(x, 0), 6)"""
+    return _activate(f.relu6, input, inplace)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x where x > 0, else negative_slope · x"""
+    return _activate(f.leaky_relu, input, inplace, float(negative_slope))
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:  # noqa: A002
+    """x where x > 0, else weight · x, with one weight, or one per channel (dimension 1)"""
+    if weight.numel() > 1:
+        if input.ndim < 2 or input.shape[1] != weight.numel():
+            channels = input.shape[1] if input.ndim > 1 else 1
+            raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and channel size = {channels}.")
+        weight = weight.reshape(1, -1, *[1] * (input.ndim - 2))  # type: ignore[attr-defined]
+    return e.operation(f.leaky_relu)(input, weight)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x where x > 0, else alpha · (eˣ − 1)"""
+    return _activate(f.elu, input, inplace, float(alpha), 1.0)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x where x > 0, else alpha · (e^(x/alpha) − 1)"""
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    return _activate(f.celu, input, inplace, float(alpha))
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+    """scale · elu(x) with the self-normalising constants (Klambauer et al., 2017)"""
+    return _activate(f.selu, input, inplace)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:  # noqa: A002
+    """x · Φ(x); ``approximate="tanh"`` uses the tanh approximation of Φ (Hendrycks and Gimpel, 2016)"""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    return e.operation(f.gelu if approximate == "none" else f.gelu_tanh)(input)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x · sigmoid(x)"""
+    return _activate(f.silu, input, inplace)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x · tanh(softplus(x))"""
+    return _activate(f.mish, input, inplace)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:  # noqa: A002
+    """log(1 + e^(beta·x)) / beta, x itself above the threshold"""
+    return e.operation(f.softplus)(input, float(beta), float(threshold))
+
+
+def softsign(input: Tensor) -> Tensor:  # noqa: A002
+    """x / (1 + |x|)"""
+    return e.operation(f.softsign)(input)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x limited to [min_val, max_val]"""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    return _activate(f.hardtanh, input, inplace, float(min_val), float(max_val))
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+    """relu6(x + 3) / 6"""
+    return _activate(f.hardsigmoid, input, inplace)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x · relu6(x + 3) / 6"""
+    return _activate(f.hardswish, input, inplace)
+
+
+def logsigmoid(input: Tensor) -> Tensor:  # noqa: A002
+    """log(sigmoid(x))"""
+    return e.operation(f.logsigmoid)(input)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:  # noqa: A002
+    """x where x > threshold, else value"""
+    y = e.where(input > threshold, input, value)  # type: ignore[operator]
+    return input.copy_(y) if inplace else y  # type: ignore[attr-defined]
+
+
+def sigmoid(input: Tensor) -> Tensor:  # noqa: A002
+    """1 / (1 + e⁻ˣ)"""
+    return e.operation(f.sigmoid)(input)
+
+
+def tanh(input: Tensor) -> Tensor:  # noqa: A002
+    """tanh(x)"""
+    return e.operation(f.tanh)(input)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:  # noqa: A002
+    """a · sigmoid(b), a and b the halves of x along ``dim``"""
+    size = input.shape[dim]
+    if size % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
+    a, b = input.chunk(2, dim)  # type: ignore[attr-defined]
+    return a * sigmoid(b)
+
+
+# ---- distances ---------------------------------------------------------------------------------------------------------------------
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:  # noqa: A002
+    """x / max(‖x‖ₚ, eps) along ``dim``"""
+    return input / input.norm(p, dim, True).clamp_min(eps)  # type: ignore[attr-defined]
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 · x2 / (max(‖x1‖, eps) · max(‖x2‖, eps)) along ``dim``"""
+    n1, n2 = x1.norm(2, dim, True).clamp_min(eps), x2.norm(2, dim, True).clamp_min(eps)  # type: ignore[attr-defined]
+    return ((x1 / n1) * (x2 / n2)).sum(dim)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """‖x1 − x2 + eps‖ₚ over the last dimension"""
+    return (x1 - x2 + eps).norm(p, -1, keepdim)  # type: ignore[operator]
+
+
+# ---- losses ------------------------------------------------------------------------------------------------------------------------
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "mean":
+        return loss.mean()  # type: ignore[attr-defined]
+    if reduction == "sum":
+        return loss.sum()  # type: ignore[attr-defined]
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def _check_same(op: str, input: Tensor, target: Tensor) -> None:  # noqa: A002
+    """As PyTorch, warn where prediction and target only broadcast: usually a mistake."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{op}(): argument 'target' (position 2) must be Tensor, not {type(target).__name__}")
+    if tuple(input.shape) != tuple(target.shape):
+        import warnings
+
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely lead to incorrect results due "
+            "to broadcasting. Please ensure they have the same size.",
+            stacklevel=3,
+        )
+
+
+@e.elementwise
+def _squared_error(x, t):  # type: ignore[no-untyped-def]
+    return (x - t) * (x - t)
+
+
+@e.elementwise
+def _absolute_error(x, t):  # type: ignore[no-untyped-def]
+    return abs(x - t)
+
+
+@e.elementwise
+def _smooth_l1(x, t, beta):  # type: ignore[no-untyped-def]
+    d = abs(x - t)
+    return e.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
+
+
+@_smooth_l1.vjp
+def _(g, x, t, beta):  # type: ignore[no-untyped-def]
+    d = x - t
+    part = e.where(abs(d) < beta, g * d / beta, e.where(d > 0, g, -g))
+    return part, -part, None
+
+
+@e.elementwise
+def _huber(x, t, delta):  # type: ignore[no-untyped-def]
+    d = abs(x - t)
+    return e.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+
+
+@_huber.vjp
+def _(g, x, t, delta):  # type: ignore[no-untyped-def]
+    d = x - t
+    part = e.where(abs(d) <= delta, g * d, e.where(d > 0, g * delta, -(g * delta)))
+    return part, -part, None
+
+
+def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Tensor:  # noqa: A002
+    """(x − target)²"""
+    _check_same("mse_loss", input, target)
+    loss = _squared_error(input, target)
+    return _reduce(loss if weight is None else loss * weight, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """|x − target|"""
+    _check_same("l1_loss", input, target)
+    return _reduce(_absolute_error(input, target), reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor,  # noqa: A002
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """(x − target)² / (2 beta) where |x − target| < beta, else |x − target| − beta / 2"""
+    _check_same("smooth_l1_loss", input, target)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    return _reduce(_absolute_error(input, target) if beta == 0 else _smooth_l1(input, target, float(beta)), reduction)
+
+
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:  # noqa: A002
+    """(x − target)² / 2 where |x − target| ≤ delta, else delta · (|x − target| − delta / 2)"""
+    _check_same("huber_loss", input, target)
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    loss = _huber(input, target, float(delta))
+    return _reduce(loss if weight is None else loss * weight, reduction)
+
+
+@e.elementwise
+def _bce(x, t):  # type: ignore[no-untyped-def]
+    low = e.where(e.operation(f.log)(x) < -100, -100, e.operation(f.log)(x))
+    high = e.where(e.operation(f.log1p)(-x) < -100, -100, e.operation(f.log1p)(-x))
+    return -(t * low + (1 - t) * high)
+
+
+@_bce.vjp
+def _(g, x, t):  # type: ignore[no-untyped-def]
+    spread = (1 - x) * x
+    log, log1p = e.operation(f.log), e.operation(f.log1p)
+    return g * (x - t) / e.where(spread < 1e-12, 1e-12, spread), g * (log1p(-x) - log(x))
+
+
+def binary_cross_entropy(
+    input: Tensor,  # noqa: A002
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """−(target · log x + (1 − target) · log(1 − x)), the logarithms limited to −100.  Raises RuntimeError for x outside [0, 1]."""
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please ensure they have the same size."
+        )
+    if input.numel() and not bool(((input >= 0) & (input <= 1)).all()):  # type: ignore[operator]
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    loss = _bce(input, target)
+    return _reduce(loss if weight is None else loss * weight, reduction)
+
+
+@e.elementwise
+def _bce_logits(x, t):  # type: ignore[no-untyped-def]
+    log1p, exp = e.operation(f.log1p), e.operation(f.exp_)
+    return (1 - t) * x + log1p(exp(-abs(x))) + e.where(x < 0, -x, 0)
+
+
+@_bce_logits.vjp
+def _(g, x, t):  # type: ignore[no-untyped-def]
+    return g * (e.operation(f.sigmoid)(x) - t), -g * x
+
+
+@e.elementwise
+def _bce_logits_weighted(x, t, w):  # type: ignore[no-untyped-def]
+    log1p, exp = e.operation(f.log1p), e.operation(f.exp_)
+    return (1 - t) * x + (1 + (w - 1) * t) * (log1p(exp(-abs(x))) + e.where(x < 0, -x, 0))
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,  # noqa: A002
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """``binary_cross_entropy`` of sigmoid(x), computed without overflow; ``pos_weight`` weights the positive term."""
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    loss = _bce_logits(input, target) if pos_weight is None else _bce_logits_weighted(input, target, pos_weight)
+    return _reduce(loss if weight is None else loss * weight, reduction)
+
+
+@e.elementwise
+def _xlogy(x, y):  # type: ignore[no-untyped-def]
+    return e.where(x == 0, e.where(y != y, y, 0), x * e.operation(f.log)(y))
+
+
+@_xlogy.vjp
+def _(g, x, y):  # type: ignore[no-untyped-def]
+    return e.where((x == 0) & (y <= 0), 0, g * e.operation(f.log)(y)), e.where(x == 0, 0, g * x / y)
+
+
+def kl_div(
+    input: Tensor,  # noqa: A002
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """target · (log target − x), x (and with ``log_target`` the target) being log-probabilities; ``"batchmean"`` divides the sum by the batch size"""
+    if log_target:
+        loss = target.exp() * (target - input)  # type: ignore[attr-defined,operator]
+    else:
+        loss = _xlogy(target, target) - target * input  # type: ignore[operator]
+    if reduction == "batchmean":
+        return loss.sum() / input.shape[0] if input.ndim else loss.sum()
+    return _reduce(loss, reduction)
+
+

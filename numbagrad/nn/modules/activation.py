@@ -1,0 +1,90 @@
+"""Activations as modules: each holds the arguments of the function of the same name and calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...creation import full
+from ...tensor import Parameter, Tensor
+from .. import functional as F
+from .module import Module
+
+
+class _Activation(Module):
+    """A module that calls ``function`` with its own settings.  ``settings``: names and defaults, in order, of its arguments."""
+
+    function: Any = None
+    settings: tuple[tuple[str, Any], ...] = ()
+    shown: tuple[str, ...] | None = None  # which settings print; default all but a False `inplace`
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__()
+        names = [name for name, _ in self.settings]
+        if len(args) > len(names):
+            raise TypeError(f"{type(self).__name__}() takes at most {len(names)} arguments ({', '.join(names)}), but {len(args)} were given")
+        values = dict(self.settings) | dict(zip(names, args))
+        for name, value in kwargs.items():
+            if name not in values or name in names[: len(args)]:
+                raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument '{name}'")
+            values[name] = value
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return type(self).function(input, **{name: getattr(self, name) for name, _ in self.settings})
+
+    def extra_repr(self) -> str:
+        parts = []
+        for name, _ in self.settings:
+            value = getattr(self, name)
+            if name == "inplace":
+                if value:
+                    parts.append("inplace=True")
+            elif self.shown is None or name in self.shown:
+                parts.append(f"{name}={value!r}")
+        return ", ".join(parts)
+
+
+def _activation(name: str, function: Any, *settings: tuple[str, Any]) -> type[_Activation]:
+    doc = f"``functional.{function.__name__}``: {function.__doc__}"
+    return type(name, (_Activation,), {"function": staticmethod(function), "settings": settings, "__doc__": doc, "__module__": __name__})
+
+
+_INPLACE = ("inplace", False)
+ReLU = _activation("ReLU", F.relu, _INPLACE)
+ReLU6 = _activation("ReLU6", F.relu6, _INPLACE)
+LeakyReLU = _activation("LeakyReLU", F.leaky_relu, ("negative_slope", 0.01), _INPLACE)
+ELU = _activation("ELU", F.elu, ("alpha", 1.0), _INPLACE)
+CELU = _activation("CELU", F.celu, ("alpha", 1.0), _INPLACE)
+SELU = _activation("SELU", F.selu, _INPLACE)
+GELU = _activation("GELU", F.gelu, ("approximate", "none"))
+SiLU = _activation("SiLU", F.silu, _INPLACE)
+Mish = _activation("Mish", F.mish, _INPLACE)
+Softplus = _activation("Softplus", F.softplus, ("beta", 1.0), ("threshold", 20.0))
+Softsign = _activation("Softsign", F.softsign)
+Hardtanh = _activation("Hardtanh", F.hardtanh, ("min_val", -1.0), ("max_val", 1.0), _INPLACE)
+Hardsigmoid = _activation("Hardsigmoid", F.hardsigmoid, _INPLACE)
+Hardswish = _activation("Hardswish", F.hardswish, _INPLACE)
+LogSigmoid = _activation("LogSigmoid", F.logsigmoid)
+Sigmoid = _activation("Sigmoid", F.sigmoid)
+Tanh = _activation("Tanh", F.tanh)
+GLU = _activation("GLU", F.glu, ("dim", -1))
+Threshold = _activation("Threshold", F.threshold, ("threshold", 0.0), ("value", 0.0), _INPLACE)
+Softmax = _activation("Softmax", F.softmax, ("dim", None))
+LogSoftmax = _activation("LogSoftmax", F.log_softmax, ("dim", None))
+Softmin = _activation("Softmin", F.softmin, ("dim", None))
+
+
+class PReLU(Module):
+    """``functional.prelu`` with a learned slope, one or one per channel."""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None):
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.weight = Parameter(full((num_parameters,), float(init), dtype=dtype, device=device))
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"

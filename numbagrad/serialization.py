@@ -1,0 +1,159 @@
+"""``save`` and ``load``: tensors in a safetensors file, the structure around them as JSON in its header.  No pickle.
+
+The file is an ordinary safetensors file (any tool that reads the format sees the tensors); the header's metadata entry ``numbagrad`` describes
+dictionaries, lists, tuples and plain values, with tensors by name.  Written beside its target and moved into place, so that a crash or
+a full disk leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import safetensors
+
+from . import dtypes
+from .kernels import copy as copy_kernels
+from .tensor import Parameter, Tensor, wrap
+
+_FORMAT = 1
+_READ = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "F16": "float16", "BF16": "bfloat16",
+    "F32": "float32", "F64": "float64", "C64": "complex64",
+}  # fmt: skip
+
+
+def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
+    """``value`` as JSON; tensors are put aside under their path."""
+    if isinstance(value, Tensor):
+        name = where or "tensor"
+        tensors[name] = value
+        kind = "parameter" if isinstance(value, Parameter) else "tensor"
+        return {"kind": kind, "name": name, "requires_grad": value.requires_grad}
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)):
+        return value if type(value) in (int, float) else value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        return _encode(value.item(), tensors, where)
+    if isinstance(value, dtypes.dtype):
+        return {"kind": "dtype", "name": value.name}
+    if isinstance(value, dict):
+        items = [[_encode(k, tensors, where), _encode(v, tensors, f"{where}.{k}" if where else str(k))] for k, v in value.items()]
+        return {"kind": "ordered" if isinstance(value, OrderedDict) else "dict", "items": items}
+    if isinstance(value, (list, tuple)):
+        items = [_encode(v, tensors, f"{where}.{i}" if where else str(i)) for i, v in enumerate(value)]
+        return {"kind": "tuple" if isinstance(value, tuple) else "list", "items": items}
+    if isinstance(value, np.ndarray):
+        return _encode(wrap(np.ascontiguousarray(value)), tensors, where)
+    raise TypeError(f"save: cannot store a {type(value).__name__} (at {where or 'the top'!r}); tensors, numbers, strings and dicts, lists and tuples of them can be")
+
+
+def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kind = value["kind"]
+    if kind in ("tensor", "parameter"):
+        tensor = tensors[value["name"]]
+        if kind == "parameter":
+            return Parameter(tensor, value["requires_grad"])
+        return tensor.requires_grad_() if value["requires_grad"] else tensor
+    if kind == "dtype":
+        return dtypes.named(value["name"])
+    items = value["items"]
+    if kind in ("dict", "ordered"):
+        made = ((_decode(k, tensors), _decode(v, tensors)) for k, v in items)
+        return OrderedDict(made) if kind == "ordered" else dict(made)
+    found = [_decode(v, tensors) for v in items]
+    return tuple(found) if kind == "tuple" else found
+
+
+def _bytes(obj: Any) -> bytes:
+    tensors: dict[str, Tensor] = {}
+    structure = _encode(obj, tensors, "")
+    entries, kept = {}, []
+    for name, tensor in tensors.items():
+        kind = tensor.dtype.name
+        data = copy_kernels.contiguous(tensor.detach()._data)
+        if kind == "complex128":
+            raise TypeError(f"save: {name!r} is complex128, which the safetensors format does not have; store its real and imaginary parts")
+        kept.append(data)  # the entry holds its address only
+        entries[name] = safetensors.TensorSpec(
+            dtype=kind, shape=list(tensor.shape), data_ptr=data.__array_interface__["data"][0], data_len=data.nbytes
+        )
+    return bytes(safetensors.serialize(entries, {"numbagrad": json.dumps({"format": _FORMAT, "structure": structure})}))
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path`` so that at every moment the file is the old one or the new one, whole."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:
+            pass
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
+    """Store tensors, numbers, strings, and dicts, lists and tuples of them, in a path (atomically) or an open binary file.
+
+    Raises TypeError for anything else, before a byte is written.
+    """
+    data = _bytes(obj)
+    if hasattr(f, "write"):
+        f.write(data)  # type: ignore[union-attr]
+    else:
+        write_file(f, data)  # type: ignore[arg-type]
+
+
+def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weights_only: bool = True) -> Any:
+    """What ``save`` stored; a safetensors file from elsewhere gives a dict of its tensors.
+
+    Never executes anything in the file.  Raises FileNotFoundError, or RuntimeError naming the file where it is truncated, damaged or of another format.
+    """
+    name = getattr(f, "name", "the given file") if hasattr(f, "read") else os.fspath(f)  # type: ignore[arg-type]
+    data = f.read() if hasattr(f, "read") else Path(f).read_bytes()  # type: ignore[union-attr,arg-type]
+    try:
+        found = safetensors.deserialize(data)
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + size])
+    except Exception as error:
+        raise RuntimeError(f"load: {name} is not a readable checkpoint (a safetensors file): {error}") from None
+    tensors = {key: _tensor(key, entry, name) for key, entry in found}
+    description = (header.get("__metadata__") or {}).get("numbagrad")
+    if description is None:
+        return tensors
+    try:
+        parsed = json.loads(description)
+        if parsed["format"] > _FORMAT:
+            raise RuntimeError(f"load: {name} was written by a newer version of numbagrad (format {parsed['format']}, this one reads up to {_FORMAT})")
+        return _decode(parsed["structure"], tensors)
+    except (KeyError, ValueError, TypeError) as error:
+        raise RuntimeError(f"load: {name} has a damaged description: {error!r}") from None
+
+
+def _tensor(key: str, entry: dict[str, Any], name: Any) -> Tensor:
+    kind = _READ.get(entry["dtype"])
+    if kind is None:
+        raise RuntimeError(f"load: {name}: tensor {key!r} has dtype {entry['dtype']}, which numbagrad does not have")
+    return wrap(np.frombuffer(bytearray(entry["data"]), dtypes.named(kind).numpy).reshape(entry["shape"]))

@@ -1,0 +1,6 @@
+"""Test modules here import one another's helpers by name."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
