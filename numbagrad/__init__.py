@@ -23,12 +23,27 @@ from .dtypes import float_ as float
 from .dtypes import int_ as int
 from .kernels._cpu import get_num_threads, set_num_threads
 from .ops.elementwise import elementwise
+from .random import Generator, default_generator, fork_rng, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .tensor import Parameter as _Parameter
 from .tensor import Size, Tensor
 
 __version__ = "0.1.0"
 
 globals().update(ops.FUNCTIONS)
+
+# Imported when first asked for, so that `import numbagrad` stays quick.
+_LAZY = ("cuda", "data", "nn", "optim", "serialization", "testing", "utils", "vision")
+_MOVED = {"save": "serialization", "load": "serialization"}
+
+
+def __getattr__(name: str) -> _Any:
+    from importlib import import_module
+
+    if name in _LAZY:
+        return import_module(f".{name}", __name__)
+    if name in _MOVED:
+        return getattr(import_module(f".{_MOVED[name]}", __name__), name)
+    raise AttributeError(f"module 'numbagrad' has no attribute {name!r}")
 
 
 def is_tensor(obj: _Any) -> _Any:

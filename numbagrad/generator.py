@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import as_device, device
+from .devices import as_device, device
 from .tensor import Tensor, wrap
 
 _DEFAULT_SEED = 67280421310721

@@ -18,13 +18,30 @@ from .ops.random import (
     randn,
     randn_like,
     randperm,
-)  # fmt: skip
+)
 from .tensor import Tensor
 
 __all__ = [
-    "Generator", "bernoulli", "default_generator", "dropout", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "multinomial", "normal",
-    "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "set_rng_state",
-]  # fmt: skip
+    "Generator",
+    "bernoulli",
+    "default_generator",
+    "dropout",
+    "fork_rng",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "multinomial",
+    "normal",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
+    "randperm",
+    "seed",
+    "set_rng_state",
+]
 
 
 def manual_seed(seed: int) -> Generator:

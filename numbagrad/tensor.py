@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterator
 import numpy as np
 
 from . import dtypes
+from ._declared import Operations
 from .autograd import graph
 from .autograd.graph import RemovableHandle
 from .autograd.mode import state
@@ -58,7 +59,7 @@ def saved_version(tensor: Tensor) -> int:
     return 0 if counter is None else counter[0]
 
 
-class Tensor:
+class Tensor(Operations):
     """A multi-dimensional array of one dtype on one device, that records what is computed from it."""
 
     _data: Any

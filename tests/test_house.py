@@ -20,7 +20,7 @@ MAX_LINES = 500
 FLOORS = [
     {"kernels"},
     {"dtypes", "devices", "autograd"},
-    {"tensor", "ops", "creation", "random", "fuse", "_printing"},
+    {"tensor", "ops", "creation", "generator", "random", "fuse", "_printing", "_declared"},
     {"nn", "optim", "data", "utils", "serialization"},
     {"vision", "compat", "testing"},
     {""},  # numbagrad/__init__.py: the front door sees all floors

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from .simd import REGISTERS, Emitter, emitted, lanes
+from .simd import REGISTERS, Emitter, emitted, lanes, vectors
 
 def _function(arity: int, emit: Callable[..., None], dtype: Any, label: str) -> Any:
     """``emitted``, but as a function of its own that is called, not inlined.
@@ -234,6 +236,24 @@ def copy_rows(dtype: Any) -> Any:
     return _function(9, emit, dtype, "copy_rows")
 
 
+@functools.lru_cache(maxsize=None)
+def load_between(dtype: Any) -> Any:
+    """``load_between(address, low, high)``: the vector at ``address`` with zeros in the lanes before ``low`` and from ``high`` on, which are
+    not read."""
+    vector = vectors(dtype).type
+
+    @intrinsic
+    def load(typingctx, address, low, high):  # type: ignore[no-untyped-def]
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            e = Emitter(builder, dtype, lanes(dtype))
+            outside = builder.xor(e.mask(args[1]), ir.Constant(e.mask_type, [1] * e.lanes))
+            return e.load(args[0], builder.and_(e.mask(args[2]), outside))
+
+        return vector(types.intp, types.intp, types.intp), codegen
+
+    return load
+
+
 __all__ = [
     "LANE_CHANNELS",
     "LANE_TAPS",
@@ -244,6 +264,7 @@ __all__ = [
     "copy_rows",
     "lane_tile",
     "lanes",
+    "load_between",
     "narrow_tile",
     "store_columns",
     "tap_tile",

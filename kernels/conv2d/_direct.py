@@ -1,4 +1,4 @@
-"""The kernels around the tiles: packing weights, integer convolution, rejoining strided gradients, the bias gradient."""
+"""The kernels around the tiles: integer convolution, putting input gradients together, the bias gradient."""
 
 from __future__ import annotations
 
@@ -7,36 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import kernel, simd
-
-
-@kernel
-def pack_weights(lo, hi, out, w, bias, start, kernel_rows, kernel_columns, groups, channels_out, channels, block, steps):
-    """out[g, k // block, tap, k % block] = w[...]: weights in the order in which the tiles read them, zero beyond the last channel.
-
-    The range is over blocks of output channels of all groups; taps are (channel, row, column) over ``kernel_rows`` and ``kernel_columns``;
-    ``steps`` are the distances in ``w`` between groups, output channels, input channels, kernel rows and columns.  start[g, k] is the bias.
-    """
-    zero = w.dtype.type(0)
-    rows, columns = kernel_rows.size, kernel_columns.size
-    taps = channels * rows * columns
-    blocks = (channels_out + block - 1) // block
-    for item in range(lo, hi):
-        group, first = item // blocks, item % blocks * block
-        for i in range(block):
-            to, origin = item * block * taps + i, group * steps[0] + (first + i) * steps[1]
-            if first + i >= channels_out:
-                start[item * block + i] = zero
-                for tap in range(taps):
-                    out[to + tap * block] = zero
-                continue
-            start[item * block + i] = bias[group * channels_out + first + i] if bias.size else zero
-            for c in range(channels):
-                for a in range(rows):
-                    source = origin + c * steps[2] + kernel_rows[a] * steps[3]
-                    for b in range(columns):
-                        out[to] = w[source + kernel_columns[b] * steps[4]]
-                        to += block
+from .._cpu import kernel, simd, simd_conv
 
 
 @kernel
@@ -71,15 +42,61 @@ def correlate_integers(lo, hi, out, x, w, bias, size, rows, columns, stride_h, s
 @kernel
 def place_phase(lo, hi, out, phase, first_row, first_column, step_rows, step_columns):
     """out[:, first_row::step_rows, first_column::step_columns] = phase, over planes; zero where ``phase`` has no element to give."""
-    zero = out.dtype.type(0)
+    zero, empty = out.dtype.type(0), phase.size == 0
     for plane in range(lo, hi):
+        row = 0
         for r in range(first_row, out.shape[1], step_rows):
-            if phase.size:
-                for c in range(first_column, out.shape[2], step_columns):
-                    out[plane, r, c] = phase[plane, (r - first_row) // step_rows, (c - first_column) // step_columns]
-            else:
-                for c in range(first_column, out.shape[2], step_columns):
-                    out[plane, r, c] = zero
+            column = 0
+            for c in range(first_column, out.shape[2], step_columns):
+                out[plane, r, c] = zero if empty else phase[plane, row, column]
+                column += 1
+            row += 1
+
+
+@functools.lru_cache(maxsize=None)
+def add_taps(dtype: Any) -> Any:
+    """The kernel out[plane, r·stride + rows[a], c·stride + columns[b]] = sum over a, b of products[plane, a, b, r, c], what falls outside left
+    out.  Each plane is summed by one thread in the order of the taps; memory bounds it.
+    """
+    f = simd.vectors(dtype)
+    size, lanes, zeros, store_part, add = np.dtype(dtype).itemsize, f.lanes, f.zero, f.store_part, f.add
+    load_between = simd_conv.load_between(dtype)
+
+    @kernel
+    def tap_sums(lo, hi, out, products, rows, columns, stride_h, stride_w):
+        height, width = out.shape[1], out.shape[2]
+        source_height, source_width = products.shape[2], products.shape[3]
+        places = source_height * source_width
+        for plane in range(lo, hi):
+            target, origin = out.ctypes.data + plane * height * width * size, products.ctypes.data + plane * rows.size * columns.size * places * size
+            for y in range(height):
+                if stride_w == 1:
+                    for x in range(0, width, lanes):
+                        total = zeros()
+                        for a in range(rows.size):
+                            r = (y - rows[a]) // stride_h
+                            if 0 <= r < source_height and r * stride_h + rows[a] == y:
+                                here = origin + (a * columns.size * places + r * source_width + x) * size
+                                for b in range(columns.size):
+                                    c = columns[b]
+                                    total = add(total, load_between(here - c * size, c - x, source_width + c - x))
+                                    here += places * size
+                        store_part(target + (y * width + x) * size, total, width - x)
+                    continue
+                for x in range(width):
+                    out[plane, y, x] = 0
+                for a in range(rows.size):
+                    r = (y - rows[a]) // stride_h
+                    if 0 <= r < source_height and r * stride_h + rows[a] == y:
+                        for b in range(columns.size):
+                            begin = max(0, (-columns[b] + stride_w - 1) // stride_w)
+                            end = min(source_width, (width - columns[b] + stride_w - 1) // stride_w)
+                            x = begin * stride_w + columns[b]
+                            for c in range(begin, end):
+                                out[plane, y, x] += products[plane, a * columns.size + b, r, c]
+                                x += stride_w
+
+    return tap_sums
 
 
 # Elements that one register adds up before the sum goes to the next level.

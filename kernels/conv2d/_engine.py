@@ -22,7 +22,7 @@ OUT_HEIGHT, OUT_WIDTH, STRIDE_H, STRIDE_W, BAND_ROWS = (F[n] for n in ("OUT_HEIG
 BANDS, TOGETHER, IMAGE_GROUPS, SLOTS, SLOT_ROWS = (F[n] for n in ("BANDS", "TOGETHER", "IMAGE_GROUPS", "SLOTS", "SLOT_ROWS"))
 COLUMNS, TAPS, STYLE, DIRECT, AREA, SCRATCH = (F[n] for n in ("COLUMNS", "TAPS", "STYLE", "DIRECT", "AREA", "SCRATCH"))
 CHUNKS, CHUNK_BLOCKS, BLOCKS, WORKERS = (F[n] for n in ("CHUNKS", "CHUNK_BLOCKS", "BLOCKS", "WORKERS"))
-UNITS_PER_BLOCK, UNIT_BLOCKS, PARTIAL = (F[n] for n in ("UNITS_PER_BLOCK", "UNIT_BLOCKS", "PARTIAL"))
+UNITS_PER_BLOCK, UNIT_BLOCKS, PARTIAL, WEIGHTS = (F[n] for n in ("UNITS_PER_BLOCK", "UNIT_BLOCKS", "PARTIAL", "WEIGHTS"))
 BASES, SHIFTS, TABLE = (F[n] for n in ("BASES", "SHIFTS", "TABLE"))
 
 PIXELS, ROWS, VECTORS, SINGLES = (
@@ -49,7 +49,7 @@ def engine(dtype: Any) -> SimpleNamespace:
     copy_rows, store_columns, transpose = simd_conv.copy_rows(dtype), simd_conv.store_columns(dtype), simd.transpose(dtype)
 
     f = simd.vectors(dtype)
-    load_vector, add_vectors, lane_total = f.load, f.add, f.total
+    load_vector, load_part, store_vector, add_vectors, lane_total = f.load, f.load_part, f.store, f.add, f.total
 
     @inline
     def pack(p, x, area, zero, images, band, group):
@@ -130,7 +130,7 @@ def engine(dtype: Any) -> SimpleNamespace:
                     packed = unit
                 for k in range(chunk * p[CHUNK_BLOCKS], min((chunk + 1) * p[CHUNK_BLOCKS], blocks)):
                     if style == WIDE:
-                        channel, here = k * block, weights + (group * blocks + k) * taps * block * size
+                        channel, here = k * block, weights + (group * blocks + k) * p[WEIGHTS] * size
                         count, begin = channels_out - channel, biases + (group * blocks + k) * block * size
                         to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
                         for q in range(0, pixels, PIXELS):
@@ -150,7 +150,7 @@ def engine(dtype: Any) -> SimpleNamespace:
                                     store_columns(cell, plane * size, tile + (r * block + i) * size, 2 * register, width, count - i)
                     else:
                         height, span = (ROWS, VECTORS * lanes) if style == NARROW else (1, SINGLES * lanes)
-                        channel, here = k * height, weights + (group * blocks + k) * taps * height * size
+                        channel, here = k * height, weights + (group * blocks + k) * p[WEIGHTS] * size
                         count, begin = min(height, channels_out - channel), biases + (group * blocks + k) * height * size
                         to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
                         for q in range(0, pixels, span):
@@ -260,31 +260,84 @@ def engine(dtype: Any) -> SimpleNamespace:
                                 lanes_one(pixels, base, entry, row + channel * stride, stride, to)
 
     @kernel
+    def pack_weights(lo, hi, out, w, bias, start, p, taps, steps):
+        """out[item, tap, i] = w[...]: weights in the order in which the tiles read them, zero beyond the last channel; start[item, i] = bias.
+
+        The range is over blocks of output channels of all groups.  ``taps`` are the places in a [rows, columns] kernel that take part, in the
+        order of the tap table; ``steps`` the distances in ``w`` between groups, output channels and input channels.  Where all of them do,
+        each run of consecutive weights is transposed in registers.
+        """
+        zero = w.dtype.type(0)
+        channels_out, channels, style, here = p[OUT], p[CHANNELS], p[STYLE], w.ctypes.data
+        width = block if style == WIDE else (ROWS if style == NARROW else 1)
+        blocks, count, whole = (channels_out + width - 1) // width, taps.size, taps.size == steps[3]
+        runs, run = channels, count
+        if whole and steps[2] == count:
+            runs, run = 1, count * channels
+        for item in range(lo, hi):
+            group, first = item // blocks, item % blocks * width
+            present = min(width, channels_out - first)
+            to, origin = item * p[WEIGHTS], group * steps[0] + first * steps[1]
+            for i in range(width):
+                start[item * width + i] = bias[group * channels_out + first + i] if i < present and bias.size else zero
+            if style == WIDE and whole and run >= 4:
+                for r in range(runs):
+                    for k in range(0, run, lanes):
+                        for i in range(0, width, lanes):
+                            cell = out.ctypes.data + (to + (r * run + k) * width + i) * size
+                            source = here + (origin + r * steps[2] + k + i * steps[1]) * size
+                            transpose(cell, 2 * register, source, steps[1] * size, present - i, run - k)
+                continue
+            if style == WIDE and count == 1 and steps[1] == 1:
+                for c in range(channels):
+                    for i in range(0, width, lanes):
+                        source = here + (origin + c * steps[2] + taps[0] + i) * size
+                        store_vector(out.ctypes.data + (to + c * width + i) * size, load_part(source, present - i))
+                continue
+            for c in range(channels):
+                for k in range(count):
+                    source = origin + c * steps[2] + taps[k]
+                    for i in range(present):
+                        out[to + i] = w[source + i * steps[1]]
+                    for i in range(present, width):
+                        out[to + i] = zero
+                    to += width
+
+    @kernel
     def finish_weight(lo, hi, p, partial, out):
-        """out[channel, tap] = the sum of its partial sums, in the order of the blocks and, for lanes over pixels, by halving the lanes."""
+        """out[channel, tap] = the sum of its partial sums, in the order of the blocks and, for lanes over pixels, by halving the lanes.
+
+        The range is over ``groups * BLOCKS``.
+        """
         channels_out, taps, style, blocks, parts = p[OUT], p[TAPS], p[STYLE], p[BLOCKS], p[UNIT_BLOCKS]
         high = LANE_CHANNELS if style == NARROW else 1
         wide_tiles, lane_tiles = (taps + PIXELS - 1) // PIXELS, (taps + LANE_TAPS - 1) // LANE_TAPS
-        for channel in range(lo, hi):
-            group, i = channel // channels_out, channel % channels_out
+        distance, sums, target = p[PARTIAL] * size, partial.ctypes.data, out.ctypes.data
+        for item in range(lo, hi):
+            group, k = item // blocks, item % blocks
             if style == WIDE:
-                first = (group * blocks + i // block) * wide_tiles * PIXELS * block + i % block
-                for k in range(taps):
-                    total = partial[first + k * block]
-                    for part in range(1, parts):
-                        total += partial[part * p[PARTIAL] + first + k * block]
-                    out[channel * taps + k] = total
-                continue
-            inside = i - min(i // high * high, channels_out - high)
-            for k in range(taps):
-                tile = ((group * blocks + i // high) * lane_tiles + k // LANE_TAPS) * high + inside
-                address = partial.ctypes.data + (tile * LANE_TAPS + k % LANE_TAPS) * register
-                sums = load_vector(address)
+                first, count = sums + item * wide_tiles * PIXELS * block * size, min(block, channels_out - k * block)
                 for part in range(1, parts):
-                    sums = add_vectors(sums, load_vector(address + part * p[PARTIAL] * size))
-                out[channel * taps + k] = lane_total(sums)
+                    for address in range(first, first + taps * block * size, register):
+                        store_vector(address, add_vectors(load_vector(address), load_vector(address + part * distance)))
+                for tap in range(0, taps, lanes):
+                    for i in range(0, count, lanes):
+                        cell = target + ((group * channels_out + k * block + i) * taps + tap) * size
+                        store_columns(cell, taps * size, first + (tap * block + i) * size, 2 * register, taps - tap, count - i)
+                continue
+            for i in range(high):
+                channel = min(k * high, channels_out - high) + i
+                for tap in range(taps):
+                    tile = (item * lane_tiles + tap // LANE_TAPS) * high + i
+                    address = sums + (tile * LANE_TAPS + tap % LANE_TAPS) * register
+                    total = load_vector(address)
+                    for part in range(1, parts):
+                        total = add_vectors(total, load_vector(address + part * distance))
+                    store(target + ((group * channels_out + channel) * taps + tap) * size, lane_total(total))
 
-    return SimpleNamespace(correlate=correlate, correlate_weight=correlate_weight, finish_weight=finish_weight)
+    return SimpleNamespace(
+        pack_weights=pack_weights, correlate=correlate, correlate_weight=correlate_weight, finish_weight=finish_weight
+    )
 
 
 __all__ = ["NARROW", "SINGLE", "WIDE", "engine"]

@@ -23,7 +23,7 @@ from .._cpu import get_num_threads, simd_conv
 # Elements of the header of the int64 array; the lists behind it start at BASES, SHIFTS and TABLE.
 _FIELDS = (
     "IMAGES CHANNELS OUT GROUPS HEIGHT WIDTH OUT_HEIGHT OUT_WIDTH STRIDE_H STRIDE_W BAND_ROWS BANDS TOGETHER IMAGE_GROUPS SLOTS SLOT_ROWS"
-    " COLUMNS TAPS STYLE DIRECT AREA SCRATCH CHUNKS CHUNK_BLOCKS BLOCKS WORKERS UNITS_PER_BLOCK UNIT_BLOCKS PARTIAL BASES SHIFTS TABLE"
+    " COLUMNS TAPS STYLE DIRECT AREA SCRATCH CHUNKS CHUNK_BLOCKS BLOCKS WORKERS UNITS_PER_BLOCK UNIT_BLOCKS PARTIAL WEIGHTS BASES SHIFTS TABLE"
 ).split()
 F = {name: i for i, name in enumerate(_FIELDS)}
 
@@ -31,9 +31,9 @@ WIDE, NARROW, SINGLE = 0, 1, 2
 
 # Bytes of packed input that a band aims at: half of the smallest L2 cache of current servers and desktops.
 _BAND_BYTES = 512 << 10
-# The weight gradient is summed in this many blocks of bands, whatever the number of threads, and in no more partial sums than this.
+# The weight gradient is summed in this many blocks of bands, whatever the number of threads, unless these partial sums are larger than this.
 _WEIGHT_BLOCKS = 8
-_PARTIAL_BYTES = 64 << 20
+_PARTIAL_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Plan:
     scratch: int
     style: int
     block: int  # output channels per block of packed weights
-    weights: int
+    weights: int  # elements of a block of packed weights: its taps and a few rows that transposing them may overwrite
+    blocks: int  # of all groups
     partial: int
     unit_blocks: int
     taps: int
@@ -198,7 +199,7 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
         "BANDS": bands, "TOGETHER": together, "IMAGE_GROUPS": image_groups, "SLOTS": len(bases), "SLOT_ROWS": slot_rows,
         "COLUMNS": kernel_columns, "TAPS": taps, "STYLE": style, "DIRECT": int(direct), "AREA": area, "SCRATCH": scratch, "CHUNKS": chunks,
         "CHUNK_BLOCKS": chunk_blocks, "BLOCKS": blocks, "WORKERS": workers, "UNITS_PER_BLOCK": per_block, "UNIT_BLOCKS": unit_blocks,
-        "PARTIAL": partial, "BASES": lists, "SHIFTS": lists + len(bases), "TABLE": lists + len(bases) + kernel_columns,
+        "PARTIAL": partial, "WEIGHTS": (taps + lanes) * block, "BASES": lists, "SHIFTS": lists + len(bases), "TABLE": lists + len(bases) + kernel_columns,
     }  # fmt: skip
     numbers = np.concatenate([np.array([values[name] for name in _FIELDS], np.int64), np.array(bases + list(q.columns), np.int64), table])
     return Plan(
@@ -207,7 +208,8 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
         scratch=workers * scratch,
         style=style,
         block=block,
-        weights=q.groups * _ceil(q.out, block) * block * taps,
+        weights=(taps + lanes) * block,
+        blocks=q.groups * blocks,
         partial=partial * unit_blocks,
         unit_blocks=unit_blocks,
         taps=taps,

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._cpu import empty, get_num_threads, kernel, launch, zeros
 from ..copy._move import CARRIERS, u
+from ._rows import NARROW
 
 # Columns of an embedding's gradient that one unit sums.
 COLUMNS = 64
@@ -50,7 +51,7 @@ def embedding_backward(g: np.ndarray, index: np.ndarray, rows: int, padding: int
         _inverse(0, 1, scale, bincount(index, rows))
     threads = get_num_threads() if g.size > 50_000 else 1
     pieces = max(1, min(columns // COLUMNS, threads))
-    stretches = 1 if pieces >= threads else threads
+    stretches = 1 if pieces >= threads or columns < NARROW else threads
     launch(
         _embedding_backward,
         pieces * stretches,

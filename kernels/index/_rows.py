@@ -22,6 +22,11 @@ from ..copy._move import CARRIERS, place, u
 # Columns are shared out in pieces of at least this many elements, a few cache lines.
 PIECE = 64
 
+# Rows shorter than this are written by one thread: finding out whose they are costs as much as writing them.
+NARROW = 16
+
+_NONE = np.empty(0, np.int64)
+
 
 class Kept(NamedTuple):
     """A dimension walked as it is: its size, its stride in the indexed array and its stride in the result (or the values written)."""
@@ -45,6 +50,8 @@ def merged(dims: list[Kept]) -> list[Kept]:
 
 def _split(dims: list[Kept], places_stride: int) -> tuple[np.ndarray, int, Kept]:
     """The outer dimensions as a table, their number of combinations, and the row."""
+    if len(dims) == 1 and dims[0].other == 1:  # whole rows of a matrix, by far the most frequent
+        return _NONE, 1, dims[0]
     dims = merged(dims)
     row = dims.pop() if dims and abs(dims[-1].other) <= abs(places_stride) else Kept(1, 0, 0)
     return np.array([v for d in dims for v in d], np.int64), math.prod(d.size for d in dims), row
@@ -129,7 +136,9 @@ def _put(item: int) -> Any:
                 w = where[u(i)]
                 if low <= w < high:
                     s, d = q + i * places, p + w
-                    if xs == 1 and vs == 1:
+                    if n == 1:
+                        x[u(d)] = v[u(s)]
+                    elif xs == 1 and vs == 1:
                         for k in range(first, last):
                             x[u(d + k)] = v[u(s + k)]
                     else:
@@ -162,7 +171,9 @@ def _put_add(lo, hi, x_like, alpha, table, where, x_id, x0, x_span, v_id, v0, v_
             w = where[u(i)]
             if low <= w < high:
                 s, d = q + i * places, p + w
-                if xs == 1 and vs == 1:
+                if n == 1:
+                    x[u(d)] += factor * v[u(s)]
+                elif xs == 1 and vs == 1:
                     for k in range(first, last):
                         x[u(d + k)] += factor * v[u(s + k)]
                 else:
@@ -184,7 +195,7 @@ def put(x: np.ndarray, where: np.ndarray, values: np.ndarray, dims: list[tuple[i
     outer = math.prod(d.size for d in kept)
     threads = get_num_threads()
     pieces = 1 if outer >= threads else max(1, min(row.size // PIECE, -(-threads // outer)))
-    stretches = 1 if outer * pieces >= threads else threads
+    stretches = 1 if outer * pieces >= threads or row.size < NARROW else threads
     work = 2 * where.size * outer * row.size
     if work < 100_000:
         pieces = stretches = 1

@@ -27,6 +27,9 @@ _NAMES = {
     _dtypes.complex128: "c10::complex<double>",
 }
 
+# What needs no check and no conversion.
+_DIRECT = frozenset({_dtypes.float32, _dtypes.float64})
+
 
 def _check_dtypes(op: str, a: Any, b: Any) -> None:
     if a.dtype != b.dtype:
@@ -79,7 +82,6 @@ def _merged(x: Any) -> Any:
     return x.reshape(rows, x.shape[-1])
 
 
-@through_float32
 def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
     """a·b as ``torch.matmul``.
 
@@ -87,7 +89,15 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
     and broadcast.  Both of one dtype, not bool.  Sums over k = 0 elements are 0.  ``out`` must be contiguous and must not overlap a or b.
     Raises RuntimeError for dtypes or shapes that do not fit.
     """
-    _check_dtypes("matmul", a, b)
+    dtype = a.dtype
+    if dtype is not b.dtype or dtype not in _DIRECT:
+        return _widened(a, b, out)
+    if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0] and out is None:
+        return _on(a, b).matmul(a, b, (), None, None)
+    return _matmul(a, b, out)
+
+
+def _matmul(a: Any, b: Any, out: Any) -> Any:
     if a.ndim == 2 and b.ndim == 2:
         _check_multipliable("matmul", *a.shape, b)
         if out is not None:
@@ -130,6 +140,12 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
 
 
 @through_float32
+def _widened(a: Any, b: Any, out: Any) -> Any:
+    _check_dtypes("matmul", a, b)
+    return _matmul(a, b, out)
+
+
+@through_float32
 def addmm(input: Any, a: Any, b: Any) -> Any:
     """input + a·b for matrices a [m, k] and b [k, n], in one pass; ``input`` broadcasts to [m, n].
 
@@ -158,16 +174,24 @@ def _check_initial(op: str, input: Any, a: Any, shape: tuple[int, int]) -> None:
             )
 
 
-@through_float32
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """y[..., n] = Σ_k x[..., k]·weight[n, k] + bias[n], in one pass: the bias is what the sums start from.
 
     ``weight`` [n, k], or [k] for a scalar result per row; ``bias`` [n] (or a scalar) or None.  All of one dtype, not bool.
     Raises RuntimeError for dtypes or shapes that do not fit.
     """
+    dtype = x.dtype
+    if dtype is weight.dtype and dtype in _DIRECT and x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]:
+        if bias is None or (dtype is bias.dtype and bias.shape == weight.shape[:1]):
+            return _on(x, weight, bias).matmul(x, weight.T, (), bias, None)
+    return _linear(x, weight, bias)
+
+
+@through_float32
+def _linear(x: Any, weight: Any, bias: Any) -> Any:
     _check_dtypes("linear", x, weight)
     if weight.ndim == 1:
-        y = linear(x, weight[None, :], None if bias is None else bias.reshape(1))
+        y = _linear(x, weight[None, :], None if bias is None else bias.reshape(1))
         return y.reshape(y.shape[:-1])
     if x.ndim == 0 or weight.ndim != 2:
         raise RuntimeError(f"linear: expected an input of at least 1D and a weight of 1D or 2D, but got {x.ndim}D and {weight.ndim}D")

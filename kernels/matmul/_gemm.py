@@ -45,6 +45,31 @@ TILES = {
 }[simd.INSTRUCTION_SET]
 
 
+class Plan(NamedTuple):
+    """How a launch cuts ``batch`` products of [m, k] by [k, n] matrices; strides in bytes."""
+
+    workers: int
+    batch: int
+    m: int
+    n: int
+    k: int
+    a_row: int
+    a_col: int
+    b_row: int
+    b_col: int
+    style: int  # the tile's place in TILES
+    packs_a: bool
+    packs_b: bool
+    tiles_m: int  # a product is tiles_m x tiles_n pieces, each of up to tall x wide elements
+    tiles_n: int
+    tall: int
+    wide: int
+    slot: int  # bytes of workspace for each worker
+
+
+PLAN_SIZE = len(Plan._fields)
+
+
 def pitch(rows: int, lanes: int) -> int:
     """Elements from one column of a packed panel of A to the next: whole vectors where the panel is taller than one."""
     return rows if rows <= lanes else -(-rows // lanes) * lanes
@@ -81,7 +106,8 @@ def gemm(dtype: Any) -> Any:
     def pack(to, x, x_row, x_col, k, m, rows, column):
         """Panels of ``rows`` rows of x [m, k], column after column (``column`` bytes each), padded with zeros.
 
-        B is packed as its transpose.  One stride of x is that of an element.  Vectors may reach beyond a column into the next, which is written after it.
+        B is packed as its transpose.  One stride of x is that of an element.  Vectors may reach beyond a column into the next, which is
+        written after it.
         """
         panel = (k + lanes - 1) // lanes * lanes * column + vector_bytes
         for i in range(0, m, rows):
@@ -108,15 +134,18 @@ def gemm(dtype: Any) -> Any:
                 put_part(c + i * c_row + shift, total, left)
 
     @kernel(source=f"matmul gemm {np.dtype(dtype).name}")
-    def products(
-        lo, hi, workers, c_id, a_id, b_id, d_id, places_id, space_id, batch, m, n, k,
-        a_row, a_col, b_row, b_col, d_row, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot,
-    ):  # fmt: skip
-        """C[t] = D + A[t]·B[t] for t < batch, as ``tiles_m`` x ``tiles_n`` pieces each of ``tall`` x ``wide``, shared among ``workers``.
+    def products(lo, hi, plan_id, c_id, a_id, b_id, d_id, d_row, places_id, space_id):
+        """C[t] = D + A[t]·B[t] for t < batch, cut as ``plan`` says (the values of a ``Plan``, in its order).
 
-        ``places`` holds the byte offsets of every A[t], then of every B[t] (``places_id`` 0: one product); ``style`` is the tile's place in
-        ``TILES``.  Worker w uses the ``slot`` bytes of the workspace from ``w * slot`` on, and takes its equal share of the pieces.
+        ``places`` holds the byte offsets of every A[t], then of every B[t] (``places_id`` 0: one product).  Worker w uses the ``slot``
+        bytes of the workspace from ``w * slot`` on, and takes its equal share of the pieces.
         """
+        plan = array_from(address_of(plan_id), PLAN_SIZE, np.int64)
+        workers, batch, m, n, k = plan[0], plan[1], plan[2], plan[3], plan[4]
+        a_row, a_col, b_row, b_col = plan[5], plan[6], plan[7], plan[8]
+        style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot = (
+            plan[9], plan[10], plan[11], plan[12], plan[13], plan[14], plan[15], plan[16],
+        )  # fmt: skip
         rows, width, column = rows_0, vectors_0 * lanes, pitch_0 * itemsize
         if style == 1:
             rows, width, column = rows_1, vectors_1 * lanes, pitch_1 * itemsize
@@ -191,4 +220,4 @@ def gemm(dtype: Any) -> Any:
                                         corner = scratch + shift_m * panel_row + shift_n * itemsize
                                         copy_edge(c_here, c_row, corner, panel_row, d_here, d_step, tile_m, tile_n)
 
-    return compiled(products, types.void(*[types.intp] * 26))
+    return compiled(products, types.void(*[types.intp] * 10))

@@ -27,8 +27,8 @@ def _blocked(dtype: np.dtype) -> bool:
 @functools.lru_cache(maxsize=4096)
 def _plan(
     dtype: np.dtype, batch: int, m: int, n: int, k: int, a_row: int, a_col: int, b_row: int, b_col: int, threads: int
-) -> tuple[int, int, int, bool, bool, int, int, int, int, int]:
-    """How ``_gemm.gemm`` cuts a product: (workers, bytes of workspace, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot)."""
+) -> tuple[Any, int, int, np.ndarray]:
+    """How ``threads`` threads share a product: (kernel, workers, bytes of workspace, a ``_gemm.Plan`` as an array)."""
     lanes, itemsize = simd.lanes(dtype), dtype.itemsize
     workers = 1 if batch * m * n * k < _SERIAL else threads
     pieces = -(-workers // batch)
@@ -51,21 +51,27 @@ def _plan(
     packs_a = m < tile.rows or (clashes and wide >= 64) or used_often
     packs_b = n < tile.vectors * lanes or b_col != itemsize or tall >= 8 * tile.rows
     slot = _gemm.workspace(dtype, tile, tall, wide, k, packs_a, packs_b)
-    return workers, workers * slot + 64, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot
+    plan = _gemm.Plan(workers, batch, m, n, k, a_row, a_col, b_row, b_col, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot)
+    return _gemm.gemm(dtype), workers, workers * slot + 64, np.array(plan, np.int64)
 
 
 def _rounded(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 
 
-def _offsets(x: Any, batch: tuple[int, ...]) -> np.ndarray:
-    """Byte offset of each matrix of ``x``, its leading dimensions broadcast to ``batch``."""
+def _offsets(batch: tuple[int, ...], shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """Byte offset of each matrix of an operand whose leading dimensions, of this shape and strides, broadcast to ``batch``."""
     offsets = np.zeros(batch, np.int64)
-    missing = len(batch) - (x.ndim - 2)
-    for dim in range(missing, len(batch)):
-        stride = x.strides[dim - missing] if x.shape[dim - missing] != 1 else 0
-        offsets += (np.arange(batch[dim]) * stride).reshape(-1, *[1] * (len(batch) - dim - 1))
+    for dim in range(-len(shape), 0):
+        if shape[dim] != 1:
+            offsets += (np.arange(batch[dim]) * strides[dim]).reshape(-1, *[1] * (-dim - 1))
     return offsets.reshape(-1)
+
+
+@functools.lru_cache(maxsize=256)
+def _places(batch: tuple[int, ...], a: tuple[Any, ...], b: tuple[Any, ...]) -> np.ndarray:
+    """The offsets of every matrix of a, then of every matrix of b."""
+    return np.concatenate([_offsets(batch, *a), _offsets(batch, *b)])
 
 
 def _initial_rows(initial: Any, n: int) -> tuple[Any, int]:
@@ -83,7 +89,14 @@ def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, out: Any) -> An
     ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None; ``out`` is contiguous or
     None.
     """
-    m, k = a.shape[-2:]
+    if batch:
+        m, k = a.shape[-2:]
+        a_row, a_col = a.strides[-2:]
+        b_row, b_col = b.strides[-2:]
+    else:
+        m, k = a.shape
+        a_row, a_col = a.strides
+        b_row, b_col = b.strides
     n = b.shape[-1]
     dtype, itemsize = a.dtype, a.itemsize
     if out is None:
@@ -91,8 +104,6 @@ def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, out: Any) -> An
     if out.size == 0:
         return out
     blocked = _blocked(dtype)
-    a_row, a_col = a.strides[-2:]
-    b_row, b_col = b.strides[-2:]
     if blocked and a_row != itemsize and a_col != itemsize:
         a = contiguous(a)
         a_row, a_col = a.strides[-2:]
@@ -103,24 +114,20 @@ def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, out: Any) -> An
     if initial is not None:
         initial, d_row = _initial_rows(initial, n)
         d_id = id(initial)
-    products = out.size // (m * n)
-    places = np.concatenate([_offsets(a, batch), _offsets(b, batch)]) if products > 1 else None
-    places_id = 0 if places is None else id(places)
+    products, places_id = 1, 0
+    if batch:
+        products = out.size // (m * n)
+        places = _places(batch, (a.shape[:-2], a.strides[:-2]), (b.shape[:-2], b.strides[:-2]))
+        places_id = id(places)
     work = products * m * n * k
     if not blocked:
         plain(dtype)(products * m, id(out), id(a), id(b), d_id, places_id, products, m, n, k, a_row, a_col, b_row, d_row, work=work)
         return out
     if products == 1 and (m == 1 or n == 1) and _thin(out, a, b, d_id, d_row, m, n, k):
         return out
-    threads = get_num_threads()
-    workers, bytes_, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot = _plan(
-        dtype, products, m, n, k, a_row, a_col, b_row, b_col, threads
-    )
+    gemm, workers, bytes_, plan = _plan(dtype, products, m, n, k, a_row, a_col, b_row, b_col, get_num_threads())
     space = empty(bytes_, np.uint8)
-    _gemm.gemm(dtype)(
-        workers, workers, id(out), id(a), id(b), d_id, places_id, id(space), products, m, n, k,
-        a_row, a_col, b_row, b_col, d_row, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot, work=work,
-    )  # fmt: skip
+    gemm(workers, id(plan), id(out), id(a), id(b), d_id, d_row, places_id, id(space), work=work)
     return out
 
 

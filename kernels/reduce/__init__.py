@@ -21,8 +21,8 @@ from ..copy import cast, contiguous
 from ._plan import CONTINUES, Plan, normalize_dim, normalize_dims, plan
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "linear_scan", "logsumexp", "max_with_indices", "mean",
-    "min_with_indices", "norm", "normalize_dim", "normalize_dims", "prod", "std", "sum", "sum_to", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "linear_scan", "logsumexp", "max_with_indices",
+    "mean", "min_with_indices", "norm", "normalize_dim", "normalize_dims", "prod", "std", "sum", "sum_to", "var",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -332,8 +332,10 @@ def cumprod(x: Any, dim: int, dtype: np.dtype | None = None) -> Any:
 
 
 def linear_scan(a: Any, b: Any, dim: int, reverse: bool = False) -> Any:
-    """y_j = b_j + a_j · y_{j-1} along ``dim`` (y_{j+1} if ``reverse``), with nothing before the first.  It is what the gradient of a running
-    product is made of, and its own gradient.  a and b: equal shapes and floating or complex dtypes (RuntimeError otherwise)."""
+    """y_j = b_j + a_j · y_{j-1} along ``dim`` (y_{j+1} if ``reverse``), with nothing before the first.
+
+    The gradient of a running product is made of it, and so is its own.  RuntimeError unless a and b agree in shape and dtype.
+    """
     if a.shape != b.shape or a.dtype != b.dtype:
         raise RuntimeError(f"linear_scan(): expected equal shapes and dtypes, but got {a.shape} {a.dtype} and {b.shape} {b.dtype}")
     d = normalize_dim(int(dim), b.ndim)

@@ -7,9 +7,7 @@ The class axis is axis 1, or axis 0 of a single sample's scores.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from typing import Any, Sequence
 
 from .. import _dtypes
 from .._device import family
@@ -91,10 +89,9 @@ def log_softmax_backward(g: Any, y: Any, dim: int) -> Any:
     return _on(g, y).log_softmax_backward(contiguous(g).reshape(axes), contiguous(y).reshape(axes)).reshape(y.shape)
 
 
-def _scores(op: str, x: Any) -> tuple[int, ...]:
-    """The shape that scores are handed on in: (samples, classes), or (samples, classes, positions)."""
+def _scores(op: str, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that scores ``x`` of ``shape`` are handed on in: (samples, classes), or (samples, classes, positions)."""
     _check_floating(op, x)
-    shape = x.shape
     if len(shape) == 2:
         return shape
     if len(shape) < 2:
@@ -157,8 +154,8 @@ def _check_gradient(op: str, grad: Any, x: Any, losses: tuple[int, ...], reducti
         )
 
 
-def _loss_shape(x: Any) -> tuple[int, ...]:
-    return (x.shape[0], *x.shape[2:]) if len(x.shape) > 1 else ()
+def _loss_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[0], *shape[2:]) if len(shape) > 1 else ()
 
 
 def _out_of_bounds(target: Any, classes: int, ignore_index: int) -> IndexError:
@@ -189,13 +186,13 @@ def cross_entropy(
     if logits.dtype in _dtypes.HALVES:
         loss, saved = cross_entropy(*_widened(logits, target, weight), ignore_index, label_smoothing, reduction)
         return cast(loss, logits.dtype), saved
-    axes = _scores("cross_entropy", logits)
+    axes = _scores("cross_entropy", logits, logits.shape)
     _check_reduction("cross_entropy", reduction)
     _check_weight("cross_entropy", logits, axes[1], weight)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"cross_entropy: label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     implementation = _on(logits, target, weight)
-    shape = _loss_shape(logits)
+    shape = _loss_shape(logits.shape)
     scores = contiguous(logits).reshape(axes)
     if target.shape == logits.shape:
         _check_probabilities(logits, target, ignore_index)
@@ -236,9 +233,9 @@ def cross_entropy_backward(
     if logits.dtype in _dtypes.HALVES:
         wide = _widened(grad, logits, target, saved, weight)
         return cast(cross_entropy_backward(*wide, ignore_index, label_smoothing, reduction), logits.dtype)
-    axes = _scores("cross_entropy_backward", logits)
+    axes = _scores("cross_entropy_backward", logits, logits.shape)
     _check_weight("cross_entropy_backward", logits, axes[1], weight)
-    _check_gradient("cross_entropy_backward", grad, logits, _loss_shape(logits), reduction)
+    _check_gradient("cross_entropy_backward", grad, logits, _loss_shape(logits.shape), reduction)
     implementation = _on(grad, logits, target, saved, weight)
     gradient = contiguous(grad).reshape(-1)
     scores = contiguous(logits).reshape(axes)
@@ -261,7 +258,7 @@ def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, 
     if x.dtype in _dtypes.HALVES:
         loss, counted = nll_loss(*_widened(x, target, weight), ignore_index, reduction)
         return cast(loss, x.dtype), counted
-    axes = _scores("nll_loss", x)
+    axes = _scores("nll_loss", x, x.shape)
     _check_reduction("nll_loss", reduction)
     _check_weight("nll_loss", x, axes[1], weight)
     _check_indices("nll_loss", x, target)
@@ -269,17 +266,28 @@ def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, 
     loss, counted, inside = _on(x, target, weight).nll_loss(contiguous(x).reshape(axes), indices, weight, ignore_index, reduction)
     if not inside:
         raise _out_of_bounds(indices, axes[1], ignore_index)
-    return loss.reshape(_loss_shape(x) if reduction == "none" else ()), counted.reshape(())
+    return loss.reshape(_loss_shape(x.shape) if reduction == "none" else ()), counted.reshape(())
 
 
 @through_float32
 def nll_loss_backward(
-    grad: Any, x: Any, target: Any, counted: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+    grad: Any,
+    input_shape: Sequence[int],
+    target: Any,
+    counted: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
 ) -> Any:
-    """The gradient of ``nll_loss`` with respect to ``x``: ``-grad * weight[target]`` at each target's place and zero elsewhere."""
-    axes = _scores("nll_loss_backward", x)
-    _check_weight("nll_loss_backward", x, axes[1], weight)
-    _check_gradient("nll_loss_backward", grad, x, _loss_shape(x), reduction)
-    implementation = _on(grad, x, target, counted, weight)
+    """The gradient of ``nll_loss``'s input, of ``input_shape``: ``-grad * weight[target]`` at each target's place and zero elsewhere.
+
+    ``counted`` is what the forward call returned; only "mean" reads it.
+    """
+    op = "nll_loss_backward"
+    shape = tuple(input_shape)
+    axes = _scores(op, grad, shape)
+    _check_weight(op, grad, axes[1], weight)
+    _check_gradient(op, grad, grad, _loss_shape(shape), reduction)
+    implementation = _on(grad, target, counted, weight)
     gradient, indices = contiguous(grad).reshape(-1), _target_indices(target)
-    return implementation.nll_loss_backward(gradient, axes, indices, counted.reshape(-1), weight, ignore_index, 0.0, reduction).reshape(x.shape)
+    return implementation.nll_loss_backward(gradient, axes, indices, counted.reshape(-1), weight, ignore_index, 0.0, reduction).reshape(shape)

@@ -13,7 +13,8 @@ import math
 import warnings
 from typing import Any, Callable, Generic, Iterable, Iterator, Sequence, TypeVar
 
-from ..random import Generator, randperm
+from ..generator import Generator
+from ..random import randperm
 from ..tensor import Tensor, wrap
 from .collate import is_plain
 
@@ -135,7 +136,7 @@ class ChainDataset(IterableDataset[Any]):
             yield from dataset
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
+        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type, misc]
 
 
 class Subset(Dataset[T_co]):

@@ -7,10 +7,11 @@ import warnings
 import weakref
 from typing import Any, Callable, Generic, Iterable, Iterator, TypeVar
 
-from ..random import Generator
+from ..generator import Generator
+from . import host_random
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed, infinite
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, infinite
 from .worker import Exhausted, Failure, Fetcher, Job, Workers, spawn_context
 
 T_co = TypeVar("T_co", covariant=True)
@@ -145,14 +146,14 @@ class DataLoader(Generic[T_co]):
         return self.dataset, self.batch_sampler is not None, self.collate_fn, whole, self.drop_last, stream
 
 
-class _Endless(Sampler[None]):
+class _Endless(Sampler[Any]):
     """The sampler of a stream, which has no indices."""
 
     def __iter__(self) -> Iterator[None]:
         return infinite()
 
 
-class _Iterator:
+class _Iterator(Iterator[Any]):
     """What both iterators share: the order, the seed, and a warning when a stream is longer than it said."""
 
     def __init__(self, loader: DataLoader[Any]):
@@ -161,15 +162,12 @@ class _Iterator:
 
     def _begin(self) -> None:
         # Drawn whether or not there are workers: the order that follows must not depend on their number.
-        self._seed = draw_seed(self._loader.generator)
+        self._seed = host_random.bits(self._loader.generator) >> 1
         self._indices = iter(self._loader._index_sampler)
         self._yielded = 0
         self._promised: int | None = None
         if isinstance(self._loader.dataset, IterableDataset) and hasattr(self._loader.dataset, "__len__"):
             self._promised = len(self._loader)
-
-    def __iter__(self) -> _Iterator:
-        return self
 
     def __len__(self) -> int:
         return len(self._loader)

@@ -7,16 +7,13 @@ from typing import Any, Generic, Iterable, Iterator, Sequence, Sized, TypeVar
 import numpy as np
 
 from ..creation import from_numpy
-from ..random import Generator, multinomial, randint, randperm
+from ..generator import Generator
+from ..random import multinomial, randint, randperm
+from . import host_random
 
 T_co = TypeVar("T_co", covariant=True)
 
 _BLOCK = 4096  # how many indices a sampler with replacement draws at a time
-
-
-def draw_seed(generator: Generator | None = None) -> int:
-    """A seed for another generator, drawn from ``generator`` or, without one, from the default generator."""
-    return int(randint(0, 2**62, (1,), generator=generator).item())
 
 
 def _seeded(generator: Generator | None) -> Generator:
@@ -24,7 +21,7 @@ def _seeded(generator: Generator | None) -> Generator:
     if generator is not None:
         return generator
     own = Generator()
-    own.manual_seed(draw_seed())
+    own.manual_seed(host_random.bits())
     return own
 
 

@@ -5,6 +5,7 @@ Each module declares the operations of one kernel family: a kernel, and a gradie
 
 from . import elementwise, views  # isort: skip
 from . import conversion  # isort: skip
+from . import matmul, random, reduce, scan, sort
 from ._attach import FUNCTIONS
 
-__all__ = ["FUNCTIONS", "conversion", "elementwise", "views"]
+__all__ = ["FUNCTIONS", "conversion", "elementwise", "matmul", "random", "reduce", "scan", "sort", "views"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtype as dtypes
+from .. import dtypes
 from ..autograd.mode import no_grad, state
-from ..device import as_device
+from ..devices import as_device
 from ..generator import Generator, default_generator
 from ..kernels import random as kernels
 from ..tensor import Tensor, wrap
@@ -327,7 +327,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with 1 with probability ``p``, a number or a tensor that broadcasts, and 0 otherwise."""
     data = _refilled(self, "bernoulli_")
-    chance = np.broadcast_to(p._data, data.shape) if isinstance(p, Tensor) else float(p)
+    chance = p.expand(self.shape)._data if isinstance(p, Tensor) else float(p)  # type: ignore[attr-defined]
     kernels.bernoulli(chance, out=data, **_key(generator, data.size, "bernoulli_"))
     return _done(self)
 
@@ -338,8 +338,10 @@ _WHOLE = {dtypes.float16: 2048, dtypes.bfloat16: 256, dtypes.float32: 1 << 24, d
 
 @public(function=False)
 def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
-    """``random_(to)``, ``random_(from, to)``: fill with integers uniform on [from, to); without ``to``, up to the largest of the dtype (of
-    a floating dtype, the largest up to which it holds every integer)."""
+    """``random_(to)``, ``random_(from, to)``: fill with integers uniform on [from, to).
+
+    Without ``to``, up to the largest of the dtype (of a floating dtype, the largest up to which it holds every integer).
+    """
     data = _refilled(self, "random_")
     if from_ is not None and to is None:
         from_, to = 0, from_

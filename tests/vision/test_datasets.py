@@ -74,7 +74,7 @@ def test_transforms(tmp_path, files):
     pixels, labels = small(20, 0)
     expected = (pixels[0].astype(np.float32) / np.float32(255) - np.float32(0.1307)) / np.float32(0.3081)
     assert image.shape == (1, 28, 28) and image.dtype is ng.float32 and (image.numpy()[0] == expected).all()
-    assert label == -labels[0]
+    assert label == -int(labels[0])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
         (IMAGES, lambda data: data + b"x", "too long"),
         (IMAGES, lambda data: b"", "not an IDX file"),
         (IMAGES, lambda data: b"<html>not found</html>", "not an IDX file"),
-        (LABELS, lambda data: idx_bytes(small(19, 0)[1]), "20 images.*19 labels"),
+        (LABELS, lambda data: idx_bytes(small(19, 0)[1]), "19 labels"),
         (LABELS, lambda data: idx_bytes(np.full(20, 10, np.uint8)), "label 10"),
         (LABELS, lambda data: idx_bytes(small(20, 0)[0]), "expected uint8"),
         (IMAGES, lambda data: idx_bytes(small(20, 0)[1]), "expected uint8"),
@@ -145,7 +145,7 @@ def test_bad_files(tmp_path, files, name, change, message, compressed):
     files[name] = change(files[name])
     write(tmp_path, files, compressed)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(RuntimeError, match=f"(?s){name}.*{message}|{message}.*{name}"):
+    with pytest.raises(RuntimeError, match=f"{name}.*{message}"):
         datasets.MNIST(tmp_path, download=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -163,7 +163,7 @@ def test_bad_compression(tmp_path, files, change, message):
 
 
 def test_missing_files(tmp_path):
-    with pytest.raises(RuntimeError, match="train-images-idx3-ubyte and train-labels-idx1-ubyte.*download=True"):
+    with pytest.raises(RuntimeError, match=r"train-images-idx3-ubyte and train-labels-idx1-ubyte.*download=True"):
         datasets.MNIST(tmp_path)
 
 

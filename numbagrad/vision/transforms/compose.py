@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
+from ...data import host_random
 from ...data.dataset import whole_batch
-from . import _draw
 
 Transform = Callable[[Any], Any]
 
@@ -77,7 +77,7 @@ class RandomApply(_RandomTransforms):
         self.p = p
 
     def __call__(self, img: Any) -> Any:
-        if self.p < _draw.uniform(0.0, 1.0):
+        if self.p < host_random.uniform(0.0, 1.0):
             return img
         for transform in self.transforms:
             img = transform(img)
@@ -93,7 +93,7 @@ class RandomOrder(_RandomTransforms):
     def __call__(self, img: Any) -> Any:
         left = list(self.transforms)
         while left:
-            img = left.pop(_draw.integer(0, len(left)))(img)
+            img = left.pop(host_random.integer(0, len(left)))(img)
         return img
 
 
@@ -108,7 +108,7 @@ class RandomChoice(_RandomTransforms):
 
     def __call__(self, img: Any) -> Any:
         weights = [1.0] * len(self.transforms) if self.p is None else list(self.p)
-        at = _draw.uniform(0.0, sum(weights))
+        at = host_random.uniform(0.0, sum(weights))
         for transform, weight in zip(self.transforms, weights):
             if at < weight:
                 return transform(img)

@@ -297,7 +297,7 @@ def rotate(
     """
     planes, close = opened(img, "rotate")
     height, width = planes.shape[-2:]
-    middle = np.array([width / 2, height / 2] if center is None or expand else center, dtype=np.float64)
+    middle = [width / 2, height / 2] if center is None or expand else [float(c) for c in center]
     matrix = _resample.affine_matrix(-angle, (0.0, 0.0), 1.0, (0.0, 0.0), middle)
     new_height, new_width = height, width
     if expand:

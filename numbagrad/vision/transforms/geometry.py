@@ -6,7 +6,8 @@ import math
 import numbers
 from typing import Any, Sequence
 
-from . import _draw, functional
+from ...data import host_random
+from . import functional
 from ._resample import InterpolationMode
 
 
@@ -113,7 +114,7 @@ class RandomCrop:
             raise ValueError(f"RandomCrop: Required crop size {self.size} is larger than input image size {(rows, columns)}")
         if (rows, columns) == (height, width):
             return img
-        top, left = _draw.integer(0, rows - height + 1), _draw.integer(0, columns - width + 1)
+        top, left = host_random.integer(0, rows - height + 1), host_random.integer(0, columns - width + 1)
         return functional.crop(img, top, left, height, width)
 
     def __repr__(self) -> str:
@@ -146,11 +147,11 @@ class RandomResizedCrop:
 
     def _rectangle(self, rows: int, columns: int) -> tuple[int, int, int, int]:
         for _ in range(10):
-            area = rows * columns * _draw.uniform(*self.scale)
-            aspect = math.exp(_draw.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+            area = rows * columns * host_random.uniform(*self.scale)
+            aspect = math.exp(host_random.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
             width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if 0 < width <= columns and 0 < height <= rows:
-                return _draw.integer(0, rows - height + 1), _draw.integer(0, columns - width + 1), height, width
+                return host_random.integer(0, rows - height + 1), host_random.integer(0, columns - width + 1), height, width
         # None of the draws fitted: the middle, with the nearest aspect that is allowed.
         aspect = min(max(columns / rows, self.ratio[0]), self.ratio[1])
         height, width = min(rows, round(columns / aspect)), min(columns, round(rows * aspect))
@@ -180,14 +181,14 @@ class RandomHorizontalFlip(_RandomFlip):
     """Left and right exchanged with probability ``p``."""
 
     def __call__(self, img: Any) -> Any:
-        return functional.hflip(img) if _draw.uniform(0.0, 1.0) < self.p else img
+        return functional.hflip(img) if host_random.uniform(0.0, 1.0) < self.p else img
 
 
 class RandomVerticalFlip(_RandomFlip):
     """Top and bottom exchanged with probability ``p``."""
 
     def __call__(self, img: Any) -> Any:
-        return functional.vflip(img) if _draw.uniform(0.0, 1.0) < self.p else img
+        return functional.vflip(img) if host_random.uniform(0.0, 1.0) < self.p else img
 
 
 class RandomRotation:
@@ -208,7 +209,7 @@ class RandomRotation:
         self.fill = fill
 
     def __call__(self, img: Any) -> Any:
-        return functional.rotate(img, _draw.uniform(*self.degrees), self.interpolation, self.expand, self.center, self.fill)
+        return functional.rotate(img, host_random.uniform(*self.degrees), self.interpolation, self.expand, self.center, self.fill)
 
     def __repr__(self) -> str:
         text = f"RandomRotation(degrees={self.degrees}, interpolation={self.interpolation.value}, expand={self.expand}"
@@ -249,17 +250,17 @@ class RandomAffine:
 
     def __call__(self, img: Any) -> Any:
         _, rows, columns = functional.get_dimensions(img)
-        angle = _draw.uniform(*self.degrees)
+        angle = host_random.uniform(*self.degrees)
         shift = (0, 0)
         if self.translate is not None:
             across, down = self.translate[0] * columns, self.translate[1] * rows
-            shift = (round(_draw.uniform(-across, across)), round(_draw.uniform(-down, down)))
-        factor = 1.0 if self.scale is None else _draw.uniform(*self.scale)
+            shift = (round(host_random.uniform(-across, across)), round(host_random.uniform(-down, down)))
+        factor = 1.0 if self.scale is None else host_random.uniform(*self.scale)
         shear = [0.0, 0.0]
         if self.shear is not None:
-            shear[0] = _draw.uniform(self.shear[0], self.shear[1])
+            shear[0] = host_random.uniform(self.shear[0], self.shear[1])
             if len(self.shear) == 4:
-                shear[1] = _draw.uniform(self.shear[2], self.shear[3])
+                shear[1] = host_random.uniform(self.shear[2], self.shear[3])
         return functional.affine(img, angle, shift, factor, shear, self.interpolation, self.fill, self.center)
 
     def __repr__(self) -> str:

@@ -1,0 +1,28 @@
+"""Fit y = 2x with one weight and one bias: the smallest training loop there is."""
+
+import numbagrad as ng
+from numbagrad import nn, optim
+
+
+def main() -> tuple[float, float]:
+    ng.manual_seed(0)
+    x = ng.linspace(-1, 1, 100).reshape(100, 1)
+    y = 2 * x
+
+    model = nn.Linear(1, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    for step in range(100):
+        loss = nn.functional.mse_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 20 == 0:
+            print(f"step {step:3d}: loss {loss.item():.6f}")
+
+    weight, bias = model.weight.item(), model.bias.item()
+    print(f"y = {weight:.4f} x + {bias:.4f}")
+    return weight, bias
+
+
+if __name__ == "__main__":
+    main()
