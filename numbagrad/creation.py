@@ -41,13 +41,13 @@ def _to_array(data: Any, dtype: Any, op: str) -> np.ndarray:
         dtypes.of(array.dtype)  # a dtype we have
         array = array.astype(array.dtype.newbyteorder("="))
     else:
-        array = _from_sequence(data, op)
+        array = _from_sequence(data, op, dtype is not None)
     if dtype is not None:
         return _cast_values(array, _numpy_dtype(dtype), op)
     return array
 
 
-def _from_sequence(data: Any, op: str) -> np.ndarray:
+def _from_sequence(data: Any, op: str, full_precision: bool = False) -> np.ndarray:
     """Nested sequences of numbers, in PyTorch's inferred dtype: bool, int64, the default float or complex."""
     data = _plain(data)
     try:
@@ -65,6 +65,8 @@ def _from_sequence(data: Any, op: str) -> np.ndarray:
                 raise RuntimeError("Overflow when unpacking long")
             raise RuntimeError(f"Could not infer dtype of {kinds[0]}")
     kind = array.dtype.kind
+    if full_precision and kind in "fc":  # narrowed once, to the dtype that was asked for
+        return array
     if kind == "f":
         return array.astype(dtypes.get_default_dtype().numpy if dtypes.get_default_dtype() is not dtypes.bfloat16 else np.float32)
     if kind == "c":

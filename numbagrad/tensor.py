@@ -450,8 +450,6 @@ def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool) -> Tenso
 class _Probe(graph.Node):
     """A node that makes a fresh gradient: what ``_measure_sole_references`` walks."""
 
-    __slots__ = ()
-
     def backward(self, grads: list[Any]) -> list[Any]:
         return [_ProbeGradient.__new__(_ProbeGradient)]
 

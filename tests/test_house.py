@@ -20,7 +20,7 @@ MAX_LINES = 500
 FLOORS = [
     {"kernels"},
     {"dtypes", "devices", "autograd"},
-    {"tensor", "ops", "creation", "generator", "random", "fuse", "_printing", "_declared"},
+    {"tensor", "ops", "creation", "generator", "random", "fuse", "cuda", "_printing", "_declared"},
     {"nn", "optim", "data", "utils", "serialization"},
     {"vision", "compat", "testing"},
     {""},  # numbagrad/__init__.py: the front door sees all floors
@@ -33,7 +33,7 @@ UPWARD: dict[str, str] = {}
 ELEMENT_LOOPS: dict[str, str] = {}
 
 # Files over MAX_LINES, each with its reason.
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {"kernels/elementwise/formulas.py": "a list: one formula after another"}
 
 NUMBA = {"numba", "llvmlite", "numba_cuda"}
 DOORS = ("kernels/_cpu/", "kernels/_cuda/", "kernels/_cpu.py", "kernels/_cuda.py")

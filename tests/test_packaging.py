@@ -12,6 +12,7 @@ import sys
 import tarfile
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,15 +116,10 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """A copy of what git would commit: building leaves nothing in the tree, and finds nothing there that is not ours."""
+    """A copy of the sources: building leaves nothing in the tree, and finds nothing there that an earlier build has left."""
     copy = tmp_path_factory.mktemp("checkout") / "numbagrad"
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
-    for name in listed:
-        source, target = ROOT / name, copy / name
-        if not (source.is_symlink() or source.exists()):
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target, follow_symlinks=False)
+    made = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=made)
     return copy
 
 
@@ -137,13 +133,14 @@ def distributions(checkout, tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def environment(distributions, tmp_path_factory) -> Path:
+def environment(distributions, tmp_path_factory) -> Iterator[Path]:
     """The Python of an environment that holds nothing but the wheel with its dependencies, and pytest."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", distributions["wheel"], "pytest", cwd=folder)
-    return python
+    yield python
+    shutil.rmtree(folder)  # pytest would keep its last three
 
 
 def expected_files() -> set[str]:

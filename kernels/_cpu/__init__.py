@@ -10,7 +10,7 @@ The result of a kernel must not depend on how [0, n) is split: what is summed ac
 
 from .intrinsics import address_of, array_at, array_from, load, store
 from .jit import inline, kernel
-from .memory import empty, full, zeros
+from .memory import empty, empty_cache, full, memory_stats, zeros
 from .threads import compiled, get_num_threads, launch, set_num_threads
 
 __all__ = [
@@ -19,12 +19,14 @@ __all__ = [
     "array_from",
     "compiled",
     "empty",
+    "empty_cache",
     "full",
     "get_num_threads",
     "inline",
     "kernel",
     "launch",
     "load",
+    "memory_stats",
     "set_num_threads",
     "store",
     "zeros",

@@ -1,20 +1,188 @@
-"""Every buffer on the CPU comes through here."""
+"""Every buffer on the CPU comes through here: small ones from NumPy, big ones from blocks that are kept and handed out again.
+
+Fresh pages fault when they are first written, which costs more than the arithmetic of most operations; the pages of a used block do not.  A
+block is a plain byte array.  An array made from it, and every view of that, has it for its ``base``, so nobody refers to a block any more
+exactly when nobody but this module holds a reference to it: the interpreter's reference count is all the bookkeeping there is.
+"""
 
 from __future__ import annotations
 
+import math
+import os
+import sys
+import threading
+from collections import deque
+from sys import getrefcount
 from typing import Any, Sequence
 
 import numpy as np
 
+# Smaller arrays come from malloc, which reuses memory that small by itself.
+POOLED_BYTES = 1 << 15
+ALIGNMENT = 64
+# How many blocks of a class a request looks at before it asks the system for another.
+_TRIES = 16
+# Idle blocks may hold this much, or half as much as the live ones, before they are given back.
+_IDLE_BYTES = 256 << 20
+
+# Blocks by size, the one used last at the right end.  A thread takes a block out (which is atomic), looks whether it is idle, and puts it
+# back, so no two threads look at one block together.
+_blocks: dict[int, deque[tuple[np.ndarray, int]]] = {}
+_lock = threading.Lock()
+_reserved = 0
+_peak = 0
+_trim_at = _IDLE_BYTES
+# Without the GIL a reference count is not what it seems: then nothing is kept.
+_POOLING = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def _count_of_idle() -> int:
+    """The count that ``getrefcount(item[0])`` shows for a block that only ``item`` refers to."""
+    item = (np.empty(1, np.uint8), 0)
+    return getrefcount(item[0])
+
+
+_IDLE = _count_of_idle()
+
+
+def _forget_lock() -> None:
+    """In the child of a fork a thread that held the lock does not exist."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
+
+
+def _size_class(size: int) -> int:
+    """``size`` rounded up to one of eight sizes between neighbouring powers of two: at most an eighth is wasted."""
+    step = max(POOLED_BYTES >> 3, 1 << (size - 1).bit_length() - 4)
+    return -(-size // step) * step
+
+
+def _idle_block(queue: deque[tuple[np.ndarray, int]]) -> tuple[np.ndarray, int] | None:
+    """An idle block out of ``queue``: the one used last, whose bytes may still be in a cache, or the first idle one from the other end."""
+    try:
+        item = queue.pop()
+        if getrefcount(item[0]) == _IDLE:
+            return item
+        queue.append(item)
+        for _ in range(min(_TRIES, len(queue))):
+            item = queue.popleft()
+            if getrefcount(item[0]) == _IDLE:
+                return item
+            queue.append(item)
+    except IndexError:  # other threads have taken the rest out for a moment
+        pass
+    return None
+
+
+def _new_block(size: int) -> tuple[np.ndarray, int]:
+    """A block from the system.  When there is none left, the idle blocks are given back and the system is asked once more."""
+    global _reserved, _peak
+    if _reserved + size > _trim_at:
+        _trim(None)
+    try:
+        raw = np.empty(size + ALIGNMENT, np.uint8)
+    except MemoryError:
+        empty_cache()
+        raw = np.empty(size + ALIGNMENT, np.uint8)
+    with _lock:
+        _reserved += size
+        _peak = max(_peak, _reserved)
+    return raw, -raw.ctypes.data % ALIGNMENT
+
+
+def _trim(idle_bytes: int | None) -> None:
+    """Give idle blocks back until they hold ``idle_bytes`` (None: the usual allowance), and set when to look again."""
+    global _reserved, _trim_at
+    with _lock:
+        idle, live = _usage()
+        allowance = max(_IDLE_BYTES, live // 2) if idle_bytes is None else idle_bytes
+        for size in sorted(_blocks, reverse=True):
+            queue = _blocks[size]
+            for _ in range(len(queue)):
+                if idle <= allowance:
+                    break
+                try:
+                    item = queue.popleft()
+                except IndexError:
+                    break
+                if getrefcount(item[0]) == _IDLE:
+                    idle -= size
+                    _reserved -= size
+                else:
+                    queue.append(item)
+        _trim_at = _reserved + max(_IDLE_BYTES, live // 2)
+
+
+def _usage() -> tuple[int, int]:
+    """The bytes of idle and of live blocks."""
+    idle = live = 0
+    for size, queue in list(_blocks.items()):
+        for _ in range(len(queue)):
+            try:
+                item = queue.popleft()
+            except IndexError:
+                break
+            if getrefcount(item[0]) == _IDLE:
+                idle += size
+            else:
+                live += size
+            queue.append(item)
+    return idle, live
+
+
+def empty_cache() -> None:
+    """Give all idle blocks back to the system.  Arrays and views in use are not touched."""
+    _trim(0)
+
+
+def memory_stats() -> dict[str, int]:
+    """Bytes of the big buffers: ``allocated`` (in use), ``cached`` (idle, kept for reuse), ``reserved`` (both) and ``peak`` (most ever
+    reserved)."""
+    idle, live = _usage()
+    return {"allocated": live, "cached": idle, "reserved": idle + live, "peak": _peak}
+
 
 def empty(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
-    """An uninitialised C-contiguous array."""
-    return np.empty(shape, dtype)
+    """An uninitialised C-contiguous array, aligned to 64 bytes when it is big.
+
+    Raises RuntimeError for a negative size, MemoryError when the system has no memory left.
+    """
+    if not isinstance(dtype, np.dtype):
+        dtype = np.dtype(dtype)
+    size = (shape if isinstance(shape, int) else math.prod(shape)) * dtype.itemsize
+    if size < POOLED_BYTES or not _POOLING or dtype.hasobject:
+        try:
+            return np.empty(shape, dtype)
+        except ValueError as error:
+            raise _bad_shape(shape) from error
+    size = _size_class(size)
+    queue = _blocks.get(size)
+    if queue is None:
+        queue = _blocks.setdefault(size, deque())
+    item = _idle_block(queue) or _new_block(size)
+    try:
+        return np.ndarray(shape, dtype, item[0], item[1])
+    except ValueError as error:
+        raise _bad_shape(shape) from error
+    finally:
+        queue.append(item)
+
+
+def _bad_shape(shape: Sequence[int] | int) -> RuntimeError:
+    return RuntimeError(f"empty: expected sizes that are not negative and fit in memory, but got {shape}")
 
 
 def zeros(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
-    """An array of zeros."""
-    return np.zeros(shape, dtype)
+    """An array of zeros; of bytes that are zero, for a structured dtype."""
+    out = empty(shape, dtype)
+    if out.nbytes < POOLED_BYTES:
+        return np.zeros(shape, dtype)
+    out.reshape(-1).view(np.uint8).fill(0)
+    return out
 
 
 def full(shape: Sequence[int] | int, value: Any, dtype: Any) -> np.ndarray:

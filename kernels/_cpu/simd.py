@@ -196,10 +196,15 @@ def emitted(arity: int, emit: Callable[..., None], dtype: Any, vector_lanes: int
         emit(Emitter(builder, dtype, width), *args)
         return context.get_dummy_value()
 
+    def typing() -> Any:
+        return types.void(*[types.intp] * arity), codegen
+
+    # Numba counts the parameters of the typing function, so it must have ``arity`` of them; what it stands for is in its closure, where
+    # the cache of compiled kernels sees it.
     names = ", ".join(f"x{i}" for i in range(arity))
-    scope: dict[str, Any] = {"typed": (types.void(*[types.intp] * arity), codegen)}
-    exec(f"def vector_code(typingctx, {names}):\n    return typed\n", scope)  # Numba counts the parameters of the typing function
-    return intrinsic(scope["vector_code"])
+    scope: dict[str, Any] = {}
+    exec(f"def factory(typing):\n    def vector_code(typingctx, {names}):\n        return typing()\n    return vector_code\n", scope)
+    return intrinsic(scope["factory"](typing))
 
 
 @functools.lru_cache(maxsize=None)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 from .simd import REGISTERS, Emitter, emitted, lanes, vectors
@@ -38,6 +38,14 @@ def _function(arity: int, emit: Callable[..., None], dtype: Any, label: str) -> 
         e.builder.call(function, values)
 
     return emitted(arity, emit_call, dtype)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A helper whose statements become part of each kernel that calls it before types are inferred.
+
+    For long helpers of one or two kernels: LLVM then sees them once per kernel, and not once more on their own.
+    """
+    return njit(nogil=True, error_model="numpy", inline="always")(function)
 
 
 # Tiles that fill the register file: accumulators + operands <= REGISTERS, and at least 8 accumulators to cover the latency of an fma.
@@ -263,6 +271,7 @@ __all__ = [
     "WIDE_PIXELS",
     "copy_rows",
     "lane_tile",
+    "inlined",
     "lanes",
     "load_between",
     "narrow_tile",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import inline, kernel, load, simd, simd_conv, store
+from .._cpu import kernel, load, simd, simd_conv, store
 from ._plan import NARROW, SINGLE, WIDE, F
 
 IMAGES, CHANNELS, OUT, GROUPS, HEIGHT, WIDTH = (F[n] for n in ("IMAGES", "CHANNELS", "OUT", "GROUPS", "HEIGHT", "WIDTH"))
@@ -51,7 +51,7 @@ def engine(dtype: Any) -> SimpleNamespace:
     f = simd.vectors(dtype)
     load_vector, load_part, store_vector, add_vectors, lane_total = f.load, f.load_part, f.store, f.add, f.total
 
-    @inline
+    @simd_conv.inlined
     def pack(p, x, area, zero, images, band, group):
         """Lay out the inputs of one band; see ``_plan``."""
         channels, height, width, columns, slots = p[CHANNELS], p[HEIGHT], p[WIDTH], p[COLUMNS], p[SLOTS]
@@ -94,7 +94,7 @@ def engine(dtype: Any) -> SimpleNamespace:
                                     store(cell + q * size, value)
                     to += slot_rows * row_size
 
-    @inline
+    @simd_conv.inlined
     def scatter(p, out, tile, row, column, images, channel, group, present, q, pixels):
         """out[image, channel + i, pixel] = tile[i, j] for bands of several images (``row`` and ``column`` are the strides of the tile)."""
         plane = p[OUT_HEIGHT] * p[OUT_WIDTH]
@@ -170,7 +170,7 @@ def engine(dtype: Any) -> SimpleNamespace:
                                     for j in range(pixels):
                                         store(to + (i * plane + j) * size, load(tile + (i * span + j) * size, dtype))
 
-    @inline
+    @simd_conv.inlined
     def transpose_gradient(p, grad, to, zero, images, band, group, channel, pixels):
         """to[q, i] = grad[.., channel + i, q]: rows of two vectors of output channels, zero beyond the last."""
         plane, count = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT] - channel
@@ -190,7 +190,7 @@ def engine(dtype: Any) -> SimpleNamespace:
                 cell = source + (q + i * plane) * size
                 transpose(to + (q * block + i) * size, 2 * register, cell, plane * size, count - i, pixels - q)
 
-    @inline
+    @simd_conv.inlined
     def gather_gradient(p, grad, to, images, group, pixels):
         """to[i, q] = grad[.., i, q] for bands of several images."""
         plane = p[OUT_HEIGHT] * p[OUT_WIDTH]

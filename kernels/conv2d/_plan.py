@@ -33,6 +33,8 @@ WIDE, NARROW, SINGLE = 0, 1, 2
 _BAND_BYTES = 512 << 10
 # The weight gradient is summed in this many blocks of bands, whatever the number of threads, unless these partial sums are larger than this.
 _WEIGHT_BLOCKS = 8
+# From here on each thread gets several shares, so that one that was held up does not hold up the others.
+_BALANCED_WORK = 100_000_000
 _PARTIAL_BYTES = 8 << 20
 
 
@@ -188,7 +190,8 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
     chunks = max(1, min(blocks, _ceil(4 * threads, independent) if threads > 1 and independent < 4 * threads else 1))
     chunk_blocks = _ceil(blocks, chunks)
     chunks = _ceil(blocks, chunk_blocks)
-    workers = max(1, min(threads, independent * chunks))
+    work = q.images * plane * q.groups * q.out * taps
+    workers = max(1, min(threads if work < _BALANCED_WORK else 4 * threads, independent * chunks))
     align = 64 // itemsize
     area = _ceil(area, align) * align
     scratch = _ceil(area + tile, align) * align + align
@@ -213,7 +216,7 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
         partial=partial * unit_blocks,
         unit_blocks=unit_blocks,
         taps=taps,
-        work=q.images * plane * q.groups * q.out * taps,
+        work=work,
     )
 
 

@@ -135,6 +135,10 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
 
     Errors: RuntimeError where shapes do not broadcast or an integer is divided by zero; NotImplementedError for dtypes the operation has no meaning for.
     """
+    if out is None:
+        quick = _quick(op, operands)
+        if quick is not None:
+            return quick
     descriptors = tuple([x.dtype if (hasattr(x, "dtype") and x.ndim) else _descriptor(x) for x in operands])
     key = (descriptors, _default_float)
     settled = op.plans.get(key)
@@ -169,9 +173,56 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
     if flat:
         results = out if out is not None else [implementation.empty(shape, d) for d in dtypes]
         implementation.flat(op, settled.compute, results, values)
+        if out is None:
+            _remember(op, operands, values, settled, implementation, results)
     else:
         results = _rows(op, settled, implementation, shape, dtypes, values, out)
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _quick(op: Elementwise, operands: Sequence[Any]) -> Any:
+    """The result for one contiguous array, two of one shape, or an array and a number, once such a call has been settled; else None.
+
+    Most calls on small arrays are of this kind, and on them every step counts.
+    """
+    first = operands[0]
+    if type(first) is not np.ndarray or len(operands) > 2:
+        return None
+    shape = first.shape
+    if len(operands) == 1:
+        found = op.quick.get(first.dtype)
+    else:
+        second = operands[1]
+        if type(second) is np.ndarray:
+            if second.shape != shape or not second.flags.c_contiguous:
+                return None
+            found = op.quick.get((first.dtype, second.dtype))
+        else:
+            found = op.quick.get((first.dtype, type(second)))
+    if found is None or found[0] is not _default_float or not shape or not first.flags.c_contiguous:
+        return None
+    _, call, allocate, dtype, cost, convert = found
+    n = first.size
+    result = allocate(shape, dtype)
+    if n:
+        if len(operands) == 1:
+            call(n, id(result), id(first), work=n * cost)
+        elif type(second) is np.ndarray:
+            call(n, id(result), id(first), id(second), work=n * cost)
+        else:
+            call(n, id(result), id(first), convert(second), work=n * cost)
+    return result
+
+
+def _remember(op: Elementwise, operands: Sequence[Any], values: Sequence[Any], settled: Plan, implementation: Any, results: Sequence[Any]) -> None:
+    """Let ``_quick`` take calls like this one: an array first, nothing to check, one result."""
+    if len(operands) > 2 or settled.integer_check or type(operands[0]) is not np.ndarray or not operands[0].ndim or len(results) != 1:
+        return
+    if any(hasattr(x, "dtype") and (type(x) is not np.ndarray or not x.ndim) for x in operands):
+        return
+    call = implementation.bound(op, settled.compute, results, values)
+    key = tuple(x.dtype if type(x) is np.ndarray else type(x) for x in operands)
+    op.quick[key[0] if len(key) == 1 else key] = (_default_float, call, implementation.empty, settled.outputs[0], op.cost, settled.scalars[-1])
 
 
 def _check_divisor(op: Elementwise, divisor: Any) -> None:

@@ -32,6 +32,7 @@ class Elementwise:
         self._rule: Callable[..., Any] | None = None
         self._derivatives: dict[Any, Derivative] = {}
         self.plans: dict[Any, Any] = {}  # filled by the contract: how to run on given dtypes
+        self.quick: dict[Any, Any] = {}  # filled by the contract: the compiled loop for contiguous operands of one shape
         self.compiled: dict[Any, Any] = {}  # filled by the devices: kernels by dtype and layout
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from .._cpu.jit import compile_source
 from .._formula import Expr, Formula, statements
 from ._declare import Elementwise
 
-__all__ = ["empty", "flat", "number", "rows"]
+__all__ = ["bound", "empty", "flat", "number", "rows"]
 
 _NUMBA = {d: numba.from_dtype(d) for d in _dtypes.ALL if d not in _dtypes.HALVES} | {d: numba.uint16 for d in _dtypes.HALVES}
 _NAMES = {d: str(t) if d != _dtypes.bool_ else "boolean" for d, t in _NUMBA.items()}
@@ -39,14 +39,19 @@ def number(value: Any, kind: type) -> Any:
 
 def flat(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any]) -> None:
     """Run ``op`` over contiguous ``results`` and ``values`` (arrays of the same shape, or numbers)."""
-    out = results[0]
-    n = out.size
+    n = results[0].size
+    if n:
+        call = bound(op, compute, results, values)
+        call(n, *map(id, results), *[id(x) if type(x) is np.ndarray else x for x in values], work=n * op.cost)
+
+
+def bound(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any]) -> Any:
+    """The compiled flat loop for these types: called with the size, the ``id`` of each array, the numbers, and ``work``."""
     key = (compute, *[r.dtype for r in results], *[x.dtype if type(x) is np.ndarray else type(x) for x in values])
     call = op.compiled.get(key)
     if call is None:
         call = op.compiled[key] = _build(op, compute, results, values, None)
-    if n:
-        call(n, *map(id, results), *[id(x) if type(x) is np.ndarray else x for x in values], work=n * op.cost)
+    return call
 
 
 def rows(op: Elementwise, compute: np.dtype, results: Sequence[Any], values: Sequence[Any], sizes: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
@@ -59,18 +64,14 @@ def rows(op: Elementwise, compute: np.dtype, results: Sequence[Any], values: Seq
     if "s" in modes:
         modes = "s" * len(modes)
     inner = sizes[-1]
+    ids = [*map(id, results), *[id(x) if type(x) is np.ndarray else x for x in values]]
     if modes.strip("c") == "" and len(sizes) == 1:  # merged into one contiguous run
-        key = (compute, *[r.dtype for r in results], *[x.dtype if type(x) is np.ndarray else type(x) for x in values])
+        bound(op, compute, results, values)(n, *ids, work=n * op.cost)
     else:
         key = (modes, compute, *[r.dtype for r in results], *[x.dtype if type(x) is np.ndarray else type(x) for x in values])
-    is_flat = len(key) == len(results) + len(values) + 1
-    call = op.compiled.get(key)
-    if call is None:
-        call = op.compiled[key] = _build(op, compute, results, values, None if is_flat else modes)
-    ids = [*map(id, results), *[id(x) if type(x) is np.ndarray else x for x in values]]
-    if is_flat:
-        call(n, *ids, work=n * op.cost)
-    else:
+        call = op.compiled.get(key)
+        if call is None:
+            call = op.compiled[key] = _build(op, compute, results, values, modes)
         geometry = np.array([len(sizes) - 1, inner, *sizes[:-1], *(s for row in strides for s in (*row[:-1], row[-1]))], np.int64)
         call(n // inner, id(geometry), *ids, work=n * op.cost)
 

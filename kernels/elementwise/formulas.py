@@ -35,6 +35,17 @@ def _rounding(name: str) -> Elementwise:
 floor, ceil, round_, trunc = _rounding("floor"), _rounding("ceil"), _rounding("rint"), _rounding("trunc")
 
 
+@elementwise(accepts="f")
+def frac(x):
+    """x − trunc(x)"""
+    return x - f.trunc(x)
+
+
+@frac.vjp
+def _(g):
+    return g
+
+
 # ---- arithmetic -------------------------------------------------------------------------------------------------------------------
 
 

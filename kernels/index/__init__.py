@@ -7,38 +7,25 @@ Functions that end in ``_into`` change their first argument, an array of any str
 
 from __future__ import annotations
 
+from ._checks import broadcast_shapes
 from .advanced import (
     embedding,
     embedding_backward,
     index_add,
     index_add_into,
     index_get,
+    index_get_backward,
     index_put,
     index_put_into,
     index_select,
+    index_select_backward,
 )
-from .along import gather, scatter, scatter_add, scatter_add_into, scatter_into, take_along_dim
-from .masks import bincount, masked_fill, masked_scatter, masked_select, nonzero, one_hot
+from .along import gather, gather_backward, scatter, scatter_add, scatter_add_into, scatter_into, take_along_dim
+from .masks import bincount, masked_fill, masked_scatter, masked_select, masked_select_backward, nonzero, one_hot
 
 __all__ = [
-    "bincount",
-    "embedding",
-    "embedding_backward",
-    "gather",
-    "index_add",
-    "index_add_into",
-    "index_get",
-    "index_put",
-    "index_put_into",
-    "index_select",
-    "masked_fill",
-    "masked_scatter",
-    "masked_select",
-    "nonzero",
-    "one_hot",
-    "scatter",
-    "scatter_add",
-    "scatter_add_into",
-    "scatter_into",
-    "take_along_dim",
-]
+    "bincount", "broadcast_shapes", "embedding", "embedding_backward", "gather", "gather_backward", "index_add", "index_add_into",
+    "index_get", "index_get_backward", "index_put", "index_put_into", "index_select", "index_select_backward", "masked_fill",
+    "masked_scatter", "masked_select", "masked_select_backward", "nonzero", "one_hot", "scatter", "scatter_add", "scatter_add_into",
+    "scatter_into", "take_along_dim",
+]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _dtypes
+from .._half import through_float32
 from ..copy import cast, clone, contiguous, normal_dim
 from ._checks import Index, at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
 
@@ -131,6 +132,14 @@ def index_get(x: Any, indices: Index) -> Any:
     return _get(x, _resolve(x, indices, "index"))
 
 
+@through_float32
+def index_get_backward(g: Any, indices: Index, shape: tuple[int, ...]) -> Any:
+    """The gradient of ``index_get`` for an ``x`` of ``shape``: ``g`` added into zeros at ``indices``."""
+    out = on(g).zeros(shape, g.dtype)
+    index_put_into(out, indices, g, True)
+    return out
+
+
 def _check_unshared(x: Any, op: str) -> None:
     if not x.flags.c_contiguous and any(stride == 0 and n > 1 for stride, n in zip(x.strides, x.shape)):
         raise RuntimeError(
@@ -200,6 +209,14 @@ def index_select(x: Any, dim: int, index: Any) -> Any:
     places = _resolve(x if x.ndim else x.reshape(1), (*(None,) * dim, index), "index_select", wrap=False)
     out = _get(x if x.ndim else x.reshape(1), places)
     return out if x.ndim else out.reshape(())
+
+
+@through_float32
+def index_select_backward(g: Any, dim: int, index: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of ``index_select`` for an ``x`` of ``shape``."""
+    out = on(g).zeros(shape, g.dtype)
+    index_add_into(out, dim, index, g)
+    return out
 
 
 def index_add_into(x: Any, dim: int, index: Any, source: Any, alpha: Any = 1) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._half import through_float32
 from ..copy import clone, contiguous, fill, normal_dim
 from ._checks import at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
 
@@ -41,6 +42,14 @@ def gather(x: Any, dim: int, index: Any) -> Any:
     if index.size:
         x, index, flat = at_least_1d(x, index, out)
         implementation.gather(x, dim, index, flat)
+    return out
+
+
+@through_float32
+def gather_backward(g: Any, dim: int, index: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of ``gather`` for an input of ``shape``: ``g`` added into zeros at ``index``."""
+    out = on(g).zeros(shape, g.dtype)
+    scatter_add_into(out, dim, index, g)
     return out
 
 

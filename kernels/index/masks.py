@@ -44,6 +44,14 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     return implementation.masked_fill(contiguous(expand(x, shape)), contiguous(expand(mask, shape)), number)
 
 
+def masked_select_backward(g: Any, mask: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of ``masked_select`` for ``x`` broadcast to ``shape``: zeros with ``g`` where ``mask`` is true."""
+    implementation = on(g, mask)
+    out = implementation.zeros(shape, g.dtype)
+    implementation.put(out, implementation.true_positions(contiguous(expand(mask, shape))), contiguous(g), [], 1)
+    return out
+
+
 def masked_scatter(x: Any, mask: Any, source: Any) -> Any:
     """A copy of ``x`` whose elements where ``mask`` is true are, in order, the first elements of ``source``.
 

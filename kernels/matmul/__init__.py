@@ -10,6 +10,7 @@ from typing import Any
 from .. import _dtypes
 from .._device import family
 from .._half import through_float32
+from ..copy import contiguous
 
 _on = family(__name__)
 
@@ -43,18 +44,16 @@ def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
+def _count(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
 def _check_multipliable(op: str, m: int, k: int, b: Any) -> None:
     if b.shape[0] != k:
         raise RuntimeError(f"{op}: mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {_size(b.shape)})")
-
-
-def _check_out(op: str, out: Any, shape: tuple[int, ...], dtype: Any) -> None:
-    if out.dtype != dtype:
-        raise RuntimeError(f"{op}: expected out tensor to have dtype {_dtypes.name(dtype)}, but got {_dtypes.name(out.dtype)} instead")
-    if out.shape != shape:
-        raise RuntimeError(f"{op}: expected out tensor to have shape {list(shape)}, but got {list(out.shape)} instead")
-    if not out.flags.c_contiguous:
-        raise RuntimeError(f"{op}: expected out tensor to be contiguous, but got strides {out.strides} for shape {list(shape)}")
 
 
 def broadcast_batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
@@ -82,27 +81,26 @@ def _merged(x: Any) -> Any:
     return x.reshape(rows, x.shape[-1])
 
 
-def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
+def matmul(a: Any, b: Any) -> Any:
     """a·b as ``torch.matmul``.
 
     Vectors [k]·[k] give a scalar, [k]·[k, n] gives [n], [m, k]·[k] gives [m], [m, k]·[k, n] gives [m, n]; leading dimensions are a batch
-    and broadcast.  Both of one dtype, not bool.  Sums over k = 0 elements are 0.  ``out`` must be contiguous and must not overlap a or b.
+    and broadcast.  Both of one dtype, not bool.  Sums over k = 0 elements are 0.
     Raises RuntimeError for dtypes or shapes that do not fit.
     """
     dtype = a.dtype
     if dtype is not b.dtype or dtype not in _DIRECT:
-        return _widened(a, b, out)
-    if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0] and out is None:
-        return _on(a, b).matmul(a, b, (), None, None)
-    return _matmul(a, b, out)
+        _check_dtypes("matmul", a, b)
+        return _widened_matmul(a, b)
+    if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
+        return _on(a, b).matmul(a, b, (), None)
+    return _matmul(a, b)
 
 
-def _matmul(a: Any, b: Any, out: Any) -> Any:
+def _matmul(a: Any, b: Any) -> Any:
     if a.ndim == 2 and b.ndim == 2:
         _check_multipliable("matmul", *a.shape, b)
-        if out is not None:
-            _check_out("matmul", out, (a.shape[0], b.shape[1]), a.dtype)
-        return _on(a, b).matmul(a, b, (), None, out)
+        return _on(a, b).matmul(a, b, (), None)
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
     if a.ndim == 1 and b.ndim == 1:
@@ -112,40 +110,29 @@ def _matmul(a: Any, b: Any, out: Any) -> Any:
                 f"inconsistent tensor size, expected tensor [{x}] and src [{y}] to have the same number of elements, "
                 f"but got {x} and {y} elements respectively"
             )
-        if out is not None:
-            _check_out("matmul", out, (), a.dtype)
-        return _on(a, b).dot(a, b, out)
+        return _on(a, b).dot(a, b)
     if b.ndim == 1 and a.ndim == 2 and a.shape[1] != b.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({a.shape[0]}), mat ({_size(a.shape)}), vec ({b.shape[0]})")
     left, right = a[None, :] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
     m, k = left.shape[-2:]
-    if right.ndim == 2 or left.ndim == 2:
-        rows = left.size // k if k and right.ndim == 2 else m
-        if right.shape[-2] != k:
-            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{k} and {right.shape[-2]}x{right.shape[-1]})")
-    elif right.shape[-2] != k:
+    if right.shape[-2] != k:
+        if right.ndim == 2 or left.ndim == 2:
+            rows = _count(left.shape[:-1])
+            raise RuntimeError(f"matmul: mat1 and mat2 shapes cannot be multiplied ({rows}x{k} and {_size(right.shape[-2:])})")
         expected = [*left.shape[:-2], k]
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: {expected} but got: {list(right.shape[:-1])}.")
     batch = broadcast_batch(left.shape[:-2], right.shape[:-2])
     shape = (*batch, *(() if a.ndim == 1 else (m,)), *(() if b.ndim == 1 else (right.shape[-1],)))
-    if out is not None:
-        _check_out("matmul", out, shape, a.dtype)
     if right.ndim == 2 and left.ndim > 2:  # one long matrix instead of a batch: B is packed once
         merged = _merged(left)
         if merged is not None:
-            flat = None if out is None else out.reshape(merged.shape[0], right.shape[-1])
-            return _on(a, b).matmul(merged, right, (), None, flat).reshape(shape)
-    whole = None if out is None else out.reshape(*batch, m, right.shape[-1])
-    return _on(a, b).matmul(left, right, batch, None, whole).reshape(shape)
+            return _on(a, b).matmul(merged, right, (), None).reshape(shape)
+    return _on(a, b).matmul(left, right, batch, None).reshape(shape)
 
 
-@through_float32
-def _widened(a: Any, b: Any, out: Any) -> Any:
-    _check_dtypes("matmul", a, b)
-    return _matmul(a, b, out)
+_widened_matmul = through_float32(_matmul)
 
 
-@through_float32
 def addmm(input: Any, a: Any, b: Any) -> Any:
     """input + a·b for matrices a [m, k] and b [k, n], in one pass; ``input`` broadcasts to [m, n].
 
@@ -156,7 +143,12 @@ def addmm(input: Any, a: Any, b: Any) -> Any:
         raise RuntimeError(f"addmm: expected mat1 and mat2 to be matrices, but got {a.ndim}D and {b.ndim}D tensors")
     _check_multipliable("addmm", *a.shape, b)
     _check_initial("addmm", input, a, (a.shape[0], b.shape[1]))
-    return _on(input, a, b).matmul(a, b, (), input, None)
+    return _addmm(input, a, b)
+
+
+@through_float32
+def _addmm(input: Any, a: Any, b: Any) -> Any:
+    return _on(input, a, b).matmul(a, b, (), input)
 
 
 def _check_initial(op: str, input: Any, a: Any, shape: tuple[int, int]) -> None:
@@ -175,7 +167,7 @@ def _check_initial(op: str, input: Any, a: Any, shape: tuple[int, int]) -> None:
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """y[..., n] = Σ_k x[..., k]·weight[n, k] + bias[n], in one pass: the bias is what the sums start from.
+    """y[..., n] = Σ_k x[..., k]·weight[n, k] + bias[n], in one pass: the bias is added as the sums are stored.
 
     ``weight`` [n, k], or [k] for a scalar result per row; ``bias`` [n] (or a scalar) or None.  All of one dtype, not bool.
     Raises RuntimeError for dtypes or shapes that do not fit.
@@ -183,41 +175,20 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     dtype = x.dtype
     if dtype is weight.dtype and dtype in _DIRECT and x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]:
         if bias is None or (dtype is bias.dtype and bias.shape == weight.shape[:1]):
-            return _on(x, weight, bias).matmul(x, weight.T, (), bias, None)
-    return _linear(x, weight, bias)
+            return _on(x, weight, bias).matmul(x, weight.T, (), bias)
+    _check_dtypes("linear", x, weight)
+    if x.ndim == 0 or weight.ndim not in (1, 2):
+        raise RuntimeError(f"linear: expected an input of at least 1D and a weight of 1D or 2D, but got {x.ndim}D and {weight.ndim}D")
+    rows, k, matrix = _count(x.shape[:-1]), x.shape[-1], weight if weight.ndim == 2 else weight[None, :]
+    _check_multipliable("linear", rows, k, matrix.T)
+    if bias is not None:
+        _check_initial("linear", bias, x, (rows, matrix.shape[0]))
+    return _linear(x, matrix, bias).reshape(*x.shape[:-1], *weight.shape[:-1])
 
 
 @through_float32
 def _linear(x: Any, weight: Any, bias: Any) -> Any:
-    _check_dtypes("linear", x, weight)
-    if weight.ndim == 1:
-        y = _linear(x, weight[None, :], None if bias is None else bias.reshape(1))
-        return y.reshape(y.shape[:-1])
-    if x.ndim == 0 or weight.ndim != 2:
-        raise RuntimeError(f"linear: expected an input of at least 1D and a weight of 1D or 2D, but got {x.ndim}D and {weight.ndim}D")
-    n, k = weight.shape
-    if x.shape[-1] != k:
-        rows = x.size // x.shape[-1] if x.shape[-1] else 0
-        raise RuntimeError(f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {k}x{n})")
-    if x.ndim == 2:
-        if bias is not None:
-            _check_initial("linear", bias, x, (x.shape[0], n))
-        return _on(x, weight, bias).matmul(x, weight.T, (), bias, None)
-    if x.ndim == 1:
-        matrix = x[None, :]
-    else:
-        matrix = _merged(x)
-        if matrix is None:
-            from ..copy import contiguous
-
-            matrix = contiguous(x).reshape(x.size // k if k else _count(x.shape[:-1]), k)
-    if bias is not None:
-        _check_initial("linear", bias, x, (matrix.shape[0], n))
-    return _on(x, weight, bias).matmul(matrix, weight.T, (), bias, None).reshape(*x.shape[:-1], n)
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
+    matrix = x[None, :] if x.ndim == 1 else x if x.ndim == 2 else _merged(x)
+    if matrix is None:
+        matrix = contiguous(x).reshape(_count(x.shape[:-1]), x.shape[-1])
+    return _on(x, weight, bias).matmul(matrix, weight.T, (), bias)

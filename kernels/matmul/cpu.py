@@ -83,11 +83,10 @@ def _initial_rows(initial: Any, n: int) -> tuple[Any, int]:
     return initial, initial.strides[0] if initial.ndim == 2 and initial.shape[0] != 1 else 0
 
 
-def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, out: Any) -> Any:
+def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any) -> Any:
     """out[..., m, n] = initial + Σ_k a[..., m, k]·b[..., k, n].
 
-    ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None; ``out`` is contiguous or
-    None.
+    ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None.
     """
     if batch:
         m, k = a.shape[-2:]
@@ -99,8 +98,7 @@ def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, out: Any) -> An
         b_row, b_col = b.strides
     n = b.shape[-1]
     dtype, itemsize = a.dtype, a.itemsize
-    if out is None:
-        out = empty((*batch, m, n), dtype)
+    out = empty((*batch, m, n), dtype)
     if out.size == 0:
         return out
     blocked = _blocked(dtype)
@@ -152,12 +150,12 @@ def _thin(out: Any, a: Any, b: Any, d_id: int, d_row: int, m: int, n: int, k: in
     return False
 
 
-def dot(a: Any, b: Any, out: Any) -> Any:
+def dot(a: Any, b: Any) -> Any:
     """Σ_k a[k]·b[k], summed in blocks."""
     dtype, k = a.dtype, a.shape[0]
     if not _blocked(dtype):
-        return matmul(a[None, :], b[:, None], (), None, None if out is None else out.reshape(1, 1)).reshape(())
-    out = empty((), dtype) if out is None else out
+        return matmul(a[None, :], b[:, None], (), None).reshape(())
+    out = empty((), dtype)
     a, b = contiguous(a), contiguous(b)
     dots = _vector.row_dots(dtype)
     if k < 2 * _DOT_BLOCK:

@@ -121,7 +121,9 @@ def _check_gradient(op: str, g: Any, x: Any) -> None:
 def _rows(op: str, x: Any, normalized_shape: tuple[int, ...]) -> tuple[int, int]:
     """``x`` seen as (rows, width), a row being what is normalised together."""
     if not normalized_shape:
-        raise RuntimeError(f"{op}: Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got []")
+        raise RuntimeError(
+            f"{op}: Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got []"
+        )
     n = len(normalized_shape)
     if x.shape[-n:] != normalized_shape:
         inner = ", ".join(map(str, normalized_shape))
@@ -136,9 +138,7 @@ def _rows(op: str, x: Any, normalized_shape: tuple[int, ...]) -> tuple[int, int]
     return rows, width
 
 
-def layer_norm(
-    x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> tuple[Any, Any, Any]:
+def layer_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> tuple[Any, Any, Any]:
     """y = (x - mean) * rstd * weight + bias over the trailing ``normalized_shape``, rstd = 1 / sqrt(var + eps).  Returns (y, mean, rstd).
 
     ``weight`` and ``bias`` have ``normalized_shape``; mean and rstd have x's shape with those dimensions 1.  Raises RuntimeError for

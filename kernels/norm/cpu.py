@@ -57,7 +57,7 @@ def batch_norm_train(
 def batch_norm_eval(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, running_mean: np.ndarray, running_var: np.ndarray, eps: float
 ) -> Triple:
-    samples, channels, positions = x.shape
+    samples, channels, _ = x.shape
     dtype = x.dtype
     y = _cpu.empty(x.shape, dtype)
     mean, rstd, scale = (_cpu.empty(channels, dtype) for _ in range(3))

@@ -24,9 +24,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return _writable(x).reshape(x.shape[0], x.shape[1] * x.shape[2])
 
 
-def max_pool2d(
-    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, output: Pair
-) -> tuple[np.ndarray, np.ndarray]:
+def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, output: Pair) -> tuple[np.ndarray, np.ndarray]:
     values = _cpu.empty((x.shape[0], *output), x.dtype)
     indices = _cpu.empty(values.shape, np.int64)
     x = _writable(x)
@@ -80,9 +78,7 @@ def _divisors(
     return [_extents(*axis, with_padding, dtype) for axis in zip(size, output, kernel, stride, padding)]
 
 
-def avg_pool2d(
-    x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, output: Pair, with_padding: bool, override: int
-) -> np.ndarray:
+def avg_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, output: Pair, with_padding: bool, override: int) -> np.ndarray:
     y = _cpu.empty((x.shape[0], *output), x.dtype)
     divisors = _divisors(x.shape[1:], output, kernel, stride, padding, with_padding, override, x.dtype)
     work = (kernel[0] * kernel[1] + 1) * y.size

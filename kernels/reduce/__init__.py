@@ -10,6 +10,7 @@ neighbours merged, and every remaining group of reduced dims is one pass over (o
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 from typing import Any, Sequence
 
@@ -63,34 +64,37 @@ def _filled(x: Any, p: Plan, keepdim: bool, value: Any, dtype: np.dtype) -> Any:
     return _on(x).filled(p.kept if keepdim else p.shape, value, dtype)
 
 
-def _total_dtype(x: Any, dtype: np.dtype | None) -> np.dtype:
-    """The type of a sum or product."""
-    if dtype is not None:
-        return np.dtype(dtype)
-    return _dtypes.int64 if _dtypes.category(x.dtype) < 2 else x.dtype
+@functools.lru_cache(maxsize=None)
+def _types(dtype: np.dtype, wanted: np.dtype | None) -> tuple[np.dtype, np.dtype, bool]:
+    """Of a sum or product: (its dtype, that of its accumulators, whether the input is cast to that first)."""
+    if wanted is None:
+        wanted = _dtypes.int64 if _dtypes.category(dtype) < 2 else dtype
+    compute = _dtypes.compute_dtype(wanted)
+    narrow = wanted == _dtypes.int64 and _dtypes.category(dtype) < 2  # narrow integers are widened by the kernel itself
+    return wanted, compute, compute != dtype and not narrow
 
 
 def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, dtype: np.dtype | None) -> Any:
-    dtype = _total_dtype(x, dtype)
-    compute = _dtypes.compute_dtype(dtype)
-    if dtype != _dtypes.int64 or _dtypes.category(x.dtype) > 1:  # narrow integers are widened by the kernel itself
+    dtype, compute, convert = _types(x.dtype, dtype)
+    if convert:
         x = cast(x, compute)
     p = _plan_of(op, x, dim)
     if x.size == 0:
         return _filled(x, p, keepdim, identity, dtype)
     if dtype == _dtypes.bool_:
         op = "all" if identity else "any"
-    return cast(_shaped(_run(op, x, p, compute), p, keepdim), dtype)
+    y = _shaped(_run(op, x, p, compute), p, keepdim)
+    return y if compute is dtype else cast(y, dtype)
 
 
 def sum(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
     """Σ x over ``dim``, as a tree of blocks, so the rounding error grows with log n.  ``dtype`` converts x first."""
-    return _accumulated("sum", 0, x, dim, keepdim, dtype)
+    return _accumulated("sum", 0, x, dim, keepdim, None if dtype is None else np.dtype(dtype))
 
 
 def prod(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
     """Π x over ``dim``.  ``dtype`` converts x first."""
-    return _accumulated("prod", 1, x, dim, keepdim, dtype)
+    return _accumulated("prod", 1, x, dim, keepdim, None if dtype is None else np.dtype(dtype))
 
 
 def mean(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
@@ -307,14 +311,13 @@ def logsumexp(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
 
 def _scanned(op: str, x: Any, dim: int, dtype: np.dtype | None) -> Any:
     d = normalize_dim(int(dim), x.ndim)
-    dtype = _total_dtype(x, dtype)
+    dtype, compute, convert = _types(x.dtype, None if dtype is None else np.dtype(dtype))
     if dtype == _dtypes.bool_:
         raise NotImplementedError(f"{op}(): not implemented for bool")
-    compute = _dtypes.compute_dtype(dtype)
     shape = x.shape
     if x.size == 0:
         return _on(x).filled(shape, 0, dtype)
-    if dtype != _dtypes.int64 or _dtypes.category(x.dtype) > 1:
+    if convert:
         x = cast(x, compute)
     x = contiguous(x).reshape(-1)
     result = _on(x).scan(op, x, math.prod(shape[:d]), shape[d] if shape else 1, math.prod(shape[d + 1 :]), compute)

@@ -40,11 +40,20 @@ def normalize_dim(dim: int, ndim: int) -> int:
 
 def normalize_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """The dims to reduce, sorted, from the front; None and () stand for all of them."""
-    if dim is None or dim == () or dim == []:
+    if type(dim) is list:
+        dim = tuple(dim)
+    elif dim is not None and type(dim) is not tuple and hasattr(dim, "__index__"):
+        dim = dim.__index__()
+    return _normalized(op, dim, ndim)
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _normalized(op: str, dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    if dim is None or dim == ():
         return tuple(range(ndim))
-    if hasattr(dim, "__index__"):
-        dims = (normalize_dim(dim.__index__(), ndim),)
-    elif isinstance(dim, (tuple, list)):
+    if isinstance(dim, int):
+        dims = (normalize_dim(dim, ndim),)
+    elif isinstance(dim, tuple):
         dims = tuple(sorted(normalize_dim(d.__index__(), ndim) for d in dim))
     else:
         raise TypeError(f"{op}(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}")

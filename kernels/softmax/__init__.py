@@ -209,7 +209,9 @@ def cross_entropy(
 
 def _check_probabilities(logits: Any, target: Any, ignore_index: int) -> None:
     if not _dtypes.is_floating(target.dtype):
-        raise RuntimeError(f"cross_entropy: Expected floating point type for target with class probabilities, got {_dtypes.name(target.dtype)}")
+        raise RuntimeError(
+            f"cross_entropy: Expected floating point type for target with class probabilities, got {_dtypes.name(target.dtype)}"
+        )
     if target.dtype != logits.dtype:
         raise RuntimeError(f"cross_entropy: expected target of dtype {_dtypes.name(logits.dtype)}, but got {_dtypes.name(target.dtype)}")
     if ignore_index >= 0:
@@ -290,4 +292,6 @@ def nll_loss_backward(
     _check_gradient(op, grad, grad, _loss_shape(shape), reduction)
     implementation = _on(grad, target, counted, weight)
     gradient, indices = contiguous(grad).reshape(-1), _target_indices(target)
-    return implementation.nll_loss_backward(gradient, axes, indices, counted.reshape(-1), weight, ignore_index, 0.0, reduction).reshape(shape)
+    return implementation.nll_loss_backward(gradient, axes, indices, counted.reshape(-1), weight, ignore_index, 0.0, reduction).reshape(
+        shape
+    )

@@ -109,7 +109,22 @@ def cross_entropy(
     mean = reduction == "mean"
     entropy = row_kernels(dtype).cross_entropy
     weights = _weights(weight, dtype)
-    launch(entropy, blocks, losses, loss, state, partial, saved, _writable(x), _writable(target), weights, ignore, smoothing, mean, work=_EXP * x.size)
+    launch(
+        entropy,
+        blocks,
+        losses,
+        loss,
+        state,
+        partial,
+        saved,
+        _writable(x),
+        _writable(target),
+        weights,
+        ignore,
+        smoothing,
+        mean,
+        work=_EXP * x.size,
+    )
     wrong, complete = state.tolist()
     if not complete:
         launch(finish, 1, loss, saved[-1:], partial, mean)

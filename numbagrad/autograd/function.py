@@ -59,8 +59,6 @@ class _Context:
 
 
 class _FunctionNode(Node):
-    __slots__ = ("function", "ctx")
-
     def __init__(self, function: type[Function], ctx: _Context, edges: Sequence[Any], outputs: Any):
         super().__init__(edges, outputs)
         self.function: Any = function

@@ -25,16 +25,18 @@ class Node:
     order of creation.  Subclasses implement ``backward`` (one gradient per edge) and ``release``.
     """
 
-    __slots__ = ("edges", "outputs", "number", "pre_hooks", "post_hooks", "tensor_hooks", "where", "metadata", "__weakref__")
+    # Class attributes, not slots set one by one: most nodes never have any of these, and nodes are made on every operation.
+    pre_hooks: dict[int, Callable[..., Any]] | None = None
+    post_hooks: dict[int, Callable[..., Any]] | None = None
+    tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
+    where: Any = None
 
     def __init__(self, edges: Sequence[Any], outputs: Sequence[tuple[tuple[int, ...], Any]]):
         self.edges = edges
         self.outputs = outputs
         self.number = next(_numbers)
-        self.pre_hooks: dict[int, Callable[..., Any]] | None = None
-        self.post_hooks: dict[int, Callable[..., Any]] | None = None
-        self.tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
-        self.where = anomaly.call_site() if anomaly.enabled else None
+        if anomaly.enabled:
+            self.where = anomaly.call_site()
 
     def name(self) -> str:
         """The name that is printed as ``grad_fn=<name>``."""
@@ -70,8 +72,6 @@ class Node:
 
 class AccumulateGrad(Node):
     """How a leaf appears among ``next_functions``."""
-
-    __slots__ = ("variable",)
 
     def __init__(self, variable: Any):
         super().__init__((), ())

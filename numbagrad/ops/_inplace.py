@@ -20,8 +20,6 @@ from ..tensor import Tensor
 class CopySlices(Node):
     """``base`` with a part of it overwritten: the gradient outside the part goes to the old base, inside it to the written value."""
 
-    __slots__ = ("replay",)
-
     def __init__(self, base: Tensor, written: Tensor, replay: Any):
         super().__init__([edge_of(base), edge_of(written)], [(base._data.shape, base._data.dtype)])
         self.replay = replay

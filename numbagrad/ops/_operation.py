@@ -62,8 +62,6 @@ class Saved:
 class OperationNode(Node):
     """A recorded call of an Operation."""
 
-    __slots__ = ("operation", "args", "results", "facts")
-
     def __init__(self, operation: Operation, args: list[Any], facts: dict[Any, Any] | None, edges: Sequence[Any], outputs: Any):
         super().__init__(edges, outputs)
         self.operation: Any = operation

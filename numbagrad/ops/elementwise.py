@@ -25,8 +25,6 @@ from ._operation import Saved, freed
 class ElementwiseNode(Node):
     """A recorded call of an ElementwiseOperation: keeps what its derivative reads, and nothing else."""
 
-    __slots__ = ("operation", "derivative", "saved")
-
     def __init__(self, operation: ElementwiseOperation, derivative: Any, edges: Sequence[Any], outputs: Any):
         super().__init__(edges, outputs)
         self.operation = operation
@@ -102,7 +100,7 @@ class ElementwiseOperation:
         result = tuple(map(wrap, y)) if many else wrap(y)
         if state.recording:
             for x in operands:
-                if isinstance(x, Tensor) and x.requires_grad:
+                if isinstance(x, Tensor) and (x._node is not None or x._requires_grad or (x._base is not None and x.requires_grad)):
                     self._record(operands, result if many else (result,))
                     break
         return result
@@ -281,7 +279,7 @@ for _kernel, _name, _aliases in (
     (f.tan, "tan", ()), (f.asin, "asin", ("arcsin",)), (f.acos, "acos", ("arccos",)), (f.atan, "atan", ("arctan",)), (f.sinh, "sinh", ()),
     (f.cosh, "cosh", ()), (f.tanh, "tanh", ()), (f.asinh, "asinh", ("arcsinh",)), (f.acosh, "acosh", ("arccosh",)),
     (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (f.relu, "relu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
-    (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.logical_not, "logical_not", ()),
+    (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()), (f.logical_not, "logical_not", ()),
     (f.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.pow_, "pow", ()), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
     (f.copysign_, "copysign", ()), (f.fmod_, "fmod", ()), (f.eq, "eq", ()), (f.ne, "ne", ("not_equal",)), (f.lt, "lt", ("less",)),
     (f.le, "le", ("less_equal",)), (f.gt, "gt", ("greater",)), (f.ge, "ge", ("greater_equal",)), (f.logical_and, "logical_and", ()),
@@ -472,6 +470,8 @@ def _operator(name: str, op: Any, swapped: str | None = None, changed: str | Non
     """Install the dunder methods of a binary operation: a + b, b + a, a += b."""
 
     def forward(self: Tensor, other: Any) -> Any:
+        if type(other) is Tensor or type(other) is float or type(other) is int:
+            return op(self, other)
         if not isinstance(other, _NUMBERS):
             return NotImplemented
         return op(self, _operand(other))

@@ -49,7 +49,7 @@ def _batch_norm_rule(g: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: An
     if training:
         d, r = _centered(x, dims, eps)
     else:
-        d, r = x - mean.reshape(wide).to(x.dtype), rstd.reshape(wide).to(x.dtype)
+        d, r = x - mean.detach().reshape(wide).to(x.dtype), rstd.detach().reshape(wide).to(x.dtype)
     h = d * r
     k = g if weight is None else g * weight.reshape(wide)
     dx = r * (k - k.mean(dims, keepdim=True) - h * (k * h).mean(dims, keepdim=True)) if training else r * k
@@ -60,7 +60,7 @@ _batch_norm = differentiable("batch_norm", _batch_norm_forward, results=("y", "m
 
 
 def batch_norm(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -95,9 +95,7 @@ def _layer_norm_forward(x: Any, weight: Any, bias: Any, normalized_shape: tuple[
     return kernels.layer_norm(x, normalized_shape, weight, bias, eps)
 
 
-def _layer_norm_rule(
-    g: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, normalized_shape: tuple[int, ...], eps: float
-) -> Slopes:
+def _layer_norm_rule(g: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, normalized_shape: tuple[int, ...], eps: float) -> Slopes:
     if not state.recording:
         affine = weight is not None or bias is not None
         return _slopes(kernels.layer_norm_backward(g._data, x._data, mean._data, rstd._data, normalized_shape, _data(weight), affine))
@@ -114,7 +112,7 @@ _layer_norm = differentiable("layer_norm", _layer_norm_forward, results=("y", "m
 
 
 def layer_norm(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,

@@ -52,7 +52,7 @@ _adaptive_avg_pool_backward = differentiable(
 
 @public(method=False)
 def max_pool2d(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -71,7 +71,7 @@ def max_pool2d(
 
 @public(method=False)
 def avg_pool2d(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -88,13 +88,13 @@ def avg_pool2d(
 
 
 @public(method=False)
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:  # noqa: A002
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of ``input``, (N, C, H, W) or (C, H, W), over ``output_size`` windows that cover it; None keeps a size."""
     return _adaptive_avg_pool(input, output_size)
 
 
 @public(method=False)
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:  # noqa: A002
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The maximum of ``input``, (N, C, H, W) or (C, H, W), over ``output_size`` windows that cover it; None keeps a size."""
     y, indices = _adaptive_max_pool(input, output_size)
     return (y, indices) if return_indices else y

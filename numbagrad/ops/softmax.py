@@ -37,13 +37,11 @@ def _dimension(op: str, dim: int | None, ndim: int) -> int:
     """PyTorch's implicit choice where ``dim`` is None."""
     if dim is not None:
         return dim
-    warnings.warn(
-        f"Implicit dimension choice for {op} has been deprecated. Change the call to include dim=X as an argument.", stacklevel=4
-    )
+    warnings.warn(f"Implicit dimension choice for {op} has been deprecated. Change the call to include dim=X as an argument.", stacklevel=3)
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:  # noqa: A002
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """exp(x) / Σ exp(x) along ``dim``, computed after subtracting the maximum; ``input`` is converted to ``dtype`` first, if given.
 
     Raises IndexError for a ``dim`` out of range, NotImplementedError for an integer ``input``.
@@ -51,12 +49,12 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return _softmax(input if dtype is None else input.to(dtype), _dimension("softmax", dim, input.ndim))  # type: ignore[attr-defined]
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:  # noqa: A002
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """softmax(−x) along ``dim``"""
     return _softmax(-(input if dtype is None else input.to(dtype)), _dimension("softmin", dim, input.ndim))  # type: ignore[attr-defined]
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:  # noqa: A002
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``dim``, without computing the softmax; ``input`` is converted to ``dtype`` first, if given.
 
     Raises IndexError for a ``dim`` out of range, NotImplementedError for an integer ``input``.
@@ -65,13 +63,13 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 
 
 @public(name="softmax")
-def _softmax_along(input: Tensor, dim: int, dtype: Any = None) -> Tensor:  # noqa: A002
+def _softmax_along(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """exp(x) / Σ exp(x) along ``dim``; ``input`` is converted to ``dtype`` first, if given."""
     return softmax(input, dim, dtype=dtype)
 
 
 @public(name="log_softmax")
-def _log_softmax_along(input: Tensor, dim: int, dtype: Any = None) -> Tensor:  # noqa: A002
+def _log_softmax_along(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``dim``; ``input`` is converted to ``dtype`` first, if given."""
     return log_softmax(input, dim, dtype=dtype)
 
@@ -83,7 +81,9 @@ def _targets_hit(shape: Any, dtype: Any, target: Tensor, weight: Tensor | None, 
     """weight[target] at each target's place, zero elsewhere: constant, shaped like the scores."""
     losses = (shape[0], *shape[2:]) if len(shape) > 1 else ()
     none = full(1, 1, dtype)
-    hit = kernels.nll_loss_backward(full(losses, -1, dtype), shape, target._data, none, None if weight is None else weight._data, ignore_index, "none")
+    hit = kernels.nll_loss_backward(
+        full(losses, -1, dtype), shape, target._data, none, None if weight is None else weight._data, ignore_index, "none"
+    )
     return wrap(hit)
 
 
@@ -114,11 +114,13 @@ def _cross_entropy_slope(
         hit = _targets_hit(tuple(logits.shape), logits._data.dtype, target, weight, ignore_index)
         b = hit * (1.0 - label_smoothing)  # type: ignore[operator]
         if label_smoothing:
-            each = (target != ignore_index).unsqueeze(axis).to(logits.dtype) if logits.ndim > 1 else (target != ignore_index).to(logits.dtype)
+            each = (
+                (target != ignore_index).unsqueeze(axis).to(logits.dtype) if logits.ndim > 1 else (target != ignore_index).to(logits.dtype)
+            )
             each = each * (label_smoothing / logits.shape[axis])
             b = b + (each if wide is None else each * wide)
     if reduction == "mean":
-        b = b / saved[-1].to(logits.dtype)  # type: ignore[index]
+        b = b / wrap(saved._data[-1:]).to(logits.dtype)  # type: ignore[attr-defined]
     if reduction == "none" and logits.ndim > 1:
         g = g.unsqueeze(axis)  # type: ignore[attr-defined]
     return g * (_softmax(logits, axis) * b.sum(axis, keepdim=True) - b)
@@ -133,7 +135,7 @@ def _cross_entropy_target_slope(
     if weight is not None:
         slope = slope * weight.reshape([-1] + [1] * (logits.ndim - 1 - axis))  # type: ignore[attr-defined]
     if reduction == "mean":
-        slope = slope / saved[-1].to(logits.dtype)  # type: ignore[index]
+        slope = slope / wrap(saved._data[-1:]).to(logits.dtype)  # type: ignore[attr-defined]
     return slope * (g.unsqueeze(axis) if reduction == "none" and logits.ndim > 1 else g)  # type: ignore[attr-defined]
 
 
@@ -161,7 +163,7 @@ _nll_loss_backward = differentiable(
 )
 
 
-def _check_tensors(op: str, input: Any, target: Any) -> None:  # noqa: A002
+def _check_tensors(op: str, input: Any, target: Any) -> None:
     for position, (name, value) in enumerate((("input", input), ("target", target)), 1):
         if not isinstance(value, Tensor):
             raise TypeError(f"{op}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
@@ -178,7 +180,7 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
 
 
 def cross_entropy(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: bool | None = None,
@@ -200,7 +202,7 @@ def cross_entropy(
 
 
 def nll_loss(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: bool | None = None,

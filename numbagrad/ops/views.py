@@ -404,7 +404,7 @@ def select(x: Tensor, dim: int, index: int) -> Tensor:
     size = x._data.shape[d]
     if not -size <= index < size:
         raise IndexError(f"select(): index {index} out of range for tensor of size {list(x.shape)} at dimension {d}")
-    return basic_index(x, (slice(None),) * d + (int(index),))
+    return basic_index(x, (slice(None),) * d + (int(index), ...))
 
 
 @public
@@ -451,7 +451,7 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         raise RuntimeError("unbind expects at least a 1-dimensional tensor")
     d = x._dim(dim)
     before = (slice(None),) * d
-    return tuple(basic_index(x, (*before, i)) for i in range(x._data.shape[d]))
+    return tuple(basic_index(x, (*before, i, ...)) for i in range(x._data.shape[d]))
 
 
 def _diagonal(x: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:

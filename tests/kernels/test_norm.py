@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from numbagrad.kernels import _dtypes, norm as K
+from numbagrad.kernels import _dtypes
+from numbagrad.kernels import norm as K
 from numbagrad.kernels.copy import cast
 
 DTYPES = [np.float32, np.float64]
@@ -52,7 +53,9 @@ def test_batch_norm(dtype, shape, affine, training):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "normalized"), [((5, 8), (8,)), ((3, 4, 6), (4, 6)), ((150, 40), (40,)), ((2, 3, 700), (700,)), ((7,), (7,)), ((4, 1), (1,))])
+@pytest.mark.parametrize(
+    ("shape", "normalized"), [((5, 8), (8,)), ((3, 4, 6), (4, 6)), ((150, 40), (40,)), ((2, 3, 700), (700,)), ((7,), (7,)), ((4, 1), (1,))]
+)
 @pytest.mark.parametrize(("weighted", "biased"), [(True, True), (True, False), (False, True), (False, False)])
 def test_layer_norm(dtype, shape, normalized, weighted, biased):
     torch = pytest.importorskip("torch")
@@ -173,7 +176,11 @@ def test_halves(half):
     [
         ({"training": False}, RuntimeError, "running_mean must be defined in evaluation mode"),
         ({"running_mean": np.zeros(3, np.float32)}, ValueError, "both be None"),
-        ({"running_mean": np.zeros(2, np.float32), "running_var": np.ones(3, np.float32)}, RuntimeError, "running_mean should contain 3 elements not 2"),
+        (
+            {"running_mean": np.zeros(2, np.float32), "running_var": np.ones(3, np.float32)},
+            RuntimeError,
+            "running_mean should contain 3 elements not 2",
+        ),
         ({"weight": np.zeros(2, np.float32)}, RuntimeError, "weight should contain 3 elements not 2"),
         ({"bias": np.zeros(3)}, RuntimeError, "float64"),
     ],

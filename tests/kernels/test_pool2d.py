@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from numbagrad.kernels import _dtypes, pool2d as P
+from numbagrad.kernels import _dtypes
+from numbagrad.kernels import pool2d as P
 from numbagrad.kernels.copy import cast
 
 # kernel_size, stride, padding, dilation, ceil_mode

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from numbagrad.kernels import _dtypes, softmax as S
+from numbagrad.kernels import _dtypes
+from numbagrad.kernels import softmax as S
 from numbagrad.kernels.copy import cast
 
 DTYPES = [np.float32, np.float64]
@@ -22,7 +23,9 @@ def close(a: np.ndarray, b: np.ndarray, scale: float = 1.0) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "dim"), [((5,), 0), ((4, 7), 1), ((4, 7), 0), ((3, 5, 11), 1), ((2, 70, 300), 1), ((3, 5, 11), -3), ((2, 3, 4, 2), 2)])
+@pytest.mark.parametrize(
+    ("shape", "dim"), [((5,), 0), ((4, 7), 1), ((4, 7), 0), ((3, 5, 11), 1), ((2, 70, 300), 1), ((3, 5, 11), -3), ((2, 3, 4, 2), 2)]
+)
 def test_softmax_and_its_gradient(dtype, shape, dim):
     rng = np.random.default_rng(0)
     x = (rng.standard_normal(shape) * 5).astype(dtype)
@@ -63,7 +66,18 @@ def test_scalars_and_empty_arrays():
 def test_nan_and_infinity(dim):
     torch = pytest.importorskip("torch")
     inf, nan = np.inf, np.nan
-    x = np.array([[0, 1, inf, 0], [1, -inf, 0, 0], [nan, 2, 0, 0], [-inf, -inf, -inf, -inf], [-nan, 1, 0, 0], [1000, -1000, 0, 0], [-0.0, 0.0, -0.0, 0]], np.float32)
+    x = np.array(
+        [
+            [0, 1, inf, 0],
+            [1, -inf, 0, 0],
+            [nan, 2, 0, 0],
+            [-inf, -inf, -inf, -inf],
+            [-nan, 1, 0, 0],
+            [1000, -1000, 0, 0],
+            [-0.0, 0.0, -0.0, 0],
+        ],
+        np.float32,
+    )
     x = np.tile(x, (1, 3)) if dim == 1 else np.ascontiguousarray(np.tile(x, (1, 3)).T)
     np.testing.assert_allclose(S.softmax(x, dim), torch.softmax(torch.from_numpy(x), dim).numpy(), rtol=1e-6, atol=0)
     np.testing.assert_allclose(S.log_softmax(x, dim), torch.log_softmax(torch.from_numpy(x), dim).numpy(), rtol=1e-6, atol=0)

@@ -1,0 +1,48 @@
+"""What the indexing operations share: their arguments as tensors, their results in place or in ``out``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd.mode import state
+from ..kernels import copy as copy_kernels
+from ..tensor import Tensor
+from ._inplace import check_writable, overwrite
+from .elementwise import into
+
+
+def scalar_array(value: Any, dtype: np.dtype) -> Any:
+    """A Python number as a 0-d array.  RuntimeError where ``dtype`` cannot hold it."""
+    array = np.empty((), dtype)
+    copy_kernels.fill(array, value)
+    return array
+
+
+def is_recorded(*tensors: Any) -> bool:
+    """Whether an operation on ``tensors`` is recorded now."""
+    return state.recording and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
+
+
+def tensor_argument(value: Any, op: str, name: str) -> Tensor:
+    """``value``, if it is a tensor; TypeError otherwise."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{op}(): argument '{name}' must be Tensor, not {type(value).__name__}")
+    return value
+
+
+def rewritten(x: Tensor, operation: Any, args: tuple[Any, ...], op: str) -> Tensor:
+    """``x`` overwritten with ``operation(x, *args)``, recorded."""
+    check_writable(x, op)
+    return overwrite(x, operation(x, *args), op)
+
+
+def result_into(out: Tensor | None, result: Tensor) -> Tensor:
+    """``result``, written into ``out`` if there is one."""
+    return result if out is None else into(out, result)
+
+
+def vector(entry: Tensor) -> Tensor:
+    """A 0-d index as one of a single element, which broadcasts the same."""
+    return entry.reshape(1) if entry.ndim == 0 else entry  # type: ignore[attr-defined]

@@ -1,0 +1,237 @@
+"""Indexing: ``x[...]``, ``x[...] = ...`` and what reads or writes at a tuple of index tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..kernels import copy as copy_kernels
+from ..kernels import index as kernels
+from ..tensor import Tensor, wrap
+from ._arguments import is_recorded, rewritten, scalar_array, tensor_argument, vector
+from ._attach import public
+from ._indexing import Indices, index_error, parse, plain_key
+from ._inplace import check_writable, overwrite
+from ._operation import differentiable
+from .embedding import embedding, one_hot
+from .views import basic_index
+
+__all__ = ["embedding", "one_hot"]
+
+
+# ---- x[...] ------------------------------------------------------------------------------------------------------------------------
+
+_index = differentiable(
+    "index",
+    lambda x, indices: kernels.index_get(x, indices.arrays()),
+    x=lambda g, x_shape, indices: _index_backward(g, indices, tuple(x_shape)),
+)
+_index_backward = differentiable(
+    "index_backward",
+    lambda x, indices, shape: kernels.index_get_backward(x, indices.arrays(), shape),
+    x=lambda g, indices: _index(g, indices),
+)
+
+
+def _index_put_rule(g: Tensor, indices: Indices, accumulate: bool) -> Tensor:
+    return g if accumulate else _index_put(g, indices, wrap(scalar_array(0, g._data.dtype)), False)
+
+
+_index_put = differentiable(
+    "index_put",
+    lambda x, indices, values, accumulate: kernels.index_put(x, indices.arrays(), values, accumulate),
+    x=_index_put_rule,
+    values=lambda g, indices: _index(g, indices),
+)
+
+
+def _getitem(self: Tensor, index: Any) -> Tensor:
+    """``self[index]``: a view for integers, slices, None and Ellipsis; a copy where a tensor, list or bool takes part."""
+    key = plain_key(index)
+    if key is None:
+        key, indices = parse(self, index)
+        if indices is not None:
+            return _index(self if key is None else _basic(self, key), indices)
+    return _basic(self, key)
+
+
+def _basic(x: Tensor, key: Any) -> Tensor:
+    try:
+        return basic_index(x, key)
+    except IndexError:
+        raise index_error(x._data.shape, key) from None
+
+
+def _setitem(self: Tensor, index: Any, value: Any) -> None:
+    """``self[index] = value``, a number or a tensor that broadcasts; gradients flow to ``value`` and past it."""
+    key = plain_key(index)
+    indices = None
+    if key is None:
+        key, indices = parse(self, index)
+    if not isinstance(value, Tensor):
+        value = _assigned(self, value)
+    recorded = is_recorded(self, value)
+    if recorded:
+        target = self if key is None else _basic(self, key)
+        check_writable(target, "__setitem__")
+    else:
+        try:
+            target = self._data if key is None else self._data[key]
+        except IndexError:
+            raise index_error(self._data.shape, key) from None
+    if indices is None:
+        _assign(self, target, value, recorded)
+        return
+    if not isinstance(value, Tensor):
+        value = wrap(scalar_array(value, self._data.dtype))
+    if recorded:
+        overwrite(target, _index_put(target, indices, _without_leading_ones(value, indices, target), False), "__setitem__")
+    else:
+        kernels.index_put_into(target, indices.arrays(), value._data, False)
+        self._bump()
+
+
+def _assigned(self: Tensor, value: Any) -> Any:
+    """A number that can be assigned, as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (bool, int, float, complex)):
+        return value
+    raise TypeError(f"can't assign a {type(value).__name__} to a {self.type()}")  # type: ignore[attr-defined]
+
+
+def _assign(self: Tensor, target: Any, value: Any, recorded: bool) -> None:
+    """Write ``value`` into ``target``, the view (recorded) or the array that a basic index gave."""
+    if not isinstance(value, Tensor):
+        if not recorded:
+            copy_kernels.fill(target, value)
+            self._bump()
+            return
+        value = wrap(scalar_array(value, self._data.dtype))
+    ndim = target.ndim
+    while value.ndim > ndim and value._data.shape[0] == 1:  # leading ones are dropped
+        value = value.squeeze(0)  # type: ignore[attr-defined]
+    if recorded:
+        overwrite(target, value, "__setitem__")
+    else:
+        copy_kernels.copy_into(target, value._data)
+        self._bump()
+
+
+def _without_leading_ones(values: Tensor, indices: Indices, x: Tensor) -> Tensor:
+    """``values`` with no more dimensions than the indexing result, so that its gradient has a shape that sums to its own."""
+    arrays = [e for e in indices.entries if e is not None]
+    places = max(1 if e._data.dtype == np.bool_ else e.ndim for e in arrays)
+    covered = sum(e.ndim if e._data.dtype == np.bool_ else 1 for e in arrays)
+    while values.ndim > x.ndim - covered + places and values._data.shape[0] == 1:
+        values = values.squeeze(0)  # type: ignore[attr-defined]
+    return values
+
+
+Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]
+
+
+def _advanced(x: Tensor, indices: Any, op: str) -> Indices:
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(f"{op}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}")
+    for i, entry in enumerate(indices):
+        if not isinstance(entry, Tensor) and entry is not None:
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(entry).__name__}")
+    key, found = parse(x, tuple(slice(None) if e is None else vector(e) for e in indices))
+    if found is None or key is not None:
+        raise IndexError(f"{op}: expected at least one index tensor")
+    return found
+
+
+@public
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy with ``values`` written at the tuple of tensors ``indices``, or added there where ``accumulate``.
+
+    The last of several values for a place is the one that stays.
+    """
+    found = _advanced(input, indices, "index_put")
+    return _index_put(input, found, _without_leading_ones(tensor_argument(values, "index_put", "values"), found, input), accumulate)
+
+
+@public
+def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """``index_put`` in place."""
+    found = _advanced(input, indices, "index_put_")
+    values = _without_leading_ones(tensor_argument(values, "index_put_", "values"), found, input)
+    if is_recorded(input, values):
+        return rewritten(input, _index_put, (found, values, accumulate), "index_put_")
+    kernels.index_put_into(input._data, found.arrays(), values._data, accumulate)
+    input._bump()
+    return input
+
+
+@public
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements of ``input``, taken as flat, at ``index`` (int64; negative from the end), of its shape.  IndexError out of range."""
+    if tensor_argument(index, "take", "index")._data.dtype != np.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
+    return _index(input.reshape(-1), Indices((index,)))  # type: ignore[attr-defined]
+
+
+@public(function=False)
+def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """Write (or add) ``source`` into ``input``, taken as flat, at ``index``, of as many elements."""
+    if index.numel() != source.numel():
+        raise RuntimeError(
+            f"put_(): Expected source and index to have the same number of elements, but got {source.numel()} and {index.numel()}"
+        )
+    flat = input.reshape(-1)  # type: ignore[attr-defined]
+    written = _index_put(flat, Indices((index.reshape(-1),)), source.reshape(-1), accumulate)  # type: ignore[attr-defined]
+    return rewritten(input, lambda x: written.reshape(x.shape), (), "put_")
+
+
+# ---- slices along one dimension -----------------------------------------------------------------------------------------------------
+
+
+def _slices(input: Tensor, dim: int, index: Tensor, op: str) -> Indices:
+    if index.ndim > 1:
+        raise IndexError(f"{op}(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if index._data.dtype not in (np.int64, np.int32):
+        raise IndexError(f"{op}(): Expected dtype int64 for index.")
+    return Indices((*(None,) * input._dim(dim), vector(index)))
+
+
+@public
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """A copy with out[..., index[i], ...] = source[..., i, ...] along ``dim``."""
+    _check_slices(input, dim, index, source, "index_copy_")
+    return _index_put(input, _slices(input, dim, index, "index_copy_"), source, False)
+
+
+def _check_slices(input: Tensor, dim: int, index: Tensor, source: Tensor, op: str) -> None:
+    d = input._dim(dim)
+    expected = (*input.shape[:d], index.numel(), *input.shape[d + 1 :])
+    if tuple(source.shape) != tuple(expected):
+        raise IndexError(f"{op}(): expected source of shape {list(expected)}, but got {list(source.shape)}")
+
+
+@public(function=False)
+def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """``index_copy`` in place."""
+    return rewritten(input, lambda x: index_copy(x, dim, index, source), (), "index_copy_")
+
+
+@public
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """A copy with ``value``, a number or 0-d tensor, in the slices ``index`` along ``dim``."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+            )
+    else:
+        value = wrap(scalar_array(value, input._data.dtype))
+    return _index_put(input, _slices(input, dim, index, "index_fill_"), value.to(input.dtype), False)  # type: ignore[attr-defined]
+
+
+@public(function=False)
+def index_fill_(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """``index_fill`` in place."""
+    return rewritten(input, lambda x: index_fill(x, dim, index, value), (), "index_fill_")
