@@ -29,6 +29,7 @@ def run() -> Iterator[tuple[str, float]]:
     data.data = ng.from_numpy(draw.integers(0, 256, (N, 28, 28), dtype=np.uint8))
     data.targets = ng.from_numpy(draw.integers(0, 10, N))
     cases = {"whole batches": {}, "single samples": {"collate_fn": single_samples}, "one worker, with its start": {"num_workers": 1}}
+    next(iter(DataLoader(data, batch_size=BATCH, shuffle=True)))  # compiles the permutation
     for what, options in cases.items():
         start = time.perf_counter()
         for _ in DataLoader(data, batch_size=BATCH, shuffle=True, **options):  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import numpy as np
 from . import dtypes
 from .tensor import Tensor
 
-_options = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+_options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
 
 
 def set_printoptions(
@@ -22,7 +22,7 @@ def set_printoptions(
     sci_mode: bool | None = None,
 ) -> None:
     """Change how tensors print: digits, the size from which they are abbreviated, how many entries then remain at each edge, the line's width."""
-    profiles = {
+    profiles: dict[str, dict[str, Any]] = {
         "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
         "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
         "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
@@ -44,12 +44,9 @@ class _Formatter:
         if not self.floating:
             self.width = max([len(str(v)) for v in values.reshape(-1).tolist()], default=0)
             return
-        precision = _options["precision"]
         finite = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))
         if finite.size == 0:
-            # PyTorch prints zeros with a bare point.
-            self.whole = True
-            self.width = max([len(self._text(v)) for v in values.reshape(-1).tolist()], default=0)
+            self.whole = True  # zeros print with a bare point
             return
         low, high = float(finite.min()), float(finite.max())
         self.whole = bool((finite == np.floor(finite)).all())
@@ -59,8 +56,8 @@ class _Formatter:
             self.scientific = high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4
         if _options["sci_mode"] is not None:
             self.scientific = bool(_options["sci_mode"])
-        self.precision = precision
-        self.width = max(len(self._text(v)) for v in values.reshape(-1).tolist())
+        # As in PyTorch, neither zeros nor NaN and infinities widen the columns.
+        self.width = max(len(self._text(v)) for v in values[np.isfinite(values) & (values != 0)].tolist())
 
     def _text(self, value: Any) -> str:
         if not self.floating:

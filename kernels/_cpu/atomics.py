@@ -160,72 +160,82 @@ def _build_task(context: Any, module: Any, name: str, kernel: Any, signature: An
     return task
 
 
-@intrinsic
-def parallel_for(typingctx: Any, kernel: Any, control: Any, n: Any, chunks: Any, arguments: Any) -> Any:
-    """Run ``kernel(lo, hi, *arguments)`` over [0, n) in ``chunks`` pieces, on this thread and the workers of the pool at ``control``.
+def parallel_for(kernel: Any) -> Any:
+    """An intrinsic ``(control, n, chunks, arguments)``: run ``kernel(lo, hi, *arguments)`` over [0, n) in ``chunks`` pieces, on this
+    thread and the workers of the pool at ``control``.
 
     Whoever is free takes the next ticket; a ticket is a chunk.  A worker that comes late finds no ticket and touches nothing, so the
     launching thread waits only for chunks that somebody has begun.  When the pool is busy with another thread's launch, this one runs
     alone. The result is 1 if the kernel raised, else 0.
+
+    The kernel is no argument of the intrinsic, because a function as a value is an address, and code that holds one cannot be cached.
     """
-    if not isinstance(kernel, types.Dispatcher) or not isinstance(arguments, types.BaseTuple):
-        raise TypingError("parallel_for: expected a compiled kernel and a tuple of arguments")
-    argument_types = (types.intp, types.intp, *arguments.types)
-    kernel.dispatcher.compile(argument_types)
-    compiled = kernel.dispatcher.overloads[argument_types]
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, control, n, chunks, packed = args
-        context.add_linking_libs([compiled.library])
-        values = [builder.extract_value(packed, index) for index in range(len(arguments.types))]
-        frame_type = ir.LiteralStructType([_WORD, _WORD, _WORD, *(value.type for value in values)])
-        frame = cgutils.alloca_once(builder, frame_type)
-        patience = cgutils.alloca_once_value(builder, ir.Constant(_WORD, 0))
-        zero, one = ir.Constant(_WORD, 0), ir.Constant(_WORD, 1)
-        for index, value in enumerate([n, chunks, zero, *values]):
-            builder.store(value, builder.gep(frame, [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), index)]))
-        name = f"{builder.function.name}.task"
-        task = _build_task(context, builder.module, name, compiled, compiled.signature, frame_type)
-        frame_bytes = builder.bitcast(frame, _BYTES)
+    def typing(typingctx: Any, control: Any, n: Any, chunks: Any, arguments: Any) -> Any:
+        if not isinstance(arguments, types.BaseTuple):
+            raise TypingError(f"parallel_for: expected a tuple of arguments, but got {arguments}")
+        argument_types = (types.intp, types.intp, *arguments.types)
+        kernel.compile(argument_types)
+        compiled = kernel.overloads[argument_types]
 
-        def word(offset: int) -> Any:
-            return _pointer(builder, builder.add(control, ir.Constant(_WORD, offset)))
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return _emit_parallel_for(context, builder, compiled, len(arguments.types), args)
 
-        taken = builder.cmpxchg(word(BUSY), zero, one, "seq_cst", "seq_cst")
-        with builder.if_else(builder.extract_value(taken, 1)) as (ours, busy):
-            with ours:
-                builder.store(builder.ptrtoint(task, _WORD), word(TASK))
-                builder.store(builder.ptrtoint(frame, _WORD), word(ARGUMENTS))
-                builder.store_atomic(zero, word(DONE), "seq_cst", 8)
-                builder.store_atomic(chunks, word(TICKETS), "seq_cst", 8)
-                builder.atomic_rmw("add", word(GENERATION), one, "seq_cst")
-                if FUTEX_NUMBER:
-                    sleepers = builder.load_atomic(word(SLEEPERS), "seq_cst", 8)
-                    with builder.if_then(builder.icmp_signed(">", sleepers, zero), likely=False):
-                        address = _low_half(builder, builder.add(control, ir.Constant(_WORD, GENERATION)))
-                        _futex(builder, address, _FUTEX_WAKE_PRIVATE, builder.sub(chunks, one))
-                work, wait, end = (builder.append_basic_block(label) for label in ("work", "wait", "end"))
-                chunk_block = builder.append_basic_block("chunk")
-                builder.branch(work)
-                builder.position_at_end(work)
-                ticket = builder.atomic_rmw("sub", word(TICKETS), one, "seq_cst")
-                builder.cbranch(builder.icmp_signed(">", ticket, zero), chunk_block, wait)
-                builder.position_at_end(chunk_block)
-                builder.call(task, [frame_bytes, builder.sub(chunks, ticket)])
-                builder.atomic_rmw("add", word(DONE), one, "seq_cst")
-                builder.branch(work)
-                builder.position_at_end(wait)
-                _relax(builder)
-                waited = builder.add(builder.load(patience), one)
-                builder.store(waited, patience)
-                with builder.if_then(builder.icmp_signed(">", waited, ir.Constant(_WORD, _PATIENCE)), likely=False):
-                    _yield(builder)
-                done = builder.load_atomic(word(DONE), "seq_cst", 8)
-                builder.cbranch(builder.icmp_signed("==", done, chunks), end, wait)
-                builder.position_at_end(end)
-                builder.store_atomic(zero, word(BUSY), "seq_cst", 8)
-            with busy, cgutils.for_range(builder, chunks) as loop:
-                builder.call(task, [frame_bytes, loop.index])
-        return builder.load_atomic(builder.gep(frame, [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), 2)]), "seq_cst", 8)
+        return types.int64(types.intp, types.intp, types.intp, arguments), codegen
 
-    return types.int64(kernel, types.intp, types.intp, types.intp, arguments), codegen
+    return intrinsic(typing)
+
+
+def _emit_parallel_for(context: Any, builder: Any, compiled: Any, count: int, args: Any) -> Any:
+    control, n, chunks, packed = args
+    context.add_linking_libs([compiled.library])
+    values = [builder.extract_value(packed, index) for index in range(count)]
+    frame_type = ir.LiteralStructType([_WORD, _WORD, _WORD, *(value.type for value in values)])
+    frame = cgutils.alloca_once(builder, frame_type)
+    patience = cgutils.alloca_once_value(builder, ir.Constant(_WORD, 0))
+    zero, one = ir.Constant(_WORD, 0), ir.Constant(_WORD, 1)
+    for index, value in enumerate([n, chunks, zero, *values]):
+        builder.store(value, builder.gep(frame, [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), index)]))
+    name = f"{builder.function.name}.task"
+    task = _build_task(context, builder.module, name, compiled, compiled.signature, frame_type)
+    frame_bytes = builder.bitcast(frame, _BYTES)
+
+    def word(offset: int) -> Any:
+        return _pointer(builder, builder.add(control, ir.Constant(_WORD, offset)))
+
+    taken = builder.cmpxchg(word(BUSY), zero, one, "seq_cst", "seq_cst")
+    with builder.if_else(builder.extract_value(taken, 1)) as (ours, busy):
+        with ours:
+            builder.store(builder.ptrtoint(task, _WORD), word(TASK))
+            builder.store(builder.ptrtoint(frame, _WORD), word(ARGUMENTS))
+            builder.store_atomic(zero, word(DONE), "seq_cst", 8)
+            builder.store_atomic(chunks, word(TICKETS), "seq_cst", 8)
+            builder.atomic_rmw("add", word(GENERATION), one, "seq_cst")
+            if FUTEX_NUMBER:
+                sleepers = builder.load_atomic(word(SLEEPERS), "seq_cst", 8)
+                with builder.if_then(builder.icmp_signed(">", sleepers, zero), likely=False):
+                    address = _low_half(builder, builder.add(control, ir.Constant(_WORD, GENERATION)))
+                    _futex(builder, address, _FUTEX_WAKE_PRIVATE, builder.sub(chunks, one))
+            work, wait, end = (builder.append_basic_block(label) for label in ("work", "wait", "end"))
+            chunk_block = builder.append_basic_block("chunk")
+            builder.branch(work)
+            builder.position_at_end(work)
+            ticket = builder.atomic_rmw("sub", word(TICKETS), one, "seq_cst")
+            builder.cbranch(builder.icmp_signed(">", ticket, zero), chunk_block, wait)
+            builder.position_at_end(chunk_block)
+            builder.call(task, [frame_bytes, builder.sub(chunks, ticket)])
+            builder.atomic_rmw("add", word(DONE), one, "seq_cst")
+            builder.branch(work)
+            builder.position_at_end(wait)
+            _relax(builder)
+            waited = builder.add(builder.load(patience), one)
+            builder.store(waited, patience)
+            with builder.if_then(builder.icmp_signed(">", waited, ir.Constant(_WORD, _PATIENCE)), likely=False):
+                _yield(builder)
+            done = builder.load_atomic(word(DONE), "seq_cst", 8)
+            builder.cbranch(builder.icmp_signed("==", done, chunks), end, wait)
+            builder.position_at_end(end)
+            builder.store_atomic(zero, word(BUSY), "seq_cst", 8)
+        with busy, cgutils.for_range(builder, chunks) as loop:
+            builder.call(task, [frame_bytes, loop.index])
+    return builder.load_atomic(builder.gep(frame, [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), 2)]), "seq_cst", 8)

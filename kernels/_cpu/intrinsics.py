@@ -16,7 +16,6 @@ from numba import types
 from numba.core import config
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 # Where the data pointer stands in a PyArrayObject: right behind the object head.
 _DATA_OFFSET = object.__basicsize__
@@ -69,6 +68,8 @@ def _store_python(address: int, value: Any) -> None:
 
 def _array_value(context: Any, builder: Any, array_type: Any, address: Any, n: Any) -> Any:
     """A Numba array struct over ``n`` elements at ``address`` that owns nothing."""
+    from numba.np import arrayobj  # only compiling needs it, and it is slow to import
+
     array = context.make_array(array_type)(context, builder)
     data_type = context.get_data_type(array_type.dtype)
     itemsize = context.get_constant(types.intp, context.get_abi_sizeof(data_type))

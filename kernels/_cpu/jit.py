@@ -98,6 +98,6 @@ def compile_source(name: str, source: str, namespace: dict[str, Any]) -> Callabl
         if not file.exists():
             write_atomically(file, source.encode())
     linecache.cache[path] = (len(source), None, source.splitlines(True), path)
-    scope = dict(namespace)
+    scope = {"__name__": __name__} | namespace  # a cached function is loaded by way of its module, so there has to be one
     exec(compile(source, path, "exec"), scope)
     return scope[name]

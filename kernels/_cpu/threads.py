@@ -99,8 +99,8 @@ def _parallel_entry(kernel: Any, arity: int) -> Any:
     if entry is None:
         names = "".join(f"a{index}, " for index in range(arity))
         name = f"{kernel.__name__}_parallel"
-        source = f"def {name}(control, n, chunks, {names}):\n    return parallel_for(kernel, control, n, chunks, ({names}))\n"
-        function = compile_source(name, source, {"kernel": kernel, "parallel_for": atomics.parallel_for})
+        source = f"def {name}(control, n, chunks, {names}):\n    return parallel_for(control, n, chunks, ({names}))\n"
+        function = compile_source(name, source, {"parallel_for": atomics.parallel_for(kernel)})
         entry = _entries[kernel] = compile_kernel(function, source=source)
     return entry
 

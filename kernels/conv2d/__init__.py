@@ -23,7 +23,7 @@ _on = family(__name__)
 Size = int | Sequence[int]
 
 
-def _pair(op: str, name: str, value: Size) -> tuple[int, int]:
+def _pair(op: str, name: str, value: Any) -> tuple[int, int]:
     """``value`` for rows and columns."""
     if type(value) is int:
         return value, value
@@ -46,7 +46,7 @@ def _pair(op: str, name: str, value: Size) -> tuple[int, int]:
     return numbers  # type: ignore[return-value]
 
 
-def _parameters(op: str, kernel: Sequence[int], stride: Size, padding: Size | str, dilation: Size, groups: int) -> tuple[Any, ...]:
+def _parameters(op: str, kernel: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Any, ...]:
     """Stride, (top, left) and (bottom, right) padding, dilation as pairs, and groups; checked."""
     stride, dilation = _pair(op, "stride", stride), _pair(op, "dilation", dilation)
     if min(stride) <= 0:
@@ -58,6 +58,8 @@ def _parameters(op: str, kernel: Sequence[int], stride: Size, padding: Size | st
     if groups <= 0:
         raise RuntimeError(f"{op}: non-positive groups is not supported, but got groups={groups}")
     if isinstance(padding, str):
+        before: tuple[int, ...]
+        after: tuple[int, ...]
         if padding == "valid":
             before = after = (0, 0)
         elif padding == "same":
@@ -76,7 +78,7 @@ def _parameters(op: str, kernel: Sequence[int], stride: Size, padding: Size | st
 
 
 def _checked(
-    op: str, shape: Sequence[int], weight: Sequence[int], stride: Size, padding: Size | str, dilation: Size, groups: int
+    op: str, shape: Sequence[int], weight: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], int]:
     """(output size, stride, padding above and left, dilation, groups) for a batched input of ``shape`` and a weight of shape ``weight``."""
     if len(weight) != 4:

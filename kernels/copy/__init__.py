@@ -189,14 +189,26 @@ def cat(arrays: Sequence[Any], dim: int = 0) -> Any:
                     )
         total += x.shape[dim]
     out = implementation.empty((*shape[:dim], total, *shape[dim + 1 :]), dtype)
+    parts = [x if x.dtype == dtype else cast(x, dtype) for x in arrays if x.shape != (0,) or len(shape) == 1]
+    if _joinable(out, parts):
+        implementation.join(out, parts, math.prod(shape[:dim]))
+        return out
     before = (slice(None),) * dim
     at = 0
-    for x in arrays:
-        if x.shape != (0,) or len(shape) == 1:
-            n = x.shape[dim]
-            implementation.move(out[(*before, slice(at, at + n))], x if x.dtype == dtype else cast(x, dtype))
-            at += n
+    for x in parts:
+        n = x.shape[dim]
+        implementation.move(out[before + (slice(at, at + n),)], x)
+        at += n
     return out
+
+
+def _joinable(out: Any, parts: list[Any]) -> bool:
+    """Whether one launch for all is better than one for each: pieces that are contiguous and not large."""
+    return len(parts) > 1 and out.size <= _LARGE_PIECE * len(parts) and all(x.flags.c_contiguous for x in parts)
+
+
+# From this many elements on, a piece is worth a launch of its own, which shares it out among the threads.
+_LARGE_PIECE = 32768
 
 
 def stack(arrays: Sequence[Any], dim: int = 0) -> Any:
@@ -213,10 +225,13 @@ def stack(arrays: Sequence[Any], dim: int = 0) -> Any:
     dtype = _common_dtype(arrays)
     implementation = _on(*arrays)
     out = implementation.empty((*shape[:dim], len(arrays), *shape[dim:]), dtype)
+    parts = [x if x.dtype == dtype else cast(x, dtype) for x in arrays]
+    if _joinable(out, parts):
+        implementation.join(out, parts, math.prod(shape[:dim]))
+        return out
     before = (slice(None),) * dim
-    for i, x in enumerate(arrays):
-        place = out[(*before, i, ...)]  # the ellipsis keeps a 0-d place an array
-        implementation.move(place, x if x.dtype == dtype else cast(x, dtype))
+    for i, x in enumerate(parts):
+        implementation.move(out[before + (i, ...)], x)  # the ellipsis keeps a 0-d place an array
     return out
 
 
@@ -229,7 +244,7 @@ def flip(x: Any, dims: Sequence[int]) -> Any:
             if steps[dim].step:
                 raise RuntimeError(f"flip: dim {dim} appears multiple times in the list of dims")
             steps[dim] = slice(None, None, -1)
-    return _on(x).packed(x[(*steps, ...)])
+    return _on(x).packed(x[tuple(steps) + (...,)])
 
 
 def roll(x: Any, shifts: Sequence[int], dims: Sequence[int] = ()) -> Any:
@@ -254,7 +269,7 @@ def roll(x: Any, shifts: Sequence[int], dims: Sequence[int] = ()) -> Any:
         for n, shift in zip(x.shape, total)
     ]
     for piece in itertools.product(*halves):
-        implementation.move(out[(*(to for to, _ in piece), ...)], x[(*(source for _, source in piece), ...)])
+        implementation.move(out[tuple(to for to, _ in piece) + (...,)], x[tuple(source for _, source in piece) + (...,)])
     return out
 
 
@@ -345,8 +360,8 @@ def pad(x: Any, pads: Sequence[int], mode: str = "constant", value: float = 0.0)
     ``mode``: "constant" (with ``value``), "reflect" (without repeating the edge), "replicate" (the edge) or "circular".
     """
     if mode != "constant":
-        shape, pairs = _padded_canonical(x.shape, pads, mode)
-        out = _on(x).pad(contiguous(x).reshape(shape), pairs, _MODES[mode])
+        shape, inner = _padded_canonical(x.shape, pads, mode)
+        out = _on(x).pad(contiguous(x).reshape(shape), inner, _MODES[mode])
         return out.reshape([n + left + right for n, (left, right) in zip(x.shape, _pairs(pads, x.ndim))])
     pairs = _pairs(pads, x.ndim)
     result = [n + left + right for n, (left, right) in zip(x.shape, pairs)]
@@ -367,8 +382,8 @@ def pad(x: Any, pads: Sequence[int], mode: str = "constant", value: float = 0.0)
         for dim, (total, within) in enumerate(zip(result, inside)):
             for slab in (slice(0, within.start), slice(within.stop, total)):
                 if slab.start < slab.stop:
-                    implementation.fill(out[(*inside[:dim], slab)], number)
-    implementation.move(out[(*inside, ...)], x[(*source, ...)])
+                    implementation.fill(out[tuple(inside[:dim]) + (slab,)], number)
+    implementation.move(out[tuple(inside) + (...,)], x[tuple(source) + (...,)])
     return out
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .._cpu.intrinsics import address_of, array_from
 from .._cpu.transpose import BLOCK, transpose_block
 
 # How elements of each size are carried.  NumPy has no 128-bit integer; a complex128 moves bit for bit as well.
-CARRIERS = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64), 16: np.dtype(np.complex128)}
+CARRIERS: dict[int, Any] = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64), 16: np.dtype(np.complex128)}
 
 # Same-layout copies of at most this many bytes go through NumPy's memcpy, which starts faster than a compiled kernel is called.
 SMALL_BYTES = 16384
@@ -211,6 +211,40 @@ def move(dst: np.ndarray, src: np.ndarray) -> None:
 
 def _table(dims: list[tuple[int, int, int]]) -> np.ndarray:
     return np.array([v for d in dims for v in d], np.int64)
+
+
+@functools.lru_cache(maxsize=None)
+def _joiner(item: int) -> Any:
+    dtype = CARRIERS[item].type
+
+    @kernel(source=f"copy.join of {item} bytes")
+    def join(lo, hi, out_id, out_size, ids, widths, starts, outer):
+        """Unit (row, piece): row ``row`` of piece ``piece``, ``widths[piece]`` elements, goes to column ``starts[piece]`` of the output's."""
+        out = array_from(address_of(out_id), out_size, dtype)
+        pieces = ids.size
+        columns = out_size // outer
+        for unit in range(lo, hi):
+            row, piece = unit // pieces, unit % pieces
+            n = widths[piece]
+            src = array_from(address_of(ids[piece]), outer * n, dtype)
+            d, s = row * columns + starts[piece], row * n
+            for i in range(n):
+                out[u(d + i)] = src[u(s + i)]
+
+    return join
+
+
+def join(out: np.ndarray, arrays: Sequence[np.ndarray], outer: int) -> None:
+    """Write contiguous ``arrays``, each ``outer`` rows of some width, side by side into ``out``, ``outer`` rows of their summed width.
+
+    One launch for all of them, however many: a batch is put together from many small samples.
+    """
+    if out.size == 0:
+        return
+    widths = np.array([x.size // outer for x in arrays], np.int64)
+    starts = np.cumsum(widths) - widths
+    ids = np.array([id(x) for x in arrays], np.int64)
+    launch(_joiner(out.itemsize), len(arrays) * outer, id(out), out.size, ids, widths, starts, outer, work=out.size)
 
 
 def packed(x: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 from .._cpu import empty
 from ._cast import convert
 from ._fill import fill, pad, pad_backward, triangle
-from ._move import move, packed
+from ._move import join, move, packed
 
-__all__ = ["convert", "empty", "fill", "move", "overlap", "packed", "pad", "pad_backward", "triangle"]
+__all__ = ["convert", "empty", "fill", "join", "move", "overlap", "packed", "pad", "pad_backward", "triangle"]
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> bool:

@@ -84,7 +84,7 @@ def _build(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], va
     body, names, calls = statements(formula, _constant, _dtypes.category(compute) < 2, _dtypes.category(compute) == 3)
     types = {f"out{i}": d for i, d in enumerate(outs)} | {f"in{i}": d for i, d in enumerate(ins) if d is not None} | {"T": compute}
     stores = [_narrow(name, d, y, i) for i, (name, d, y) in enumerate(zip(names, outs, formula.outputs))]
-    writer = _flat_source if modes is None else _rows_source
+    writer: Any = _flat_source if modes is None else _rows_source
     label = f"{op.name}_{'flat' if modes is None else 'rows'}"
     source = writer(label, formula, types, body, stores, outs, ins, modes)
     namespace = {k: _NUMBA[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS

@@ -25,7 +25,7 @@ class Line(NamedTuple):
 
     size: int
     x: int
-    index: int
+    at: int
     other: int
 
 
@@ -51,7 +51,7 @@ def _arguments(x: np.ndarray, index: np.ndarray, other: np.ndarray, dim: int) ->
     row = dims.pop() if dims else Line(1, 0, 0, 0)
     table = np.array([v for d in dims for v in d], np.int64)
     # Along the index's innermost dimension a piece has enough elements with few lines.
-    piece = PIECE if row.index <= along.index else max(1, PIECE // along.size)
+    piece = PIECE if row.at <= along.at else max(1, PIECE // along.size)
     units = math.prod(d.size for d in dims) * -(-row.size // piece)
     return units, (table, *place(x), id(index), index.size, *place(other), *along, *row, piece)
 

@@ -80,7 +80,9 @@ def _source_of(x: Any, index: Any, src: Any, dim: int, op: str) -> Any:
             f"{op}: expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {dim} "
             f"and to be no larger size than src {list(src.shape)}"
         )
-    return src[(*(slice(0, n) for n in index.shape), ...)] if src.shape != index.shape else src
+    if on(x, src).overlap(x, src):
+        src = clone(src)
+    return src[tuple(slice(0, n) for n in index.shape) + (...,)] if src.shape != index.shape else src
 
 
 def scatter_into(x: Any, dim: int, index: Any, src: Any) -> None:
@@ -88,8 +90,6 @@ def scatter_into(x: Any, dim: int, index: Any, src: Any) -> None:
     dim, index = _index_along(x, dim, index, "scatter")
     if index.size:
         src = _source_of(x, index, src, dim, "scatter")
-        if on(x, src).overlap(x, src):
-            src = clone(src)
         x, index, src = at_least_1d(x, index, src)
         on(x, index, src).scatter(x, dim, index, src)
 

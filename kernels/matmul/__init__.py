@@ -99,7 +99,7 @@ def matmul(a: Any, b: Any) -> Any:
 
 def _matmul(a: Any, b: Any) -> Any:
     if a.ndim == 2 and b.ndim == 2:
-        _check_multipliable("matmul", *a.shape, b)
+        _check_multipliable("matmul", *a.shape, b)  # type: ignore[call-arg]
         return _on(a, b).matmul(a, b, (), None)
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
@@ -183,7 +183,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     _check_multipliable("linear", rows, k, matrix.T)
     if bias is not None:
         _check_initial("linear", bias, x, (rows, matrix.shape[0]))
-    return _linear(x, matrix, bias).reshape(*x.shape[:-1], *weight.shape[:-1])
+    return _linear(x, matrix, bias).reshape((*x.shape[:-1], *weight.shape[:-1]))
 
 
 @through_float32

@@ -9,7 +9,7 @@ misses of the mean is subtracted exactly.  Memory bandwidth bounds both.
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from .._cpu import inline, kernel
 from ._sums import row_moments, row_products, row_sum
@@ -40,7 +40,7 @@ def images(lo, hi, y, mean, rstd, var, x, weight, bias, eps):
         if offset * offset > 64.0 * spread:
             center = real(center + offset)
             offset, spread = channel_moments(x, c, center)
-        inverse = 1.0 / math.sqrt(spread + eps)
+        inverse = 1.0 / np.sqrt(spread + eps)
         mean[c] = center + offset
         var[c] = spread
         rstd[c] = inverse
@@ -129,7 +129,7 @@ def features(lo, hi, y, mean, rstd, var, part, total, x, weight, bias, eps):
             c = start + i
             offset = first[i] / rows
             spread = max(second[i] / rows - offset * offset, 0.0) if second[i] == second[i] else second[i]
-            inverse = 1.0 / math.sqrt(spread + eps)
+            inverse = 1.0 / np.sqrt(spread + eps)
             var[c] = spread
             rstd[c] = inverse
             if weight.size:
@@ -199,7 +199,7 @@ def running(lo, hi, running_mean, running_var, mean, var, momentum, unbias):
 def fixed(lo, hi, mean, rstd, scale, running_mean, running_var, weight, eps):
     """The factors of evaluation mode, per channel."""
     for c in range(lo, hi):
-        inverse = 1.0 / math.sqrt(running_var[c] + eps)
+        inverse = 1.0 / np.sqrt(running_var[c] + eps)
         mean[c] = running_mean[c]
         rstd[c] = inverse
         scale[c] = inverse * weight[c] if weight.size else inverse

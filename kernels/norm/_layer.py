@@ -6,7 +6,7 @@ the threads nor on the number of rows.
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from .._cpu import inline, kernel
 from ._sums import row_moments, row_sum
@@ -25,7 +25,7 @@ def rows(lo, hi, y, mean, rstd, x, weight, bias, eps):
         first, second = row_moments(row, center)
         offset = first / width
         spread = second / width - offset * offset
-        inverse = 1.0 / math.sqrt((spread if spread > 0.0 or spread != spread else 0.0) + eps)
+        inverse = 1.0 / np.sqrt((spread if spread > 0.0 or spread != spread else 0.0) + eps)
         mean[r] = center + offset
         rstd[r] = inverse
         scale, shift = real(inverse), real(-offset * inverse)

@@ -139,7 +139,7 @@ def _largest(dtype: np.dtype) -> float:
 def normal(
     shape: Sequence[int] | None,
     dtype: Any,
-    mean: float = 0.0,
+    mean: complex = 0.0,
     std: float = 1.0,
     *,
     seed: int,

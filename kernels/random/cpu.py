@@ -62,7 +62,7 @@ def uniform(out: Any, low: float, high: float, top: float, bits: int, seed: np.u
     """Fill flat float32 or float64 ``out``; no result exceeds ``top``.  ``bits`` of each word are used for float32."""
     real = out.dtype.type
     body, size = (_uniform32, WORDS) if real is np.float32 else (_uniform64, LONGS)
-    launch(body, _tiles(out.size, size), out, real(low), real(high - low), real(top), seed, offset, bits, work=10 * out.size)
+    launch(body, _tiles(out.size, size), out, real(low), real(high - low), real(top), seed, offset, bits, work=30 * out.size)
 
 
 def _tiles(n: int, size: int) -> int:
@@ -134,7 +134,7 @@ def exponential(out: Any, lambd: float, seed: np.uint64, offset: np.uint64) -> N
     """Fill flat float32 or float64 ``out``."""
     real = out.dtype.type
     body, size = (_exponential32, WORDS) if real is np.float32 else (_exponential64, LONGS)
-    launch(body, _tiles(out.size, size), out, real(1.0 / lambd), seed, offset, work=20 * out.size)
+    launch(body, _tiles(out.size, size), out, real(1.0 / lambd), seed, offset, work=40 * out.size)
 
 
 @kernel
@@ -150,7 +150,7 @@ def _bernoulli(lo, hi, out, threshold, seed, offset):
 
 def bernoulli(out: Any, threshold: np.uint64, seed: np.uint64, offset: np.uint64) -> None:
     """1 where a 32-bit word is below ``threshold``, else 0, into flat ``out``."""
-    launch(_bernoulli, _tiles(out.size, WORDS), out, threshold, seed, offset, work=10 * out.size)
+    launch(_bernoulli, _tiles(out.size, WORDS), out, threshold, seed, offset, work=30 * out.size)
 
 
 @kernel
@@ -170,7 +170,7 @@ def _bernoulli_each(lo, hi, out, p, invalid, seed, offset):
 def bernoulli_each(out: Any, p: Any, seed: np.uint64, offset: np.uint64) -> bool:
     """``bernoulli`` with a probability for each element; False if one of them lies outside [0, 1]."""
     invalid = zeros((1,), np.uint8)
-    launch(_bernoulli_each, _tiles(out.size, WORDS), out, p, invalid, seed, offset, work=10 * out.size)
+    launch(_bernoulli_each, _tiles(out.size, WORDS), out, p, invalid, seed, offset, work=30 * out.size)
     return not invalid[0]
 
 
@@ -189,7 +189,7 @@ def _randint(lo, hi, out, low, span, seed, offset):
 
 def randint(out: Any, low: np.int64, span: np.uint64, seed: np.uint64, offset: np.uint64) -> None:
     """``low + floor(word span / 2^64)`` into flat ``out``."""
-    launch(_randint, _tiles(out.size, LONGS), out, low, span, seed, offset, work=15 * out.size)
+    launch(_randint, _tiles(out.size, LONGS), out, low, span, seed, offset, work=60 * out.size)
 
 
 @kernel
@@ -208,7 +208,7 @@ def _dropout(lo, hi, y, mask, x, threshold, scale, seed, offset):
 
 def dropout(y: Any, mask: Any, x: Any, threshold: np.uint64, scale: float, seed: np.uint64, offset: np.uint64) -> None:
     """Mask and product in one pass over flat arrays."""
-    launch(_dropout, _tiles(x.size, WORDS), y, mask, x, threshold, x.dtype.type(scale), seed, offset, work=10 * x.size)
+    launch(_dropout, _tiles(x.size, WORDS), y, mask, x, threshold, x.dtype.type(scale), seed, offset, work=30 * x.size)
 
 
 @kernel

@@ -107,7 +107,7 @@ def mean(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None
     p = _plan_of("mean", x, dim)
     if x.size == 0:
         return _filled(x, p, keepdim, math.nan, dtype)
-    return cast(_shaped(_on(x).divide(_run("sum", x, p, compute), p.count), p, keepdim), dtype)
+    return cast(_shaped(_on(x).divide(_run("sum", x, p, compute), p.elements), p, keepdim), dtype)
 
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 # What combines the partial results of an operation, where that is another operation.
 CONTINUES = {
@@ -27,7 +27,7 @@ class Plan(NamedTuple):
     back: tuple[int, ...] | None  # the permutation from there to the order of the input's dims
     shape: tuple[int, ...]  # the result's shape without the reduced dims
     kept: tuple[int, ...]  # the result's shape with them, as 1
-    count: int  # elements per result
+    elements: int  # per result
 
 
 def normalize_dim(dim: int, ndim: int) -> int:
@@ -51,15 +51,16 @@ def normalize_dims(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple
 def _normalized(op: str, dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     if dim is None or dim == ():
         return tuple(range(ndim))
+    dims: tuple[int, ...]
     if isinstance(dim, int):
         dims = (normalize_dim(dim, ndim),)
     elif isinstance(dim, tuple):
         dims = tuple(sorted(normalize_dim(d.__index__(), ndim) for d in dim))
     else:
         raise TypeError(f"{op}(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}")
-    for a, b in zip(dims, dims[1:]):
-        if a == b:
-            raise RuntimeError(f"{op}(): dim {a} appears multiple times in the list of dims")
+    for d, following in zip(dims, dims[1:]):
+        if d == following:
+            raise RuntimeError(f"{op}(): dim {d} appears multiple times in the list of dims")
     return dims if ndim else ()
 
 
@@ -76,7 +77,7 @@ def plan(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, dims: 
         expected *= shape[j]
     if not dense:
         order = wide
-    segments: list[list[int]] = []  # [size, is reduced], neighbours of one kind merged
+    segments: list[list[Any]] = []  # [size, is reduced], neighbours of one kind merged
     for j in order:
         reduced = j in dims
         if segments and segments[-1][1] == reduced:
@@ -101,5 +102,5 @@ def plan(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, dims: 
         back=tuple(sorted(range(len(kept_order)), key=lambda i: kept_order[i])) if moved else None,
         shape=tuple(s for j, s in enumerate(shape) if j not in dims),
         kept=tuple(1 if j in dims else s for j, s in enumerate(shape)),
-        count=math.prod(shape[j] for j in dims),
+        elements=math.prod(shape[j] for j in dims),
     )

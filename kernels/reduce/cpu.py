@@ -41,8 +41,8 @@ def reduce(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.d
         x = x.view(_BYTE)
     accumulator = _BYTE if dtype == _BOOL else dtype
     if x.dtype.kind == "c" and name == "sum":  # real and imaginary parts are columns of their own
-        parts = x.real.dtype
-        return reduce(name, x.view(parts), outer, n, 2 * inner, parts, power).view(dtype)
+        real = x.real.dtype
+        return reduce(name, x.view(real), outer, n, 2 * inner, real, power).view(dtype)
     p = x.real.dtype.type(power) if name == "power" else 0.0
     while True:
         if inner == 1 and n <= SHORT:

@@ -184,7 +184,8 @@ def cross_entropy(
     and dtypes that do not match.
     """
     if logits.dtype in _dtypes.HALVES:
-        loss, saved = cross_entropy(*_widened(logits, target, weight), ignore_index, label_smoothing, reduction)
+        wide, target, weight = _widened(logits, target, weight)
+        loss, saved = cross_entropy(wide, target, weight, ignore_index, label_smoothing, reduction)
         return cast(loss, logits.dtype), saved
     axes = _scores("cross_entropy", logits, logits.shape)
     _check_reduction("cross_entropy", reduction)
@@ -233,8 +234,8 @@ def cross_entropy_backward(
     ``grad`` has the loss's shape; ``saved`` is what the forward call returned.  The other arguments are those of the forward call.
     """
     if logits.dtype in _dtypes.HALVES:
-        wide = _widened(grad, logits, target, saved, weight)
-        return cast(cross_entropy_backward(*wide, ignore_index, label_smoothing, reduction), logits.dtype)
+        grad, wide, target, weight = _widened(grad, logits, target, weight)
+        return cast(cross_entropy_backward(grad, wide, target, saved, weight, ignore_index, label_smoothing, reduction), logits.dtype)
     axes = _scores("cross_entropy_backward", logits, logits.shape)
     _check_weight("cross_entropy_backward", logits, axes[1], weight)
     _check_gradient("cross_entropy_backward", grad, logits, _loss_shape(logits.shape), reduction)
@@ -258,7 +259,8 @@ def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, 
     Shapes, reductions and errors are those of ``cross_entropy`` with class indices.
     """
     if x.dtype in _dtypes.HALVES:
-        loss, counted = nll_loss(*_widened(x, target, weight), ignore_index, reduction)
+        wide, target, weight = _widened(x, target, weight)
+        loss, counted = nll_loss(wide, target, weight, ignore_index, reduction)
         return cast(loss, x.dtype), counted
     axes = _scores("nll_loss", x, x.shape)
     _check_reduction("nll_loss", reduction)

@@ -24,8 +24,15 @@ def total_of(loss, counted, partial, mean):
     for i in range(partial.shape[0]):
         losses += partial[i, 0]
         weights += partial[i, 1]
-    loss[0] = losses / weights if mean else losses
+    loss[0] = losses / np.float64(weights) if mean else losses
     counted[0] = weights
+
+
+@inline
+def share(grad, counted, r, mean):
+    """What sample ``r``'s loss is worth: ``grad`` holds one element for all samples or one for each."""
+    g = grad[r] if grad.size > 1 else grad[0]
+    return g / counted[0] if mean else g
 
 
 @kernel
@@ -70,7 +77,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
             partial[block, 1] = weight_sum
 
     @kernel
-    def nll_backward(lo, hi, slope, grad, target, weight, ignore, smoothing):
+    def nll_backward(lo, hi, slope, grad, counted, target, weight, ignore, smoothing, mean):
         classes, positions = slope.shape[1], slope.shape[2]
         keep, each = real(1.0 - smoothing), real(smoothing / classes)
         for o in range(lo, hi):
@@ -83,7 +90,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
                 t = target[r]
                 if t == ignore or t < 0 or t >= classes:
                     continue
-                g = grad[r] if grad.size > 1 else grad[0]
+                g = share(grad, counted, r, mean)
                 if smoothing != 0.0:
                     for c in range(classes):
                         slope[o, c, i] = -g * each * (weight[c] if weight.size else real(1))
@@ -109,7 +116,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
             partial[block, 1] = stop - block * BLOCK
 
     @kernel
-    def soft_backward(lo, hi, slope, grad, target, weight, smoothing):
+    def soft_backward(lo, hi, slope, grad, counted, target, weight, smoothing, mean):
         classes, positions = slope.shape[1], slope.shape[2]
         keep, each = real(1.0 - smoothing), real(smoothing / classes)
         for o in range(lo, hi):
@@ -117,7 +124,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
                 w = weight[c] if weight.size else real(1)
                 row, wanted = slope[o, c], target[o, c]
                 for i in range(positions):
-                    g = grad[o * positions + i] if grad.size > 1 else grad[0]
+                    g = share(grad, counted, o * positions + i, mean)
                     row[i] = -g * w * (wanted[i] * keep + each)
 
     return SimpleNamespace(nll=nll, nll_backward=nll_backward, soft=soft, soft_backward=soft_backward)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .._cpu import inline, kernel
-from ._losses import total_of
+from ._losses import share, total_of
 from ._scalar import scalars
 
 # Rows per unit of work where each unit leaves a partial sum: a constant, so that the sum does not depend on the threads.
@@ -144,9 +144,7 @@ def row_kernels(dtype: np.dtype) -> SimpleNamespace:
                 for j in range(classes):
                     slope[j] = real(0)
                 continue
-            g = grad[r] if grad.size > 1 else grad[0]
-            if mean:
-                g /= saved[2 * rows]
+            g = share(grad, saved[2 * rows :], r, mean)
             top = saved[r]
             hit = g * keep * (weight[t] if weight.size else real(1))
             scale = (hit + g * each * weight_total) / saved[rows + r]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from .._cpu import inline
 from .._cpu.functions import functions_for
 
-_INTEGER = {np.float32: np.int32, np.float64: np.int64}
+_INTEGER: dict[Any, Any] = {np.float32: np.int32, np.float64: np.int64}
 
 
 @functools.cache

@@ -77,6 +77,11 @@ def _weights(weight: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
     return _NO_WEIGHTS[dtype] if weight is None else _writable(np.ascontiguousarray(weight))
 
 
+def _with_positions(x: np.ndarray) -> np.ndarray:
+    """(samples, classes) as (samples, classes, 1)."""
+    return x if x.ndim == 3 else x.reshape(*x.shape, 1)
+
+
 def _log_probabilities(x: np.ndarray, counted: int) -> tuple[np.ndarray, np.ndarray]:
     """A flat array of the log-softmax along axis 1 with ``counted`` free places behind, and the log-softmax as (samples, classes, positions)."""
     shape = x.shape if x.ndim == 3 else (*x.shape, 1)
@@ -168,19 +173,15 @@ def cross_entropy_soft(
     return (losses if reduction == "none" else loss), saved
 
 
-def _share(grad: np.ndarray, counted: np.ndarray, reduction: str) -> np.ndarray:
-    """What one sample's loss is worth: one element for all of them, or one for each."""
-    return grad / counted if reduction == "mean" else _writable(grad)
-
-
 def cross_entropy_soft_backward(
     grad: np.ndarray, target: np.ndarray, saved: np.ndarray, weight: np.ndarray | None, smoothing: float, reduction: str
 ) -> np.ndarray:
     dtype = saved.dtype
-    wanted = _writable(target).reshape(target.shape if target.ndim == 3 else (*target.shape, 1))
+    wanted = _with_positions(_writable(target))
     slope = _cpu.empty(wanted.shape, dtype)
-    share, weights = _share(grad, saved[-1:], reduction), _weights(weight, dtype)
-    launch(loss_kernels(dtype).soft_backward, wanted.shape[0], slope, share, wanted, weights, smoothing, work=target.size)
+    softly, weights = loss_kernels(dtype).soft_backward, _weights(weight, dtype)
+    mean = reduction == "mean"
+    launch(softly, wanted.shape[0], slope, _writable(grad), saved[-1:], wanted, weights, smoothing, mean, work=target.size)
     return log_softmax_backward(slope, saved[:-1].reshape(wanted.shape))
 
 
@@ -220,6 +221,8 @@ def nll_loss_backward(
 ) -> np.ndarray:
     dtype = grad.dtype
     slope = _cpu.empty(shape if len(shape) == 3 else (*shape, 1), dtype)
-    share, weights = _share(grad, counted, reduction), _weights(weight, dtype)
-    launch(loss_kernels(dtype).nll_backward, shape[0], slope, share, _writable(target), weights, ignore, smoothing, work=slope.size)
+    hit, weights = loss_kernels(dtype).nll_backward, _weights(weight, dtype)
+    mean = reduction == "mean"
+    pair = _writable(grad), _writable(counted)
+    launch(hit, shape[0], slope, *pair, _writable(target), weights, ignore, smoothing, mean, work=slope.size)
     return slope

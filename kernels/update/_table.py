@@ -58,5 +58,5 @@ class Table:
 @inline
 def piece(ids, role, chunks, c, like):
     """The elements of chunk ``c`` in the array of ``role``, as a contiguous array of the dtype of ``like``."""
-    address = address_of(ids[role, chunks[c, 0]]) + chunks[c, 1] * like.itemsize
-    return array_from(address, chunks[c, 2], like.dtype)
+    address = address_of(int(ids[role, chunks[c, 0]])) + int(chunks[c, 1]) * like.itemsize
+    return array_from(address, int(chunks[c, 2]), like.dtype)

@@ -5,10 +5,10 @@ Each module declares the operations of one kernel family: a kernel, and a gradie
 
 from . import elementwise, views  # isort: skip
 from . import conversion  # isort: skip
-from . import copy, embedding, gather, index, masks, matmul, norm, pool, random, reduce, scan, softmax, sort
+from . import conv, copy, einsum, embedding, gather, index, masks, matmul, norm, pool, random, reduce, scan, softmax, sort
 from ._attach import FUNCTIONS
 
 __all__ = [
-    "FUNCTIONS", "conversion", "copy", "elementwise", "embedding", "gather", "index", "masks", "matmul", "norm", "pool", "random", "reduce", "scan",
-    "softmax", "sort", "views",
+    "FUNCTIONS", "conv", "conversion", "copy", "einsum", "elementwise", "embedding", "gather", "index", "masks", "matmul", "norm", "pool", "random", "reduce",
+    "scan", "softmax", "sort", "views",
 ]  # fmt: skip

@@ -58,7 +58,7 @@ def named_result(name: str, *fields: str) -> Any:
     def show(self: Any) -> str:
         return f"numbagrad.return_types.{name}(\n" + ",\n".join(f"{f}={v!r}" for f, v in zip(fields, self)) + ")"
 
-    kind: Any = namedtuple(name, fields)
+    kind: Any = namedtuple(name, fields)  # type: ignore[misc]
     kind.__repr__ = show
     kind.__module__ = __name__
     globals()[name] = kind  # where pickle looks for it

@@ -79,7 +79,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         try:
             target = self._data if key is None else self._data[key]
         except IndexError:
-            raise index_error(self._data.shape, key) from None
+            raise index_error(self._data.shape, key or ()) from None
     if indices is None:
         _assign(self, target, value, recorded)
         return
@@ -129,8 +129,8 @@ def _without_leading_ones(values: Tensor, indices: Indices, x: Tensor) -> Tensor
     return values
 
 
-Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
-Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]
+Tensor.__getitem__ = _getitem  # type: ignore[assignment]
+Tensor.__setitem__ = _setitem  # type: ignore[assignment]
 
 
 def _advanced(x: Tensor, indices: Any, op: str) -> Indices:

@@ -19,7 +19,7 @@ from ._operation import differentiable
 from .views import sizes_of
 
 
-def _key(generator: Generator | None, n: int, op: str) -> dict[str, int]:
+def _key(generator: Generator | None, n: int, op: str) -> dict[str, Any]:
     """Where a draw of ``n`` numbers starts."""
     if generator is None:
         generator = default_generator

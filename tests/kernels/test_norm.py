@@ -206,3 +206,22 @@ def test_other_bad_arguments():
         K.layer_norm(x, (4,), np.ones(3, np.float32))
     with pytest.raises(RuntimeError, match="expected grad of shape"):
         K.batch_norm_backward(x[:1], x, None, np.zeros(3, np.float32), np.zeros(3, np.float32))
+
+
+def test_the_number_of_threads_changes_no_bit():
+    from numbagrad.kernels._cpu import get_num_threads, set_num_threads
+
+    images, features, g = sample((20, 6, 30, 30), np.float32), sample((900, 150), np.float32), sample((900, 150), np.float32, 1)
+    before = get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            y, mean, rstd = K.batch_norm(features)
+            z, center, scale = K.layer_norm(features, (150,))
+            slopes = *K.batch_norm_backward(g, features, None, mean, rstd), *K.layer_norm_backward(g, features, center, scale, (150,))
+            found.append((*K.batch_norm(images), y, mean, rstd, z, center, scale, *slopes))
+    finally:
+        set_num_threads(before)
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other))

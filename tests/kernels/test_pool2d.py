@@ -197,3 +197,22 @@ def test_other_bad_arguments():
         P.avg_pool2d_backward(np.zeros((2, 3, 4, 4), np.float32), x.shape, 2)
     with pytest.raises(RuntimeError, match="int64"):
         P.max_pool2d_gather(x, np.zeros((2, 3, 2, 2), np.int32))
+
+
+def test_the_number_of_threads_changes_no_bit():
+    from numbagrad.kernels._cpu import get_num_threads, set_num_threads
+
+    x = np.random.default_rng(3).standard_normal((8, 16, 31, 31)).astype(np.float32)
+    before = get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            values, indices = P.max_pool2d(x, 3, 1, 1)
+            dx = P.max_pool2d_backward(values, indices, x.shape)
+            y = P.avg_pool2d(x, 3, 1, 1)
+            found.append((values, indices, dx, y, P.avg_pool2d_backward(y, x.shape, 3, 1, 1), P.adaptive_avg_pool2d(x, 5)))
+    finally:
+        set_num_threads(before)
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other))

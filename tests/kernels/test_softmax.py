@@ -229,3 +229,31 @@ def test_uint8_targets():
 def test_bad_loss_arguments(shape, target, options, error, message):
     with pytest.raises(error, match=message):
         S.cross_entropy(np.zeros(shape, np.float32), target, **options)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 3, 0)])
+def test_empty_probabilities(shape):
+    empty = np.empty(shape, np.float32)
+    loss, saved = S.cross_entropy(empty, empty)
+    assert np.isnan(loss)
+    assert S.cross_entropy_backward(np.ones((), np.float32), empty, empty, saved).shape == shape
+
+
+@pytest.mark.parametrize("shape", [(1000, 40), (40, 30, 60)])
+def test_the_number_of_threads_changes_no_bit(shape):
+    from numbagrad.kernels._cpu import get_num_threads, set_num_threads
+
+    rng = np.random.default_rng(10)
+    x = (rng.standard_normal(shape) * 4).astype(np.float32)
+    target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    before = get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            loss, saved = S.cross_entropy(x, target, label_smoothing=0.1)
+            found.append((loss, S.cross_entropy_backward(np.ones((), np.float32), x, target, saved, label_smoothing=0.1), S.softmax(x, 1)))
+    finally:
+        set_num_threads(before)
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other))

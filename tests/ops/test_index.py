@@ -41,10 +41,7 @@ def expressions(draw, max_items=5):
         elif kind == "ellipsis" and ellipsis:
             items.append(...)
             ellipsis = False
-            rest = draw(st.integers(0, len(shape) - at))
-            at += rest
-            items_after = len(shape) - at
-            _ = items_after
+            at += draw(st.integers(0, len(shape) - at))
         elif at == len(shape):
             continue
         else:
@@ -121,7 +118,8 @@ def test_setitem_as_torch(case, kind):
     t.backward(torch.tensor(g))
     assert np.array_equal(base.grad.numpy(), tbase.grad.numpy())
     if kind != "number":
-        assert np.array_equal(v.grad.numpy(), tv.grad.numpy())
+        expected = np.zeros(size) if tv.grad is None else tv.grad.numpy()  # an index that chooses nothing cuts PyTorch's graph
+        assert np.array_equal(np.zeros(size) if v.grad is None else v.grad.numpy(), expected)
 
 
 def test_basic_indexing_makes_views():
@@ -139,8 +137,8 @@ def test_basic_indexing_makes_views():
         "x[3]", "x[-4]", "x[0, 4]", "x[0, 0, 0]", "x[::-1]", "x[::0]", "x[0.5]", "x[L([0.5])]", "x[L([True, False])]", "x[L([[True, False]])]",
         "x[L([3])]", "x[L([0, 1]), L([0, 1, 2])]", "x[L([0]), L([0]), L([0])]", "x[{}]", "s[0]", "x['a':]", "x[3, None]", "x[..., 4]",
         "x.index_select(0, L([3]))", "x.gather(0, L([[3]]))", "x.take(L([12]))", "x.masked_select(L([1]))", "x.masked_fill(L([True, False]), 1)",
-        "x.scatter_(0, L([[3]]), 1.0)", "x.index_add_(0, L([3]), x[:1])", "x.masked_fill_(L([[[True]]] * 2), 1)", "x.index_fill(0, L([3]), 1.0)",
-        "x.index_put_((L([3]),), x[0])",
+        "x.scatter_(0, L([[3]]), 1.0)", "x[0].index_add_(0, L([4]), x[1, :1] + 0)", "x.masked_fill_(L([[[True]]] * 2), 1)", "x.index_fill(0, L([3]), 1.0)",
+        "x.index_put_((L([3]),), x[0] + 0)",
     ],
 )  # fmt: skip
 def test_errors_as_torch_and_nothing_written(expression):

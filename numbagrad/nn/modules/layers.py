@@ -104,7 +104,7 @@ class Conv2d(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._around(), self.padding_mode)  # noqa: A001
             padding = 0
@@ -112,7 +112,7 @@ class Conv2d(Module):
 
     def _around(self) -> tuple[int, ...]:
         """The padding of each side, last dimension first."""
-        sides = []
+        sides: list[Any] = []
         for i in (1, 0):
             if self.padding == "same":
                 total = self.dilation[i] * (self.kernel_size[i] - 1)
@@ -169,7 +169,8 @@ class Embedding(Module):
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, **kwargs: Any) -> Embedding:
         """An Embedding over an existing table."""
-        return cls(*embeddings.shape, padding_idx=padding_idx, _weight=embeddings, _freeze=freeze, **kwargs)
+        rows, columns = embeddings.shape
+        return cls(rows, columns, padding_idx=padding_idx, _weight=embeddings, _freeze=freeze, **kwargs)
 
     def reset_parameters(self) -> None:
         """Draw the table anew: standard normal, the padding row zero."""
