@@ -29,6 +29,17 @@ def name(dtype: np.dtype) -> str:
     return NAMES.get(dtype) or str(dtype)
 
 
+_TITLES = {
+    bool_: "Bool", uint8: "Byte", int8: "Char", int16: "Short", int32: "Int", int64: "Long", float16: "Half", bfloat16: "BFloat16",
+    float32: "Float", float64: "Double", complex64: "ComplexFloat", complex128: "ComplexDouble",
+}  # fmt: skip
+
+
+def title(dtype: np.dtype) -> str:
+    """``Float``, ``Long``, ...: the name that PyTorch's error messages and tensor types use."""
+    return _TITLES[dtype]
+
+
 def category(dtype: np.dtype) -> int:
     """0 bool, 1 integer, 2 floating, 3 complex: the order in which kinds of numbers promote."""
     if dtype == bool_:

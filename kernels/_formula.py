@@ -294,17 +294,21 @@ class Formula:
         return {e.args[0] for e in order(self.outputs) if e.op is ARGUMENT}
 
 
-def argument(name: str, kind: str = "number") -> Expr:
-    return Expr(ARGUMENT, (name,), kind)
+def argument(name: str, kind: str = "number", setting: bool = False) -> Expr:
+    """A parameter; a ``setting`` (annotated ``float`` in the formula) takes no part in type promotion."""
+    return Expr(ARGUMENT, (name, setting), kind)
 
 
 def trace(function: Callable[..., Any], name: str | None = None) -> Formula:
-    """The formula of a Python function.  A parameter annotated ``bool`` is a condition and takes no part in type promotion."""
+    """The formula of a Python function.
+
+    A parameter annotated ``bool`` is a condition, one annotated ``float`` a setting (a slope, a threshold): neither takes part in type promotion.
+    """
     params = []
     for p in inspect.signature(function).parameters.values():
         if p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
             raise TypeError(f"formula {function.__name__}: parameter {p.name!r} must be an ordinary positional one")
-        params.append(argument(p.name, "bool" if p.annotation in (bool, "bool") else "number"))
+        params.append(argument(p.name, "bool" if p.annotation in (bool, "bool") else "number", p.annotation in (float, "float")))
     result = function(*params)
     return Formula(name or function.__name__, params, [lift(r) for r in (result if isinstance(result, tuple) else (result,))])
 
@@ -365,7 +369,7 @@ mul = Primitive("mul", "{0} * {1}")
 div = Primitive("div", "{0} / {1}")
 neg = Primitive("neg", "-{0}")
 conj = Primitive("conj", "{0}.conjugate()")
-real = Primitive("real", "{0}.real")
+real, imag = Primitive("real", "{0}.real"), Primitive("imag", "{0}.imag")
 absolute = Primitive("absolute", "abs({0})")
 lt, le, gt, ge, eq, ne = (
     Primitive(n, f"{{0}} {s} {{1}}", "bool") for n, s in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("eq", "=="), ("ne", "!="))

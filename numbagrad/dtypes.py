@@ -29,6 +29,11 @@ class dtype:
     def __reduce__(self) -> Any:
         return named, (self.name,)
 
+    @property
+    def title(self) -> str:
+        """``Float``, ``Long``, ...: what PyTorch's error messages and tensor types call it."""
+        return _dtypes.title(self.numpy)
+
     def to_complex(self) -> dtype:
         """The complex type whose parts have this type."""
         return of(_dtypes.complex_dtype(self.numpy))
@@ -68,6 +73,14 @@ def of(numpy: np.dtype) -> dtype:
                 f"can't convert an array of type {numpy} to a tensor. The only supported types are: {', '.join(_BY_NAME)}"
             )
     return found
+
+
+def by_title(title: str) -> dtype:
+    """The dtype of a tensor type's name, such as ``numbagrad.FloatTensor``.  Raises ValueError for any other name."""
+    for known in _BY_NAME.values():
+        if title.rpartition(".")[2] == f"{known.title}Tensor":
+            return known
+    raise ValueError(f"invalid type: '{title}'")
 
 
 def as_dtype(value: Any, op: str = "dtype") -> dtype:

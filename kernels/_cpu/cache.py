@@ -183,7 +183,7 @@ class ContentCache(_Cache):
         """Taken at the first use, when whatever the function refers to has been defined; None when it cannot be told, and nothing is
         cached."""
         try:
-            return f"{self._source}\n{fingerprint(self._function)}".encode()
+            return f"{self._source}\n{fingerprint(self._function)}".encode()  # type: ignore[arg-type]
         except Unknown:
             return None
 

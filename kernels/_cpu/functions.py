@@ -51,12 +51,12 @@ def _same(x):
 
 
 _LIBM = {name: getattr(math, name) for name in """sqrt exp expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh
-erf erfc pow atan2 fmod copysign hypot""".split()}  # fmt: skip
-_ROUNDING = {"floor": np.floor, "ceil": np.ceil, "rint": np.rint, "trunc": np.trunc}
+erf erfc pow atan2 copysign hypot""".split()}  # fmt: skip
+_ROUNDING = {"floor": np.floor, "ceil": np.ceil, "rint": np.rint, "trunc": np.trunc, "fmod": np.fmod}
 _REAL = _LIBM | _ROUNDING | {"exp2": _exp2, "sigmoid": _sigmoid, "bit_not": _not_bool}
 _COMPLEX = {name: getattr(cmath, name) for name in "sqrt exp log log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh".split()}
 _COMPLEX |= {"pow": _power, "sigmoid": _complex_sigmoid, "bit_not": _not_bool}
-_INTEGER = {"pow": _power, "floor": _same, "ceil": _same, "rint": _same, "trunc": _same, "fmod": math.fmod, "bit_not": _not_int}
+_INTEGER = {"pow": _power, "floor": _same, "ceil": _same, "rint": _same, "trunc": _same, "fmod": np.fmod, "bit_not": _not_int}
 
 
 def functions_for(dtype: np.dtype, names: set[str]) -> dict[str, Any]:

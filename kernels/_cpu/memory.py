@@ -153,7 +153,7 @@ def empty(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
     """
     if not isinstance(dtype, np.dtype):
         dtype = np.dtype(dtype)
-    size = (shape if isinstance(shape, int) else math.prod(shape)) * dtype.itemsize
+    size = (math.prod(shape) if isinstance(shape, (tuple, list)) else int(shape)) * dtype.itemsize
     if size < POOLED_BYTES or not _POOLING or dtype.hasobject:
         try:
             return np.empty(shape, dtype)
@@ -163,13 +163,14 @@ def empty(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
     queue = _blocks.get(size)
     if queue is None:
         queue = _blocks.setdefault(size, deque())
-    item = _idle_block(queue) or _new_block(size)
     try:
-        return np.ndarray(shape, dtype, item[0], item[1])
+        item = _idle_block(queue) or _new_block(size)
+        try:
+            return np.ndarray(shape, dtype, item[0], item[1])
+        finally:
+            queue.append(item)
     except ValueError as error:
         raise _bad_shape(shape) from error
-    finally:
-        queue.append(item)
 
 
 def _bad_shape(shape: Sequence[int] | int) -> RuntimeError:

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from .simd import REGISTERS, Emitter, emitted, lanes, vectors
 
+
 def _function(arity: int, emit: Callable[..., None], dtype: Any, label: str) -> Any:
     """``emitted``, but as a function of its own that is called, not inlined.
 
@@ -222,26 +223,42 @@ def store_columns(dtype: Any) -> Any:
 @functools.lru_cache(maxsize=None)
 def copy_rows(dtype: Any) -> Any:
     """to[r, c] = source[r, c] for first <= r < last and low <= c < high, else 0, for one vector of columns c and every row r < ``rows``:
-    ``copy_rows(to, to_row, source, source_row, rows, first, last, low, high)``.
+    ``copy_rows(to, to_row, source, source_row, source_column, rows, first, last, low, high)``.
 
     The vector is written whole, so where rows of ``to`` are shorter, the next row (ascending) must be written after it.  ``source`` is read only
     where it is copied.
     """
 
-    def emit(e: Emitter, to: Any, to_row: Any, source: Any, source_row: Any, rows: Any, first: Any, last: Any, low: Any, high: Any) -> None:
+    def emit(e: Emitter, to: Any, to_row: Any, source: Any, source_row: Any, column: Any, rows: Any, first: Any, last: Any, low: Any, high: Any) -> None:
         builder = e.builder
         within = builder.and_(e.mask(high), builder.xor(e.mask(low), ir.Constant(e.mask_type, [1] * e.lanes)))
         none, count = ir.Constant(e.mask_type, [0] * e.lanes), builder.sub(last, first)
+        words = ir.VectorType(ir.IntType(64), e.lanes)
+        steps = builder.mul(e.splat(column), ir.Constant(words, list(range(e.lanes))))
+        pointers = ir.VectorType(e.element.as_pointer(), e.lanes)
 
-        def row(r: Any, values: list[Any]) -> list[Any]:
-            target, origin = values
-            inside = builder.icmp_unsigned("<", builder.sub(r, first), count)
-            e.store(target, e.load(origin, builder.select(inside, within, none)))
-            return [builder.add(target, to_row), builder.add(origin, source_row)]
+        def row(load: Callable[[Any, Any], Any]) -> Callable[[Any, list[Any]], list[Any]]:
+            def turn(r: Any, values: list[Any]) -> list[Any]:
+                target, origin = values
+                inside = builder.icmp_unsigned("<", builder.sub(r, first), count)
+                e.store(target, load(origin, builder.select(inside, within, none)))
+                return [builder.add(target, to_row), builder.add(origin, source_row)]
 
-        e.loop(rows, [to, source], row)
+            return turn
 
-    return _function(9, emit, dtype, "copy_rows")
+        def gather(address: Any, mask: Any) -> Any:
+            where = builder.inttoptr(builder.add(e.splat(address), steps), pointers)
+            return e.call(f"{e.name('masked.gather')}.v{e.lanes}p0", e.vector, [where, ir.Constant(ir.IntType(32), e.itemsize), mask, e.zero])
+
+        dense, spread, end = (builder.append_basic_block(label) for label in ("dense", "spread", "copied"))
+        builder.cbranch(builder.icmp_signed("==", column, e.integer(e.itemsize)), dense, spread)
+        for block, load in ((dense, e.load), (spread, gather)):
+            builder.position_at_end(block)
+            e.loop(rows, [to, source], row(load))
+            builder.branch(end)
+        builder.position_at_end(end)
+
+    return _function(10, emit, dtype, "copy_rows")
 
 
 @functools.lru_cache(maxsize=None)

@@ -19,11 +19,11 @@ from ._plan import NARROW, SINGLE, WIDE, F
 
 IMAGES, CHANNELS, OUT, GROUPS, HEIGHT, WIDTH = (F[n] for n in ("IMAGES", "CHANNELS", "OUT", "GROUPS", "HEIGHT", "WIDTH"))
 OUT_HEIGHT, OUT_WIDTH, STRIDE_H, STRIDE_W, BAND_ROWS = (F[n] for n in ("OUT_HEIGHT", "OUT_WIDTH", "STRIDE_H", "STRIDE_W", "BAND_ROWS"))
-BANDS, TOGETHER, IMAGE_GROUPS, SLOTS, SLOT_ROWS = (F[n] for n in ("BANDS", "TOGETHER", "IMAGE_GROUPS", "SLOTS", "SLOT_ROWS"))
-COLUMNS, TAPS, STYLE, DIRECT, AREA, SCRATCH = (F[n] for n in ("COLUMNS", "TAPS", "STYLE", "DIRECT", "AREA", "SCRATCH"))
+BANDS, TOGETHER, IMAGE_GROUPS, SLOT_ROWS = (F[n] for n in ("BANDS", "TOGETHER", "IMAGE_GROUPS", "SLOT_ROWS"))
+TAPS, STYLE, DIRECT, AREA, SCRATCH = (F[n] for n in ("TAPS", "STYLE", "DIRECT", "AREA", "SCRATCH"))
 CHUNKS, CHUNK_BLOCKS, BLOCKS, WORKERS = (F[n] for n in ("CHUNKS", "CHUNK_BLOCKS", "BLOCKS", "WORKERS"))
 UNITS_PER_BLOCK, UNIT_BLOCKS, PARTIAL, WEIGHTS = (F[n] for n in ("UNITS_PER_BLOCK", "UNIT_BLOCKS", "PARTIAL", "WEIGHTS"))
-BASES, SHIFTS, TABLE = (F[n] for n in ("BASES", "SHIFTS", "TABLE"))
+PACKED, PACKS, TABLE = (F[n] for n in ("PACKED", "PACKS", "TABLE"))
 
 PIXELS, ROWS, VECTORS, SINGLES = (
     simd_conv.WIDE_PIXELS,
@@ -52,67 +52,55 @@ def engine(dtype: Any) -> SimpleNamespace:
     load_vector, load_part, store_vector, add_vectors, lane_total = f.load, f.load_part, f.store, f.add, f.total
 
     @simd_conv.inlined
-    def pack(p, x, area, zero, images, band, group):
+    def pack(p, x, area, images, band, group):
         """Lay out the inputs of one band; see ``_plan``."""
-        channels, height, width, columns, slots = p[CHANNELS], p[HEIGHT], p[WIDTH], p[COLUMNS], p[SLOTS]
-        sh, sw, band_rows, out_width = p[STRIDE_H], p[STRIDE_W], p[BAND_ROWS], p[OUT_WIDTH]
-        together, slot_rows = p[TOGETHER], p[SLOT_ROWS]
-        first = images * together
-        present = min(together, p[IMAGES] - first)
-        rows = min(band_rows, p[OUT_HEIGHT] - band * band_rows)
-        if together == 1:
-            rows += slot_rows - band_rows
-        row_size = out_width * size
-        to = area
+        channels, plane, row, out_width, entries = p[CHANNELS], p[HEIGHT] * p[WIDTH] * size, p[WIDTH] * size, p[OUT_WIDTH], p[PACKED]
+        first, image = images * p[TOGETHER], p[GROUPS] * channels * plane
+        origin = x + (first * p[GROUPS] + group) * channels * plane
         for c in range(channels):
-            plane = x + ((first * p[GROUPS] + group) * channels + c) * height * width * size
-            for b in range(columns):
-                shift = p[p[SHIFTS] + b]
-                low = min(max((-shift + sw - 1) // sw, 0), out_width)
-                high = min(max((width - shift + sw - 1) // sw, low), out_width)
-                for s in range(slots):
-                    top = band * band_rows * sh + p[p[BASES] + s]
-                    begin = min(max((-top + sh - 1) // sh, 0), rows)
-                    end = min(max((height - top + sh - 1) // sh, begin), rows)
-                    for n in range(present):
-                        target = to + n * band_rows * row_size
-                        source = plane + n * p[GROUPS] * channels * height * width * size + (top * width + shift) * size
-                        if sw == 1:
-                            for v in range((out_width - 1) // lanes, -1, -1):  # what the last vector writes too much, the first one mends
-                                at = v * lanes
-                                copy_rows(
-                                    target + at * size, row_size, source + at * size, sh * width * size, rows, begin, end, low - at, high - at
-                                )
-                        else:
-                            for r in range(rows):
-                                cell = target + r * row_size
-                                inside = begin <= r < end
-                                for q in range(out_width):
-                                    value = zero
-                                    if inside and low <= q < high:
-                                        value = load(source + (r * sh * width + q * sw) * size, dtype)
-                                    store(cell + q * size, value)
-                    to += slot_rows * row_size
+            for entry in range(entries):
+                at = p[PACKS] + (band * entries + entry) * 6
+                rows, offset, begin, end, low, high = p[at], p[at + 1], p[at + 2], p[at + 3], p[at + 4], p[at + 5]
+                to, source = area + (c * entries + entry) * p[SLOT_ROWS] * out_width * size, origin + c * plane + offset * size
+                for n in range(min(p[TOGETHER], p[IMAGES] - first)):
+                    for v in range((out_width - 1) // lanes * lanes, -1, -lanes):  # what the last vector writes too much, the first one mends
+                        copy_rows(
+                            to + v * size,
+                            out_width * size,
+                            source + v * p[STRIDE_W] * size,
+                            p[STRIDE_H] * row,
+                            p[STRIDE_W] * size,
+                            rows,
+                            begin,
+                            end,
+                            low - v,
+                            high - v,
+                        )
+                    to += rows * out_width * size
+                    source += image
 
     @simd_conv.inlined
-    def scatter(p, out, tile, row, column, images, channel, group, present, q, pixels):
-        """out[image, channel + i, pixel] = tile[i, j] for bands of several images (``row`` and ``column`` are the strides of the tile)."""
+    def scatter(p, out, tile, row, column, images, band, group, channel, count, q, pixels):
+        """out[image, channel + i, pixel] = tile[i, j] for bands of several images or of less than a tile (tile strides ``row``, ``column``)."""
         plane = p[OUT_HEIGHT] * p[OUT_WIDTH]
         for j in range(pixels):
-            image = images * p[TOGETHER] + (q + j) // plane
-            pixel = (q + j) % plane
+            image, pixel = images * p[TOGETHER] + (q + j) // plane, band * p[BAND_ROWS] * p[OUT_WIDTH] + (q + j) % plane
             to = out + (((image * p[GROUPS] + group) * p[OUT] + channel) * plane + pixel) * size
-            for i in range(present):
+            for i in range(count):
                 store(to + i * plane * size, load(tile + i * row + j * column, dtype))
 
     @kernel
     def correlate(lo, hi, p, x, w, start, out, scratch):
         source, weights, biases, target, numbers = x.ctypes.data, w.ctypes.data, start.ctypes.data, out.ctypes.data, p.ctypes.data
-        zero = x.dtype.type(0)
         groups, channels_out, bands, together, taps, style = p[GROUPS], p[OUT], p[BANDS], p[TOGETHER], p[TAPS], p[STYLE]
         plane, out_width, band_rows, chunks = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT_WIDTH], p[BAND_ROWS], p[CHUNKS]
         table, workers, blocks = numbers + 8 * p[TABLE], p[WORKERS], p[BLOCKS]
         items = p[IMAGE_GROUPS] * bands * groups * chunks
+        high, span = block, PIXELS  # channels and pixels of a tile
+        if style == NARROW:
+            high, span = ROWS, VECTORS * lanes
+        elif style == SINGLE:
+            high, span = 1, SINGLES * lanes
         for worker in range(lo, hi):
             area = (scratch.ctypes.data + worker * p[SCRATCH] * size + 63) // 64 * 64
             tile, packed = area + p[AREA] * size, -1
@@ -126,79 +114,51 @@ def engine(dtype: Any) -> SimpleNamespace:
                 if p[DIRECT]:
                     base = source + (images * groups + group) * p[CHANNELS] * plane * size
                 elif unit != packed:
-                    pack(p, source, area, zero, images, band, group)
+                    pack(p, source, area, images, band, group)
                     packed = unit
                 for k in range(chunk * p[CHUNK_BLOCKS], min((chunk + 1) * p[CHUNK_BLOCKS], blocks)):
-                    if style == WIDE:
-                        channel, here = k * block, weights + (group * blocks + k) * p[WEIGHTS] * size
-                        count, begin = channels_out - channel, biases + (group * blocks + k) * block * size
-                        to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
-                        for q in range(0, pixels, PIXELS):
+                    here, begin = weights + (group * blocks + k) * p[WEIGHTS] * size, biases + (group * blocks + k) * high * size
+                    channel = k * high
+                    count = min(high, channels_out - channel)
+                    to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
+                    for q in range(0, pixels, span):
+                        if style == WIDE:
                             if p[DIRECT]:  # the tile at the end overlaps the one before: nothing is read beyond the input
-                                q = min(q, pixels - PIXELS)
+                                q = min(q, pixels - span)
                             if count > lanes:
                                 wide_two(taps, base + q * size, table, here, begin, tile)
                             else:
                                 wide_one(taps, base + q * size, table, here, begin, tile)
-                            if together > 1:
-                                scatter(p, target, tile, size, 2 * register, images, channel, group, min(count, block), q, min(PIXELS, pixels - q))
+                            if together == 1:
+                                for r in range(0, min(span, pixels - q), lanes):
+                                    for i in range(0, count, lanes):
+                                        cell, width = to + (q + r + i * plane) * size, min(span, pixels - q) - r
+                                        store_columns(cell, plane * size, tile + (r * block + i) * size, 2 * register, width, count - i)
                                 continue
-                            for r in range(0, min(PIXELS, pixels - q), lanes):
-                                width = min(PIXELS - r, pixels - q - r)
-                                for i in range(0, min(count, block), lanes):
-                                    cell = to + (q + r + i * plane) * size
-                                    store_columns(cell, plane * size, tile + (r * block + i) * size, 2 * register, width, count - i)
-                    else:
-                        height, span = (ROWS, VECTORS * lanes) if style == NARROW else (1, SINGLES * lanes)
-                        channel, here = k * height, weights + (group * blocks + k) * p[WEIGHTS] * size
-                        count, begin = min(height, channels_out - channel), biases + (group * blocks + k) * height * size
-                        to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
-                        for q in range(0, pixels, span):
-                            if together == 1 and pixels >= span:
+                            row, column = size, 2 * register
+                        else:
+                            address, row, column = tile, span * size, size
+                            whole = together == 1 and pixels >= span
+                            if whole:
                                 q = min(q, pixels - span)
-                                address, stride = to + q * size, plane * size
-                            else:
-                                address, stride = tile, span * size
+                                address, row = to + q * size, plane * size
                             if style == NARROW:
-                                narrow(taps, base + q * size, table, here, begin, address, stride, count)
+                                narrow(taps, base + q * size, table, here, begin, address, row, count)
                             else:
-                                single(taps, base + q * size, table, here, begin, address, stride, count)
-                            if together > 1:
-                                scatter(p, target, tile, span * size, size, images, channel, group, count, q, min(span, pixels - q))
-                            elif pixels < span:
-                                for i in range(count):
-                                    for j in range(pixels):
-                                        store(to + (i * plane + j) * size, load(tile + (i * span + j) * size, dtype))
-
-    @simd_conv.inlined
-    def transpose_gradient(p, grad, to, zero, images, band, group, channel, pixels):
-        """to[q, i] = grad[.., channel + i, q]: rows of two vectors of output channels, zero beyond the last."""
-        plane, count = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT] - channel
-        if p[TOGETHER] > 1:
-            for q in range(pixels):
-                image, pixel = images * p[TOGETHER] + q // plane, q % plane
-                source = grad + (((image * p[GROUPS] + group) * p[OUT] + channel) * plane + pixel) * size
-                for i in range(block):
-                    value = zero
-                    if i < count:
-                        value = load(source + i * plane * size, dtype)
-                    store(to + (q * block + i) * size, value)
-            return
-        source = grad + (((images * p[GROUPS] + group) * p[OUT] + channel) * plane + band * p[BAND_ROWS] * p[OUT_WIDTH]) * size
-        for q in range(0, pixels, lanes):
-            for i in range(0, min(count, block), lanes):
-                cell = source + (q + i * plane) * size
-                transpose(to + (q * block + i) * size, 2 * register, cell, plane * size, count - i, pixels - q)
+                                single(taps, base + q * size, table, here, begin, address, row, count)
+                            if whole:
+                                continue
+                        scatter(p, target, tile, row, column, images, band, group, channel, count, q, min(span, pixels - q))
 
     @simd_conv.inlined
     def gather_gradient(p, grad, to, images, group, pixels):
         """to[i, q] = grad[.., i, q] for bands of several images."""
         plane = p[OUT_HEIGHT] * p[OUT_WIDTH]
-        for i in range(p[OUT]):
-            for q in range(pixels):
-                image, pixel = images * p[TOGETHER] + q // plane, q % plane
-                source = grad + (((image * p[GROUPS] + group) * p[OUT] + i) * plane + pixel) * size
-                store(to + (i * pixels + q) * size, load(source, dtype))
+        for q in range(pixels):
+            image, pixel = images * p[TOGETHER] + q // plane, q % plane
+            source = grad + ((image * p[GROUPS] + group) * p[OUT] * plane + pixel) * size
+            for i in range(p[OUT]):
+                store(to + (i * pixels + q) * size, load(source + i * plane * size, dtype))
 
     @kernel
     def correlate_weight(lo, hi, p, x, grad, partial, scratch):
@@ -213,7 +173,6 @@ def engine(dtype: Any) -> SimpleNamespace:
         sums_size = wide_tiles * PIXELS * block if style == WIDE else lane_tiles * LANE_TAPS * high * lanes
         for worker in range(lo, hi):
             area = (scratch.ctypes.data + worker * p[SCRATCH] * size + 63) // 64 * 64
-            moved = area + p[AREA] * size
             for item in range(worker * items // workers, (worker + 1) * items // workers):
                 chunk, group, part = item % chunks, item // chunks % groups, item // chunks // groups
                 low_block, high_block = chunk * p[CHUNK_BLOCKS], min((chunk + 1) * p[CHUNK_BLOCKS], blocks)
@@ -230,25 +189,30 @@ def engine(dtype: Any) -> SimpleNamespace:
                     if p[DIRECT]:
                         base = source + (images * groups + group) * p[CHANNELS] * plane * size
                     else:
-                        pack(p, source, area, zero, images, band, group)
-                    if style == WIDE:
-                        for k in range(low_block, high_block):
-                            transpose_gradient(p, gradient, moved, zero, images, band, group, k * block, pixels)
-                            here = sums + k * sums_size * size
-                            for q in range(0, pixels, SUM_PIXELS):
-                                count = min(SUM_PIXELS, pixels - q)
-                                for t in range(wide_tiles):
-                                    entry, to = table + 8 * t * PIXELS, here + t * PIXELS * block * size
-                                    if channels_out - k * block > lanes:
-                                        taps_two(count, base + q * size, entry, moved + q * block * size, to)
-                                    else:
-                                        taps_one(count, base + q * size, entry, moved + q * block * size, to)
-                        continue
-                    row = gradient + (((images * groups + group) * channels_out) * plane + band * band_rows * out_width) * size
-                    stride = plane * size
+                        pack(p, source, area, images, band, group)
+                    row, stride, moved = gradient, plane * size, area + p[AREA] * size
                     if together > 1:
                         gather_gradient(p, gradient, moved, images, group, pixels)
                         row, stride = moved, pixels * size
+                        moved += channels_out * stride
+                    else:
+                        row += ((images * groups + group) * channels_out * plane + band * band_rows * out_width) * size
+                    if style == WIDE:
+                        for k in range(low_block, high_block):
+                            count, here = min(channels_out - k * block, block), sums + k * sums_size * size
+                            for q in range(0, pixels, lanes):  # moved[q, i] = row[k * block + i, q]: lanes become output channels
+                                for i in range(0, count, lanes):
+                                    cell = row + (k * block + i) * stride + q * size
+                                    transpose(moved + (q * block + i) * size, 2 * register, cell, stride, count - i, pixels - q)
+                            for q in range(0, pixels, SUM_PIXELS):
+                                length = min(SUM_PIXELS, pixels - q)
+                                for t in range(wide_tiles):
+                                    entry, to = table + 8 * t * PIXELS, here + t * PIXELS * block * size
+                                    if count > lanes:
+                                        taps_two(length, base + q * size, entry, moved + q * block * size, to)
+                                    else:
+                                        taps_one(length, base + q * size, entry, moved + q * block * size, to)
+                        continue
                     for t in range(lane_tiles):
                         entry = table + 8 * t * LANE_TAPS
                         for k in range(low_block, high_block):

@@ -20,10 +20,10 @@ import numpy as np
 
 from .._cpu import get_num_threads, simd_conv
 
-# Elements of the header of the int64 array; the lists behind it start at BASES, SHIFTS and TABLE.
+# Elements of the header of the int64 array; behind it, what to pack starts at PACKS and the tap table at TABLE.
 _FIELDS = (
     "IMAGES CHANNELS OUT GROUPS HEIGHT WIDTH OUT_HEIGHT OUT_WIDTH STRIDE_H STRIDE_W BAND_ROWS BANDS TOGETHER IMAGE_GROUPS SLOTS SLOT_ROWS"
-    " COLUMNS TAPS STYLE DIRECT AREA SCRATCH CHUNKS CHUNK_BLOCKS BLOCKS WORKERS UNITS_PER_BLOCK UNIT_BLOCKS PARTIAL WEIGHTS BASES SHIFTS TABLE"
+    " PACKED TAPS STYLE DIRECT AREA SCRATCH CHUNKS CHUNK_BLOCKS BLOCKS WORKERS UNITS_PER_BLOCK UNIT_BLOCKS PARTIAL WEIGHTS PACKS TABLE"
 ).split()
 F = {name: i for i, name in enumerate(_FIELDS)}
 
@@ -122,6 +122,25 @@ def _rows_layout(rows: tuple[int, ...], stride: int, band: int) -> tuple[list[in
     return [lowest + f for f in remainders], slot, inside, band + max(inside)
 
 
+def _packs(q: Geometry, bases: list[int], band_rows: int, bands: int, shared: int) -> np.ndarray:
+    """For each band, kernel column and slot: rows, place of the first input in its plane (which may lie outside), the rows and then the columns
+    (begin, end) that are inside; ``shared`` rows are added to those of the output."""
+
+    def inside(start: int, stride: int, extent: int, count: int) -> tuple[int, int]:
+        begin = min(max(_ceil(-start, stride), 0), count)
+        return begin, min(max(_ceil(extent - start, stride), begin), count)
+
+    found = []
+    for band in range(bands):
+        rows = min(band_rows, q.out_height - band * band_rows) + shared
+        for shift in q.columns:
+            for base in bases:
+                top = band * band_rows * q.stride_h + base
+                place = top * q.width + shift
+                found += [rows, place, *inside(top, q.stride_h, q.height, rows), *inside(shift, q.stride_w, q.width, q.out_width)]
+    return np.array(found, np.int64)
+
+
 @functools.lru_cache(maxsize=1024)
 def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Plan:
     """The cut of ``geometry`` for elements of ``itemsize`` bytes; ``gradient`` for its weight gradient."""
@@ -164,6 +183,8 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
     ).reshape(-1)
     table = np.concatenate([table, np.repeat(table[-1:], max(simd_conv.WIDE_PIXELS, simd_conv.LANE_TAPS))])
 
+    packs = _packs(q, bases, band_rows, bands, 0 if together > 1 else slot_rows - band_rows)
+
     # Where the last register of a tile or of a packed row reaches beyond what is packed.
     slack = simd_conv.SINGLE_VECTORS * lanes + lanes
     area = 0 if direct else q.channels * distance // itemsize + slack
@@ -181,8 +202,8 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
             channels = simd_conv.LANE_CHANNELS if style == NARROW else 1
             blocks = _ceil(q.out, channels)
             partial = q.groups * blocks * _ceil(taps, simd_conv.LANE_TAPS) * simd_conv.LANE_TAPS * channels * lanes
-            transposed = q.out * band_pixels if together > 1 else 0
-        tile = transposed + lanes
+            transposed = 0
+        tile = transposed + (q.out * band_pixels if together > 1 else 0) + lanes
         wanted = max(1, min(_WEIGHT_BLOCKS, units, _PARTIAL_BYTES // (partial * itemsize)))
         per_block = max(1, _ceil(units, wanted))
         unit_blocks = _ceil(units, per_block)
@@ -200,11 +221,11 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
         "IMAGES": q.images, "CHANNELS": q.channels, "OUT": q.out, "GROUPS": q.groups, "HEIGHT": q.height, "WIDTH": q.width,
         "OUT_HEIGHT": q.out_height, "OUT_WIDTH": q.out_width, "STRIDE_H": q.stride_h, "STRIDE_W": q.stride_w, "BAND_ROWS": band_rows,
         "BANDS": bands, "TOGETHER": together, "IMAGE_GROUPS": image_groups, "SLOTS": len(bases), "SLOT_ROWS": slot_rows,
-        "COLUMNS": kernel_columns, "TAPS": taps, "STYLE": style, "DIRECT": int(direct), "AREA": area, "SCRATCH": scratch, "CHUNKS": chunks,
+        "PACKED": kernel_columns * len(bases), "TAPS": taps, "STYLE": style, "DIRECT": int(direct), "AREA": area, "SCRATCH": scratch, "CHUNKS": chunks,
         "CHUNK_BLOCKS": chunk_blocks, "BLOCKS": blocks, "WORKERS": workers, "UNITS_PER_BLOCK": per_block, "UNIT_BLOCKS": unit_blocks,
-        "PARTIAL": partial, "WEIGHTS": (taps + lanes) * block, "BASES": lists, "SHIFTS": lists + len(bases), "TABLE": lists + len(bases) + kernel_columns,
+        "PARTIAL": partial, "WEIGHTS": (taps + lanes) * block, "PACKS": lists, "TABLE": lists + packs.size,
     }  # fmt: skip
-    numbers = np.concatenate([np.array([values[name] for name in _FIELDS], np.int64), np.array(bases + list(q.columns), np.int64), table])
+    numbers = np.concatenate([np.array([values[name] for name in _FIELDS], np.int64), packs, table])
     return Plan(
         numbers=numbers,
         workers=workers,

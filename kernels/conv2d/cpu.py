@@ -54,7 +54,7 @@ _NO_BIAS = {np.dtype(d): np.empty(0, d) for d in (np.float32, np.float64, np.uin
 def _correlate(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, geometry: Geometry, order: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """The correlation ``geometry`` of ``x`` with the elements of ``weight`` that ``order`` finds."""
     g, dtype = geometry, x.dtype
-    cut, kernels = planned(g, dtype.itemsize), engine(dtype.type)
+    cut, kernels = planned(g, dtype.itemsize), engine(dtype.type)  # type: ignore[arg-type]
     out = empty((g.images, g.groups * g.out, g.out_height, g.out_width), dtype)
     packed, start, scratch = empty(cut.blocks * cut.weights, dtype), empty(cut.blocks * cut.block, dtype), empty(cut.scratch, dtype)
     bias = _NO_BIAS[dtype] if bias is None else contiguous(bias)
@@ -110,7 +110,7 @@ def _phases(
             continue
         geometry = None
         if shifts[0] and shifts[1]:
-            geometry = Geometry(images, groups, out // groups, channels // groups, *size, *counts, 1, 1, *shifts)
+            geometry = Geometry(images, groups, out // groups, channels // groups, *size, *counts, 1, 1, *shifts)  # type: ignore[call-arg, arg-type]
         found.append((first, geometry, _weight_order(weight_shape, groups, *taps, True)))
     return found
 
@@ -177,7 +177,7 @@ def conv2d_weight_grad(
     grad, x = contiguous(grad), contiguous(x)
     geometry = _forward_geometry(x.shape, shape, grad.shape[2:], stride, padding, dilation, groups)
     cut = planned(geometry, x.itemsize, True)
-    kernels = engine(x.dtype.type)
+    kernels = engine(x.dtype.type)  # type: ignore[arg-type]
     partial, scratch, out = empty(cut.partial, x.dtype), empty(cut.scratch, x.dtype), empty(shape, x.dtype)
     launch(kernels.correlate_weight, cut.workers, cut.numbers, x.reshape(-1), grad.reshape(-1), partial, scratch, work=cut.work)
     launch(kernels.finish_weight, cut.blocks, cut.numbers, partial, out.reshape(-1), work=cut.partial)
@@ -189,7 +189,7 @@ def conv2d_bias_grad(grad: np.ndarray) -> np.ndarray:
     grad = contiguous(grad)
     images, channels, height, width = grad.shape
     out = empty(channels, grad.dtype)
-    launch(sum_channels(grad.dtype.type), channels, out, grad.reshape(-1), images, height * width, work=grad.size)
+    launch(sum_channels(grad.dtype.type), channels, out, grad.reshape(-1), images, height * width, work=grad.size)  # type: ignore[arg-type]
     return out
 
 

@@ -152,7 +152,7 @@ def normal_dim(dim: int, ndim: int) -> int:
 def _common_dtype(arrays: Sequence[Any]) -> np.dtype:
     dtype = arrays[0].dtype
     for x in arrays:
-        if x.dtype != dtype:
+        if x.dtype is not dtype and x.dtype != dtype:
             dtype = _dtypes.promote(dtype, x.dtype)
     return dtype
 
@@ -204,7 +204,7 @@ def cat(arrays: Sequence[Any], dim: int = 0) -> Any:
 
 def _joinable(out: Any, parts: list[Any]) -> bool:
     """Whether one launch for all is better than one for each: pieces that are contiguous and not large."""
-    return len(parts) > 1 and out.size <= _LARGE_PIECE * len(parts) and all(x.flags.c_contiguous for x in parts)
+    return len(parts) > 1 and out.size <= _LARGE_PIECE * len(parts) and all([x.flags.c_contiguous for x in parts])
 
 
 # From this many elements on, a piece is worth a launch of its own, which shares it out among the threads.
@@ -225,7 +225,7 @@ def stack(arrays: Sequence[Any], dim: int = 0) -> Any:
     dtype = _common_dtype(arrays)
     implementation = _on(*arrays)
     out = implementation.empty((*shape[:dim], len(arrays), *shape[dim:]), dtype)
-    parts = [x if x.dtype == dtype else cast(x, dtype) for x in arrays]
+    parts = [x if x.dtype is dtype else cast(x, dtype) for x in arrays]
     if _joinable(out, parts):
         implementation.join(out, parts, math.prod(shape[:dim]))
         return out

@@ -83,25 +83,21 @@ def result_type(descriptors: Sequence[Any]) -> np.dtype:
     return result
 
 
-_TITLES = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
-           "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}  # fmt: skip
-
-
 def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
     """The types of ``op`` on operands so described."""
     kinds = [p.kind for p in op.formula.params]
-    voters = [d for d, kind in zip(descriptors, kinds) if kind == "number"] or list(descriptors)
+    voters = [d for d, p in zip(descriptors, op.formula.params) if p.kind == "number" and not p.args[1]] or list(descriptors)
     common = result_type(voters)
     category = _dtypes.category(common)
     if "bifc"[category] not in op.accepts:
-        raise NotImplementedError(f'"{op.name}" not implemented for \'{_TITLES[_dtypes.name(common)]}\'')
+        raise NotImplementedError(f'"{op.name}" not implemented for \'{_dtypes.title(common)}\'')
     if op.result == "float" and category < 2:
         common = _default_float
+    elif op.result == "number" and category == 0:
+        common = _dtypes.int64
     compute = _dtypes.compute_dtype(common)
     if op.result == "real":
         common = _dtypes.real_dtype(common)
-    elif op.result == "complex":
-        common = _dtypes.complex_dtype(common)
     outputs = tuple(_dtypes.bool_ if op.result == "bool" or y.kind == "bool" else common for y in op.formula.outputs)
     width = (bool, int, float, complex)[_dtypes.category(compute)]
     scalars = tuple(

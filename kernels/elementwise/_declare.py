@@ -9,13 +9,13 @@ from .. import _formula
 from .._formula import Expr, Formula
 
 # How the result's type follows from the operands' common type.
-RESULTS = ("same", "float", "bool", "real", "complex")
+RESULTS = ("same", "number", "float", "bool", "real")
 
 
 class Elementwise:
     """One scalar formula as an operation on arrays of any strides and any broadcast.
 
-    Attributes: ``formula`` (traced when first used), ``result`` (``"same"`` as the operands, ``"float"``: integers become the default float,
+    Attributes: ``formula`` (traced when first used), ``result`` (``"same"`` as the operands, ``"number"``: bool becomes int64, ``"float"``: integers become the default float,
     ``"bool"``, ``"real"``: the real part's type), ``accepts`` (which categories of operands: letters of ``"bifc"``).
     """
 
@@ -135,7 +135,7 @@ class Derivative:
         params = [p for p in available if p.args[0] in used]
         self.needs = tuple(p.args[0] for p in params)
         # A derivative of a derivative has parameters named g and y of its own: numbered apart, so that names stay unique.
-        renamed = {id(p): _formula.argument(f"p{i}", p.kind) for i, p in enumerate(params)}
+        renamed = {id(p): _formula.argument(f"p{i}", p.kind, p.args[1]) for i, p in enumerate(params)}
         fresh = list(renamed.values())
         results = _formula.substitute(outputs, renamed)
         name = f"{of.name}_grad" + ("" if len(of.params) == 1 else "_" + "".join(map(str, self.gives)))

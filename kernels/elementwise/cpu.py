@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-import numba
 import numpy as np
 
 from .. import _dtypes
@@ -19,13 +18,11 @@ from .._cpu.functions import functions_for
 from .._cpu.half import HALF_FUNCTIONS
 from .._cpu.intrinsics import address_of, array_at, array_from, load, store
 from .._cpu.jit import compile_source
+from .._cpu.types import BY_DTYPE, boolean, int64, intp, signature
 from .._formula import Expr, Formula, statements
 from ._declare import Elementwise
 
 __all__ = ["bound", "empty", "flat", "number", "rows"]
-
-_NUMBA = {d: numba.from_dtype(d) for d in _dtypes.ALL if d not in _dtypes.HALVES} | {d: numba.uint16 for d in _dtypes.HALVES}
-_NAMES = {d: str(t) if d != _dtypes.bool_ else "boolean" for d, t in _NUMBA.items()}
 
 
 def number(value: Any, kind: type) -> Any:
@@ -87,20 +84,19 @@ def _build(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], va
     writer: Any = _flat_source if modes is None else _rows_source
     label = f"{op.name}_{'flat' if modes is None else 'rows'}"
     source = writer(label, formula, types, body, stores, outs, ins, modes)
-    namespace = {k: _NUMBA[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
+    namespace = {k: BY_DTYPE[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
     namespace |= {"array_at": array_at, "array_from": array_from, "address_of": address_of, "load": load, "store": store}
-    namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": numba.int64}
+    namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": int64}
     function = kernel(compile_source(label, source, namespace), source=source)
-    scalar_types = [numba.intp if d is not None else _scalar_type(v, compute) for d, v in zip(ins, values)]
-    geometry = [] if modes is None else [numba.intp]
-    signature = numba.void(numba.intp, numba.intp, *geometry, *[numba.intp] * len(outs), *scalar_types)
-    return compiled(function, signature)
+    scalar_types = [intp if d is not None else _scalar_type(v, compute) for d, v in zip(ins, values)]
+    geometry = [] if modes is None else [intp]
+    return compiled(function, signature(*geometry, *[intp] * len(outs), *scalar_types))
 
 
 def _scalar_type(value: Any, compute: np.dtype) -> Any:
     if isinstance(value, bool):
-        return numba.boolean
-    return numba.int64 if isinstance(value, int) else _NUMBA[compute]
+        return boolean
+    return int64 if isinstance(value, int) else BY_DTYPE[compute]
 
 
 def _constant(e: Expr) -> str:

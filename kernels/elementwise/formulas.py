@@ -56,7 +56,7 @@ def add(a, b):
 
 
 @elementwise(accepts="bifc")
-def add_scaled(a, b, alpha):
+def add_scaled(a, b, alpha: float):
     """a + alpha · b"""
     return a + alpha * b
 
@@ -130,7 +130,7 @@ def _(g, y):
     return -0.5 * g * f.conj(y * y * y)
 
 
-@elementwise(accepts="bifc")
+@elementwise(result="number", accepts="bifc")
 def square(x):
     """x²"""
     return x * x
@@ -322,13 +322,13 @@ def _(g, start, end, weight):
 
 
 @elementwise(accepts="ifc")
-def addcmul(x, a, b, value):
+def addcmul(x, a, b, value: float):
     """x + value · a · b"""
     return x + value * a * b
 
 
 @elementwise(accepts="fc")
-def addcdiv(x, a, b, value):
+def addcdiv(x, a, b, value: float):
     """x + value · a / b"""
     return x + value * (a / b)
 
@@ -359,13 +359,13 @@ def _(g, x):
 
 
 @elementwise(accepts="f")
-def leaky_relu(x, slope):
+def leaky_relu(x, slope: float):
     """x where x > 0, else slope · x"""
     return where(x > 0, x, slope * x)
 
 
 @elementwise(accepts="f")
-def elu(x, alpha, scale):
+def elu(x, alpha: float, scale: float):
     """scale · x where x > 0, else scale · alpha · (eˣ − 1)"""
     return where(x > 0, scale * x, scale * alpha * f.expm1(x))
 
@@ -376,7 +376,7 @@ def _(g, x, alpha, scale):
 
 
 @elementwise(accepts="f")
-def celu(x, alpha):
+def celu(x, alpha: float):
     """x where x > 0, else alpha · (e^(x/alpha) − 1)"""
     return where(x > 0, x, alpha * f.expm1(x / alpha))
 
@@ -449,7 +449,7 @@ def _(g, x):
 
 
 @elementwise(accepts="f")
-def softplus(x, beta, threshold):
+def softplus(x, beta: float, threshold: float):
     """log(1 + e^(beta·x)) / beta; x itself where beta · x > threshold"""
     return where(x * beta > threshold, x, _softplus(x * beta) / beta)
 
@@ -459,7 +459,7 @@ def _(g, x, beta, threshold):
     return where(x * beta > threshold, g, g * f.sigmoid(x * beta)), None, None
 
 
-@elementwise(accepts="f")
+@elementwise(result="float", accepts="bif")
 def softsign(x):
     """x / (1 + |x|)"""
     return x / (1 + abs(x))
@@ -472,7 +472,7 @@ def _(g, x):
 
 
 @elementwise(accepts="if")
-def hardtanh(x, low, high):
+def hardtanh(x, low: float, high: float):
     """x limited to [low, high]"""
     return where(x < low, low, where(x > high, high, x))
 
@@ -628,8 +628,15 @@ def isfinite(x):
 
 @elementwise(result="bool", accepts="bif")
 def isinf(x):
-    """x is infinite"""
-    return abs(x) == math.inf
+    """x is infinite: it equals itself and yet x − x is not zero"""
+    return make(f.eq, x, x) & make(f.ne, x - x, 0)
+
+
+@elementwise(result="bool", accepts="c")
+def isinf_complex(x):
+    """either part of x is infinite"""
+    a, b = f.real(x), f.imag(x)
+    return (make(f.eq, a, a) & make(f.ne, a - a, 0)) | (make(f.eq, b, b) & make(f.ne, b - b, 0))
 
 
 @elementwise(accepts="bifc")

@@ -141,7 +141,7 @@ def addmm(input: Any, a: Any, b: Any) -> Any:
     _check_dtypes("addmm", a, b)
     if a.ndim != 2 or b.ndim != 2:
         raise RuntimeError(f"addmm: expected mat1 and mat2 to be matrices, but got {a.ndim}D and {b.ndim}D tensors")
-    _check_multipliable("addmm", *a.shape, b)
+    _check_multipliable("addmm", *a.shape, b)  # type: ignore[call-arg]
     _check_initial("addmm", input, a, (a.shape[0], b.shape[1]))
     return _addmm(input, a, b)
 

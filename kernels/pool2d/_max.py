@@ -1,15 +1,19 @@
 """Max-pooling kernels, one plane at a time.
 
-A window is walked element by element with the best so far in registers: for windows of a few elements that is as good as the memory
-allows.  2 x 2 tiles, the usual case, have a kernel without branches, which vectorises over an output row.  Flat positions in a plane are
-unsigned, so that Numba adds no code for negative indices.
+A window is walked element by element with the best so far in registers.  2 x 2 tiles, the usual case, have kernels of their own, without
+branches: a row of outputs at a time, in vector registers where the elements are floating, and then bound by memory.  Flat positions in a
+plane are unsigned, so that Numba adds no code for negative indices.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 
 from .._cpu import inline, kernel
+from .._cpu.simd_pool import max_tiles_row
 
 
 @inline
@@ -54,7 +58,7 @@ def max_windows(lo, hi, values, indices, x, lowest, kh, kw, sh, sw, ph, pw, dh, 
 
 @kernel
 def max_tiles(lo, hi, values, indices, x):
-    """2 x 2 windows with stride 2."""
+    """2 x 2 windows with stride 2, for any type."""
     width = x.shape[2]
     for p in range(lo, hi):
         for oh in range(values.shape[1]):
@@ -79,6 +83,26 @@ def max_tiles(lo, hi, values, indices, x):
                 where = i + width + 1 if wins else where
                 best[k] = v
                 at[k] = where
+
+
+@functools.cache
+def max_tiles_of(dtype: np.dtype) -> Any:
+    """``max_tiles`` for float32 or float64, a register of outputs at a time."""
+    row = max_tiles_row(dtype)
+
+    @kernel
+    def max_tiles_vector(lo, hi, values, indices, x):
+        height, width = x.shape[1], x.shape[2]
+        rows, columns = values.shape[1], values.shape[2]
+        source, best, at = np.intp(x.ctypes.data), np.intp(values.ctypes.data), np.intp(indices.ctypes.data)
+        for p in range(lo, hi):
+            for oh in range(rows):
+                first = 2 * oh * width
+                upper = source + (p * height * width + first) * x.itemsize
+                out = (p * rows + oh) * columns
+                row(upper, upper + width * x.itemsize, best + out * x.itemsize, at + out * indices.itemsize, first, width, columns)
+
+    return max_tiles_vector
 
 
 @kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba.core import config
 
 from .. import _cpu
 from .._cpu import launch
@@ -30,7 +31,8 @@ def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilatio
     x = _writable(x)
     tiles = kernel == stride == (2, 2) and padding == (0, 0) and dilation == (1, 1)
     if tiles and 2 * output[0] <= x.shape[1] and 2 * output[1] <= x.shape[2]:  # ceil_mode may let windows hang over the edge
-        launch(_max.max_tiles, x.shape[0], values, indices, x, work=4 * values.size)
+        vector = x.dtype.kind == "f" and not config.DISABLE_JIT
+        launch(_max.max_tiles_of(x.dtype) if vector else _max.max_tiles, x.shape[0], values, indices, x, work=4 * values.size)
     else:
         work = kernel[0] * kernel[1] * values.size
         launch(_max.max_windows, x.shape[0], values, indices, x, _lowest(x.dtype), *kernel, *stride, *padding, *dilation, work=work)

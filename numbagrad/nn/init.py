@@ -106,7 +106,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         tensor.zero_()  # type: ignore[attr-defined]
         for g in range(groups):
             for d in range(min(per_group, tensor.shape[1])):
-                tensor[(g * per_group + d, d, *centre)] = 1.0  # type: ignore[index]
+                place = (g * per_group + d, d, *centre)
+                tensor[place] = 1.0
     return tensor
 
 

@@ -59,7 +59,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_bloc
         if isinstance(value, Tensor):
             dtype, device = value.dtype, value.device
         elif isinstance(value, bool):
-            non_blocking = value
+            continue  # non_blocking, given by position
         elif isinstance(value, (str, int)) or type(value) is _device_type:
             device = value
         elif value is not None:
@@ -80,21 +80,10 @@ _device_type = device
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of this tensor's type, or the tensor in another dtype."""
     if dtype is None:
-        from ..kernels.elementwise import _TITLES
-
-        return f"numbagrad.{_TITLES[self.dtype.name]}Tensor"
+        return f"numbagrad.{self.dtype.title}Tensor"
     if isinstance(dtype, str):
-        dtype = _by_title(dtype)
+        dtype = dtypes.by_title(dtype)
     return to(self, dtype)
-
-
-def _by_title(title: str) -> dtypes.dtype:
-    from ..kernels.elementwise import _TITLES
-
-    for name, known in _TITLES.items():
-        if title.rpartition(".")[2] == f"{known}Tensor":
-            return dtypes.named(name)
-    raise ValueError(f"invalid type: '{title}'")
 
 
 @public(function=False)

@@ -223,9 +223,9 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     result, of_result = work[0]
     if len(work) == 1:
         result, of_result = _reduced(result, of_result, set(wanted))
-    for i, (x, labels) in enumerate(work[1:], 1):
+    for i, (x, of_x) in enumerate(work[1:], 1):
         later = {label for _, rest in work[i + 1 :] for label in rest}
-        result, of_result = _pair(result, of_result, x, labels, set(wanted) | later)
+        result, of_result = _pair(result, of_result, x, of_x, set(wanted) | later)
     return result.permute([of_result.index(label) for label in wanted])  # type: ignore[attr-defined]
 
 

@@ -6,206 +6,22 @@ operation of this kind, so it is differentiable in turn, to any order.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Node, edge_of
 from ..autograd.mode import state
-from ..kernels import _dtypes
 from ..kernels import elementwise as kernels
-from ..kernels._formula import Expr
 from ..kernels.elementwise import formulas as f
-from ..tensor import Tensor, wrap
-from ._attach import FUNCTIONS, public
-from ._inplace import check_writable, may_overlap, overwrite, rebase
-from ._operation import Saved, freed
+from ..tensor import Tensor
+from ._attach import public
+from ._elementwise import ElementwiseOperation, elementwise, operation
+from ._inplace import check_writable, overwrite
+
+__all__ = ["ElementwiseOperation", "elementwise", "into", "operation", "where"]
 
 
-class ElementwiseNode(Node):
-    """A recorded call of an ElementwiseOperation: keeps what its derivative reads, and nothing else."""
-
-    def __init__(self, operation: ElementwiseOperation, derivative: Any, edges: Sequence[Any], outputs: Any):
-        super().__init__(edges, outputs)
-        self.operation = operation
-        self.derivative: Any = derivative
-        self.saved: Any = None
-
-    def name(self) -> str:
-        return self.operation.node_name
-
-    def backward(self, grads: list[Any]) -> Sequence[Any]:
-        if self.saved is None:
-            raise freed()
-        derivative = self.derivative
-        results: list[Any] = [None] * len(self.edges)
-        if derivative.operation is None:
-            return results
-        many = len(grads) > 1
-        if many and any(g is None for g in grads):
-            have = tuple(i for i, g in enumerate(grads) if g is not None)
-            derivative = self.operation.kernel.derivative(tuple(i for i, e in enumerate(self.edges) if e is not None), have)
-            if derivative.operation is None:
-                return results
-        operands = []
-        for need in derivative.needs:
-            if need in derivative.seeds:
-                operands.append(grads[derivative.seeds[need]])
-            else:
-                held = self.saved[need]
-                operands.append(held.unpack(self) if type(held) is Saved else held)
-        found = ElementwiseOperation.of(derivative.operation)(*operands)
-        for position, gradient in zip(derivative.gives, found if type(found) is tuple else (found,)):
-            results[position] = gradient
-        return results
-
-    def release(self) -> None:
-        self.saved = None
-
-
-class ElementwiseOperation:
-    """A formula as a differentiable function of tensors and numbers."""
-
-    _made: dict[int, ElementwiseOperation] = {}
-
-    def __init__(self, kernel: kernels.Elementwise, name: str | None = None):
-        self.kernel = kernel
-        self.name = self.__name__ = name or kernel.name
-        self.node_name = "".join(part.capitalize() for part in self.name.strip("_").split("_")) + "Backward0"
-        self.__doc__ = kernel.__doc__
-
-    @classmethod
-    def of(cls, kernel: kernels.Elementwise) -> ElementwiseOperation:
-        """The operation of ``kernel``, made once."""
-        found = cls._made.get(id(kernel))
-        if found is None:
-            found = cls._made[id(kernel)] = cls(kernel)
-        return found
-
-    def __repr__(self) -> str:
-        return f"<elementwise operation {self.name}({', '.join(self.kernel.params)})>"
-
-    def vjp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Declare the gradient by a formula of its own: ``rule`` names what it reads among ``g``, ``y`` and the parameters."""
-        return self.kernel.vjp(rule)
-
-    def __call__(self, *operands: Any) -> Any:
-        try:
-            y = kernels.run(self.kernel, *[x._data if isinstance(x, Tensor) else x for x in operands])
-        except TypeError:
-            if any(isinstance(x, Expr) for x in operands):
-                return self.kernel.inside(*operands)
-            raise self._argument_error(operands) from None
-        many = type(y) is tuple
-        result = tuple(map(wrap, y)) if many else wrap(y)
-        if state.recording:
-            for x in operands:
-                if isinstance(x, Tensor) and (x._node is not None or x._requires_grad or (x._base is not None and x.requires_grad)):
-                    self._record(operands, result if many else (result,))
-                    break
-        return result
-
-    def _argument_error(self, operands: Sequence[Any]) -> TypeError:
-        expected = len(self.kernel.params)
-        if len(operands) != expected:
-            return TypeError(f"{self.name}() takes {expected} arguments ({', '.join(self.kernel.params)}), but {len(operands)} were given")
-        for position, x in enumerate(operands):
-            if not isinstance(x, (Tensor, bool, int, float, complex)):
-                return TypeError(f"{self.name}(): argument '{self.kernel.params[position]}' (position {position + 1}) must be Tensor, not {type(x).__name__}")
-        return TypeError(f"{self.name}(): invalid combination of arguments: {', '.join(type(x).__name__ for x in operands)}")
-
-    def _record(self, operands: Sequence[Any], results: Sequence[Tensor]) -> None:
-        if results[0]._data.dtype.kind not in "fcV":
-            return
-        wanted = tuple([i for i, x in enumerate(operands) if isinstance(x, Tensor) and x.requires_grad and _differentiable(x)])
-        derivative = self.kernel.derivative(wanted)
-        edges = [edge_of(x) if i in wanted else None for i, x in enumerate(operands)]
-        node = ElementwiseNode(self, derivative, edges, [(t._data.shape, t._data.dtype) for t in results])
-        saved: dict[str, Any] = {}
-        for need in derivative.needs:
-            if need == "<y>":
-                saved[need] = Saved(results[0], node, 0)
-            elif need in self.kernel.params:
-                x = operands[self.kernel.params.index(need)]
-                saved[need] = Saved(x) if isinstance(x, Tensor) else x
-        node.saved = saved
-        for i, t in enumerate(results):
-            t._node, t._index = node, i
-
-    def in_place(self, target: Tensor, *others: Any) -> Tensor:
-        """``target`` overwritten by the operation's result on (target, *others)."""
-        op = self.name + "_"
-        check_writable(target, op)
-        operands = (target, *others)
-        data = target._data
-        for x in others:
-            if isinstance(x, Tensor) and may_overlap(data, x._data):
-                return self.in_place(target, *[o.clone() if isinstance(o, Tensor) and may_overlap(data, o._data) else o for o in others])
-        if state.recording and any(isinstance(x, Tensor) and x.requires_grad for x in operands):
-            kept = target.clone()  # what the derivative may read must survive the change
-            written = self(kept, *others)
-            self._check_result(target, written)
-            return overwrite(target, written, op)
-        descriptors = tuple(x._data.dtype if isinstance(x, Tensor) and x.ndim else (x._data.dtype,) if isinstance(x, Tensor) else type(x) for x in operands)
-        settled = kernels.plan(self.kernel, descriptors) if descriptors else None
-        assert settled is not None
-        self._check_type(target, settled.outputs[0])
-        kernels.run(self.kernel, *[x._data if isinstance(x, Tensor) else x for x in operands], out=(data,))
-        target._bump()
-        return target
-
-    def _check_type(self, target: Tensor, dtype: np.dtype) -> None:
-        if _dtypes.category(dtype) > _dtypes.category(target._data.dtype):
-            from ..dtypes import of
-
-            raise RuntimeError(
-                f"result type {kernels._TITLES[_dtypes.name(dtype)]} can't be cast to the desired output type {kernels._TITLES[of(target._data.dtype).name]}"
-            )
-
-    def _check_result(self, target: Tensor, written: Tensor) -> None:
-        self._check_type(target, written._data.dtype)
-        if written.shape != target.shape:
-            raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(written.shape)}")
-
-
-def _differentiable(x: Tensor) -> bool:
-    return x._data.dtype.kind in "fcV"
-
-
-def operation(kernel: kernels.Elementwise, name: str | None = None) -> ElementwiseOperation:
-    """The operation of ``kernel``, under ``name``."""
-    op = ElementwiseOperation.of(kernel)
-    if name is not None:
-        op.name = op.__name__ = name
-        op.node_name = "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
-    return op
-
-
-def elementwise(function: Callable[..., Any] | None = None, *, result: str = "same", accepts: str = "bif") -> Any:
-    """Make a differentiable operation from a scalar formula.
-
-        @ng.elementwise
-        def swish(x, beta):
-            return x * ng.sigmoid(beta * x)
-
-    The function is traced once: it may use arithmetic, comparisons and numbagrad's elementwise functions, and ``ng.where`` in place of ``if``.  The result
-    is called with tensors and numbers, which broadcast and promote as everywhere; gradients of every order come from the formula, as one fused
-    kernel each.  ``@swish.vjp`` declares a gradient by hand.
-
-    ``result``: ``"same"`` as the operands' common dtype, ``"float"`` (integers become floats) or ``"bool"``.  ``accepts``: the kinds of operands, letters of
-    ``"bifc"`` (bool, integer, floating, complex).  Raises TypeError for a formula that branches on its data or leaves scalars.
-    """
-    if function is None:
-        return lambda f: elementwise(f, result=result, accepts=accepts)
-    made = kernels.elementwise(function, result=result, accepts=accepts)
-    made.formula  # trace now, so that a mistake in a formula shows where it is written  # noqa: B018
-    return ElementwiseOperation(made)
-
-
-# ---- declarations ------------------------------------------------------------------------------------------------------------------
-
-
-def _declare(
+def declare(
     kernel: kernels.Elementwise, name: str, *, aliases: tuple[str, ...] = (), method: bool = True, inplace: bool = True, wrapper: Any = None
 ) -> Any:
     """Function, method and in-place method of ``kernel`` under ``name``.  ``wrapper`` gives it another signature and calls the operation."""
@@ -280,15 +96,15 @@ for _kernel, _name, _aliases in (
     (f.cosh, "cosh", ()), (f.tanh, "tanh", ()), (f.asinh, "asinh", ("arcsinh",)), (f.acosh, "acosh", ("arccosh",)),
     (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (f.relu, "relu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
     (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()), (f.logical_not, "logical_not", ()),
-    (f.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.pow_, "pow", ()), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
+    (f.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
     (f.copysign_, "copysign", ()), (f.fmod_, "fmod", ()), (f.eq, "eq", ()), (f.ne, "ne", ("not_equal",)), (f.lt, "lt", ("less",)),
     (f.le, "le", ("less_equal",)), (f.gt, "gt", ("greater",)), (f.ge, "ge", ("greater_equal",)), (f.logical_and, "logical_and", ()),
     (f.logical_or, "logical_or", ()), (f.logical_xor, "logical_xor", ()), (f.bitwise_and, "bitwise_and", ()), (f.bitwise_or, "bitwise_or", ()),
     (f.bitwise_xor, "bitwise_xor", ()), (f.bitwise_left_shift, "bitwise_left_shift", ()), (f.bitwise_right_shift, "bitwise_right_shift", ()),
 ):  # fmt: skip
-    _declare(_kernel, _name, aliases=_aliases)
+    declare(_kernel, _name, aliases=_aliases)
 for _kernel, _name in ((f.isnan, "isnan"), (f.isfinite, "isfinite"), (f.maximum, "maximum"), (f.minimum, "minimum"), (f.fmax, "fmax"), (f.fmin, "fmin")):
-    _declare(_kernel, _name, inplace=False)
+    declare(_kernel, _name, inplace=False)
 
 _isinf = operation(f.isinf, "isinf")
 _abs, _abs_complex = operation(f.abs_, "abs"), operation(f.abs_complex, "abs")
@@ -301,40 +117,50 @@ _where = operation(f.where_, "where")
 _clamp, _clamp_min, _clamp_max = operation(f.clamp, "clamp"), operation(f.clamp_min, "clamp"), operation(f.clamp_max, "clamp")
 
 
-def _is_complex(x: Any) -> bool:
+def is_complex(x: Any) -> bool:
     return isinstance(x, Tensor) and x._data.dtype.kind == "c" or isinstance(x, complex)
 
 
-def _is_integer(*operands: Any) -> bool:
+def is_integer(*operands: Any) -> bool:
     """Whether every operand is an integer or bool: then division is that of integers."""
     return all(x._data.dtype.kind in "biu" if isinstance(x, Tensor) else isinstance(x, int) for x in operands)
 
 
-def _absolute(input: Any) -> Any:  # noqa: A002
+def absolute(input: Any) -> Any:  # noqa: A002
     """|x|; of a complex number, its modulus."""
-    return (_abs_complex if _is_complex(input) else _abs)(input)
+    return (_abs_complex if is_complex(input) else _abs)(input)
 
 
-def _add_call(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+def _check_setting(name: str, value: Any, *tensors: Any) -> None:
+    if isinstance(value, float) and is_integer(*tensors):
+        raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+
+
+def _scaled(input: Any, other: Any, alpha: Any) -> Any:  # noqa: A002
+    _check_setting("alpha", alpha, input, other)
+    return _add_scaled(input, other, alpha)
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input + alpha · other"""
-    y = _add(input, other) if alpha == 1 else _add_scaled(input, other, alpha)
+    y = _add(input, other) if alpha == 1 else _scaled(input, other, alpha)
     return y if out is None else into(out, y)
 
 
-def _sub_call(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input − alpha · other"""
-    y = _sub(input, other) if alpha == 1 else _add_scaled(input, other, -alpha)
+    y = _sub(input, other) if alpha == 1 else _scaled(input, other, -alpha)
     return y if out is None else into(out, y)
 
 
-def _div_call(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:  # noqa: A002
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:  # noqa: A002
     """input / other; ``rounding_mode`` ``"trunc"`` rounds towards zero, ``"floor"`` down."""
     if rounding_mode is None:
         y = _div(input, other)
     elif rounding_mode == "floor":
-        y = _floor_divide_call(input, other)
+        y = floor_divide(input, other)
     elif rounding_mode == "trunc":
-        if _is_integer(input, other):
+        if is_integer(input, other):
             y = _sub(input, operation(f.fmod_, "fmod")(input, other))
             y = _floor_divide_int(y, other)
         else:
@@ -344,19 +170,19 @@ def _div_call(input: Any, other: Any, *, rounding_mode: str | None = None, out: 
     return y if out is None else into(out, y)
 
 
-def _floor_divide_call(input: Any, other: Any) -> Any:  # noqa: A002
+def floor_divide(input: Any, other: Any) -> Any:  # noqa: A002
     """⌊input / other⌋"""
-    return (_floor_divide_int if _is_integer(input, other) else _floor_divide_float)(input, other)
+    return (_floor_divide_int if is_integer(input, other) else _floor_divide_float)(input, other)
 
 
-def _remainder_call(input: Any, other: Any) -> Any:  # noqa: A002
+def remainder(input: Any, other: Any) -> Any:  # noqa: A002
     """the remainder of input / other with the sign of other"""
-    return (_remainder_int if _is_integer(input, other) else _remainder_float)(input, other)
+    return (_remainder_int if is_integer(input, other) else _remainder_float)(input, other)
 
 
-def _round_call(input: Any, *, decimals: int = 0) -> Any:  # noqa: A002
+def round_(input: Any, *, decimals: int = 0) -> Any:  # noqa: A002
     """the nearest integer, ties to even; ``decimals`` digits are kept"""
-    if isinstance(input, Tensor) and _is_integer(input):
+    if isinstance(input, Tensor) and is_integer(input):
         return input.clone()
     if decimals == 0:
         return _round(input)
@@ -364,33 +190,33 @@ def _round_call(input: Any, *, decimals: int = 0) -> Any:  # noqa: A002
     return _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
 
 
-def _clamp_call(input: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
     """input limited to [min, max]; either bound may be None"""
     if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None".replace("torch.", ""))
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     if max is None:
         return _clamp_min(input, min)
     return _clamp_max(input, max) if min is None else _clamp(input, min, max)
 
 
-_declare(f.abs_, "abs", aliases=("absolute",), wrapper=_absolute)
-_declare(f.add, "add", wrapper=_add_call)
-_declare(f.sub, "sub", aliases=("subtract",), wrapper=_sub_call)
-_declare(f.div, "div", aliases=("divide", "true_divide"), wrapper=_div_call)
-_declare(f.floor_divide_float, "floor_divide", wrapper=_floor_divide_call)
-_declare(f.remainder_float, "remainder", wrapper=_remainder_call)
-_declare(f.round_, "round", wrapper=_round_call)
-_declare(f.clamp, "clamp", aliases=("clip",), wrapper=_clamp_call)
+declare(f.abs_, "abs", aliases=("absolute",), wrapper=absolute)
+declare(f.add, "add", wrapper=add)
+declare(f.sub, "sub", aliases=("subtract",), wrapper=sub)
+declare(f.div, "div", aliases=("divide", "true_divide"), wrapper=div)
+declare(f.floor_divide_float, "floor_divide", wrapper=floor_divide)
+declare(f.remainder_float, "remainder", wrapper=remainder)
+declare(f.round_, "round", wrapper=round_)
+declare(f.clamp, "clamp", aliases=("clip",), wrapper=clamp)
 
 
-def _isinf_call(input: Any) -> Any:  # noqa: A002
+def isinf(input: Any) -> Any:  # noqa: A002
     """x is infinite"""
-    if _is_complex(input):
-        return operation(f.isinf_complex)(input)
+    if is_complex(input):
+        return operation(f.isinf_complex)(input)  # type: ignore[attr-defined]
     return _isinf(input)
 
 
-public(_isinf_call, name="isinf")
+public(isinf, name="isinf")
 
 
 @public(name="clamp_min")
@@ -408,7 +234,7 @@ def clamp_max(input: Any, max: Any) -> Any:  # noqa: A002
 @public(name="conj")
 def conj(input: Any) -> Any:  # noqa: A002
     """The complex conjugate; a real tensor as it is."""
-    return _conj(input) if _is_complex(input) else input
+    return _conj(input) if is_complex(input) else input
 
 
 @public(method=False, name="where")
@@ -433,95 +259,24 @@ Tensor.where = _where_method  # type: ignore[attr-defined]
 _lerp, _addcmul, _addcdiv = operation(f.lerp, "lerp"), operation(f.addcmul, "addcmul"), operation(f.addcdiv, "addcdiv")
 
 
-def _lerp_call(input: Any, end: Any, weight: Any) -> Any:  # noqa: A002
+def lerp(input: Any, end: Any, weight: Any) -> Any:  # noqa: A002
     """input + weight · (end − input)"""
     return _lerp(input, end, weight)
 
 
-def _addcmul_call(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:  # noqa: A002
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:  # noqa: A002
     """input + value · tensor1 · tensor2"""
+    _check_setting("value", value, input, tensor1, tensor2)
     return _addcmul(input, tensor1, tensor2, value)
 
 
-def _addcdiv_call(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:  # noqa: A002
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:  # noqa: A002
     """input + value · tensor1 / tensor2"""
     return _addcdiv(input, tensor1, tensor2, value)
 
 
-_declare(f.lerp, "lerp", wrapper=_lerp_call)
-_declare(f.addcmul, "addcmul", wrapper=_addcmul_call)
-_declare(f.addcdiv, "addcdiv", wrapper=_addcdiv_call)
+declare(f.lerp, "lerp", wrapper=lerp)
+declare(f.addcmul, "addcmul", wrapper=addcmul)
+declare(f.addcdiv, "addcdiv", wrapper=addcdiv)
 
 
-# ---- operators ---------------------------------------------------------------------------------------------------------------------
-
-_mul, _neg, _pow = operation(f.mul), operation(f.neg), operation(f.pow_)
-_NUMBERS = (Tensor, bool, int, float, complex, np.ndarray, np.generic)
-
-
-def _operand(x: Any) -> Any:
-    """A NumPy array or scalar beside a tensor counts as a tensor or number."""
-    if isinstance(x, np.generic):
-        return x.item()
-    return wrap(x) if isinstance(x, np.ndarray) else x
-
-
-def _operator(name: str, op: Any, swapped: str | None = None, changed: str | None = None) -> None:
-    """Install the dunder methods of a binary operation: a + b, b + a, a += b."""
-
-    def forward(self: Tensor, other: Any) -> Any:
-        if type(other) is Tensor or type(other) is float or type(other) is int:
-            return op(self, other)
-        if not isinstance(other, _NUMBERS):
-            return NotImplemented
-        return op(self, _operand(other))
-
-    def reflected(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, _NUMBERS):
-            return NotImplemented
-        return op(_operand(other), self)
-
-    setattr(Tensor, name, forward)
-    if swapped:
-        setattr(Tensor, swapped, reflected)
-    if changed:
-        method = getattr(Tensor, changed)
-        setattr(Tensor, "__i" + name[2:], lambda self, other: method(self, _operand(other)))
-
-
-def _power(a: Any, b: Any) -> Any:
-    """a ** b; the common whole exponents have formulas of their own, which are faster and exact."""
-    if isinstance(a, Tensor) and not isinstance(b, Tensor):
-        if b == 2:
-            return operation(f.square)(a)
-        if b == 1:
-            return a.clone()
-        if b == 0.5:
-            return operation(f.sqrt)(a)
-        if isinstance(b, int) and b < 0 and _is_integer(a):
-            raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return _pow(a, b)
-
-
-def _pow_call(input: Any, exponent: Any) -> Any:  # noqa: A002
-    """input ** exponent"""
-    return _power(input, exponent)
-
-
-_declare(f.pow_, "pow", wrapper=_pow_call)
-for _dunder, _op, _swapped, _changed in (
-    ("__add__", _add, "__radd__", "add_"), ("__sub__", _sub, "__rsub__", "sub_"), ("__mul__", _mul, "__rmul__", "mul_"),
-    ("__truediv__", _div, "__rtruediv__", "div_"), ("__floordiv__", _floor_divide_call, "__rfloordiv__", "floor_divide_"),
-    ("__mod__", _remainder_call, "__rmod__", "remainder_"), ("__pow__", _power, "__rpow__", "pow_"), ("__eq__", operation(f.eq), None, None),
-    ("__ne__", operation(f.ne), None, None), ("__lt__", operation(f.lt), None, None), ("__le__", operation(f.le), None, None),
-    ("__gt__", operation(f.gt), None, None), ("__ge__", operation(f.ge), None, None), ("__and__", operation(f.bitwise_and), "__rand__", "bitwise_and_"),
-    ("__or__", operation(f.bitwise_or), "__ror__", "bitwise_or_"), ("__xor__", operation(f.bitwise_xor), "__rxor__", "bitwise_xor_"),
-    ("__lshift__", operation(f.bitwise_left_shift), "__rlshift__", "bitwise_left_shift_"),
-    ("__rshift__", operation(f.bitwise_right_shift), "__rrshift__", "bitwise_right_shift_"),
-):  # fmt: skip
-    _operator(_dunder, _op, _swapped, _changed)
-Tensor.__neg__ = lambda self: _neg(self)  # type: ignore[attr-defined]
-Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
-Tensor.__abs__ = lambda self: _absolute(self)  # type: ignore[attr-defined]
-Tensor.__invert__ = lambda self: operation(f.bitwise_not)(self)  # type: ignore[attr-defined]
-assert FUNCTIONS

@@ -50,10 +50,19 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
     """``self[index]``: a view for integers, slices, None and Ellipsis; a copy where a tensor, list or bool takes part."""
     key = plain_key(index)
     if key is None:
-        key, indices = parse(self, index)
+        key, indices = _parsed(self, index)
         if indices is not None:
             return _index(self if key is None else _basic(self, key), indices)
     return _basic(self, key)
+
+
+def _parsed(x: Tensor, index: Any) -> tuple[Any, Indices | None]:
+    """``parse``, past which a single index tensor or mask, the most frequent expression, is let."""
+    if type(index) is Tensor:
+        data = index._data
+        if data.ndim and (data.dtype == np.int64 or data.dtype == np.bool_):
+            return None, Indices((index,))
+    return parse(x, index)
 
 
 def _basic(x: Tensor, key: Any) -> Tensor:
@@ -68,7 +77,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     key = plain_key(index)
     indices = None
     if key is None:
-        key, indices = parse(self, index)
+        key, indices = _parsed(self, index)
     if not isinstance(value, Tensor):
         value = _assigned(self, value)
     recorded = is_recorded(self, value)

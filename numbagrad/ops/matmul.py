@@ -111,8 +111,8 @@ def _reflected_matmul_operator(self: Tensor, other: Any) -> Any:
     return matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
-Tensor.__matmul__ = _matmul_operator  # type: ignore[method-assign]
-Tensor.__rmatmul__ = _reflected_matmul_operator  # type: ignore[method-assign]
+Tensor.__matmul__ = _matmul_operator  # type: ignore[assignment]
+Tensor.__rmatmul__ = _reflected_matmul_operator  # type: ignore[assignment]
 
 
 @public

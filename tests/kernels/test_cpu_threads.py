@@ -285,7 +285,7 @@ def test_fork():
         "    assert os.waitpid(child, 0)[1] == 0\n"
         "    launch(double, x.size, out, x, work=10**9)\nprint('done')"
     )
-    assert run_python(code) == "done\n"
+    assert run_python(code, PYTHONWARNINGS="ignore") == "done\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

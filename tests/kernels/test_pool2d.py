@@ -216,3 +216,19 @@ def test_the_number_of_threads_changes_no_bit():
         set_num_threads(before)
     for other in found[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [2, 3, 15, 16, 17, 31, 33, 64, 70])
+def test_rows_that_end_anywhere_in_a_register(dtype, width):
+    rng = np.random.default_rng(width)
+    x = rng.choice([np.nan, -np.inf, 0.0, -0.0, 1.0, 2.0], (2, 2, 5, width), p=[0.1, 0.3, 0.2, 0.1, 0.2, 0.1]).astype(dtype)
+    values, indices = P.max_pool2d(x, 2)
+    tiles = np.stack([x[..., i:4:2, j : width // 2 * 2 : 2] for i in (0, 1) for j in (0, 1)], -1)
+    best, which = tiles[..., 0].copy(), np.zeros(values.shape, np.int64)
+    for k in range(1, 4):
+        wins = (tiles[..., k] > best) | np.isnan(tiles[..., k])
+        best, which = np.where(wins, tiles[..., k], best), np.where(wins, k, which)
+    np.testing.assert_array_equal(values, best)
+    rows, columns = np.arange(2)[:, None], np.arange(width // 2)
+    assert np.array_equal(indices, (2 * rows + which // 2) * width + 2 * columns + which % 2)

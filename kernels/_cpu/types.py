@@ -1,0 +1,21 @@
+"""The Numba types of our dtypes, for kernels compiled for an explicit signature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from .. import _dtypes
+
+intp, int64, boolean = numba.intp, numba.int64, numba.boolean
+
+# 16-bit floats are handed to kernels as their bits.
+BY_DTYPE: dict[np.dtype, Any] = {d: numba.from_dtype(d) for d in _dtypes.ALL if d not in _dtypes.HALVES}
+BY_DTYPE |= {d: numba.uint16 for d in _dtypes.HALVES}
+
+
+def signature(*arguments: Any) -> Any:
+    """The type of a kernel: ``void(intp lo, intp hi, *arguments)``."""
+    return numba.void(numba.intp, numba.intp, *arguments)

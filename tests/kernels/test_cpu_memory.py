@@ -1,0 +1,230 @@
+"""The allocator: a block in use is never handed out again, a block nobody uses is, and everything is given back on request."""
+
+import gc
+import os
+import random
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from numbagrad.kernels._cpu import empty, empty_cache, full, memory, memory_stats, zeros
+
+BIG = 40_000  # float32 elements: well above the smallest pooled size
+SIZES = (BIG, BIG + 1, 2 * BIG, 3 * BIG)
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.fixture(autouse=True)
+def from_nothing():
+    gc.collect()
+    empty_cache()
+    yield
+    empty_cache()
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (0,), (3,), 7, (0, 5), (2, 3, 4), (300, 400), 200_000, (1, 200_000, 1), [300, 300], np.int64(100_000)]
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("complex128"), "int8", np.bool_, np.dtype([("bits", np.uint16)])])
+def test_shape_dtype_and_layout(shape, dtype):
+    a = empty(shape, dtype)
+    wanted = np.empty(shape, dtype)
+    assert type(a) is np.ndarray and a.shape == wanted.shape and a.dtype == wanted.dtype and a.strides == wanted.strides
+    assert a.flags.c_contiguous and a.flags.writeable and a.flags.aligned
+    if a.nbytes >= memory.POOLED_BYTES:
+        assert address(a) % memory.ALIGNMENT == 0
+    z = zeros(shape, dtype)
+    assert z.shape == wanted.shape and z.dtype == wanted.dtype and not z.tobytes().strip(b"\0")
+
+
+def test_zeros_and_full_overwrite_a_used_block():
+    a = full(BIG, 7.0, np.float32)
+    assert np.all(a == 7)
+    place = address(a)
+    del a
+    z = zeros((BIG,), np.float32)
+    assert address(z) == place and not z.any()
+
+
+@pytest.mark.parametrize("shape", [-1, (-1,), (3, -2), (-300, -400), (-1, 200_000), (1 << 40, 1 << 40)])
+def test_bad_shapes(shape):
+    with pytest.raises(RuntimeError, match="empty: expected sizes that are not negative and fit in memory, but got"):
+        empty(shape, np.float32)
+    assert memory_stats()["allocated"] == 0
+
+
+def test_a_block_is_reused_as_soon_as_nobody_refers_to_it():
+    a = empty(BIG, np.float32)
+    place = address(a)
+    b = empty(BIG, np.float32)
+    assert address(b) != place
+    del a
+    assert address(empty((BIG // 4, 4), np.int32)) == place
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[::2],
+        lambda a: a.reshape(2, -1).T[5:],
+        lambda a: a.view(np.uint8),
+        lambda a: np.broadcast_to(a[:1], (5, 5)),
+        lambda a: memoryview(a),
+        lambda a: np.asarray(memoryview(a)),
+        lambda a: np.lib.stride_tricks.as_strided(a, (3,), (8,)),
+        lambda a: a[BIG // 2 :][1:][1:].view("i4"),
+        lambda a: iter(a),
+        lambda a: np.from_dlpack(a),
+    ],
+)
+def test_a_view_keeps_its_block(view):
+    a = empty(BIG, np.float32)
+    place = address(a)
+    kept = view(a)
+    del a
+    others = [empty(BIG, np.float32) for _ in range(40)]
+    assert place not in [address(other) for other in others]
+    del kept, others
+    assert memory_stats()["allocated"] == 0
+
+
+def test_statistics():
+    assert memory_stats() == {"allocated": 0, "cached": 0, "reserved": 0, "peak": memory_stats()["peak"]}
+    live = [empty(BIG, np.float32) for _ in range(5)]
+    stats = memory_stats()
+    assert 5 * 4 * BIG <= stats["allocated"] == stats["reserved"] <= 5 * 4 * BIG * 9 / 8 and stats["cached"] == 0
+    assert stats["peak"] >= stats["reserved"]
+    del live[2:]
+    after = memory_stats()
+    assert after["reserved"] == stats["reserved"] and after["allocated"] == 2 * stats["allocated"] // 5
+    live[0].fill(3)
+    empty_cache()
+    assert memory_stats()["cached"] == 0 and memory_stats()["allocated"] == after["allocated"] and np.all(live[0] == 3)
+
+
+def test_idle_blocks_are_bounded(monkeypatch):
+    monkeypatch.setattr(memory, "_IDLE_BYTES", 8 << 20)
+    empty_cache()  # takes the new bound into account
+    for size in range(200_000, 4_000_000, 50_000):  # a new class again and again
+        empty(size, np.uint8).fill(1)
+    assert memory_stats()["reserved"] <= (8 << 20) + (4 << 20)
+
+
+def test_the_search_is_bounded_however_many_blocks_live(monkeypatch):
+    counted = []
+    monkeypatch.setattr(memory, "getrefcount", lambda block: counted.append(1) or sys.getrefcount(block) - 1)
+    monkeypatch.setattr(memory, "_IDLE", memory._IDLE)
+    live = [empty(BIG, np.float32) for _ in range(200)]
+    counted.clear()
+    live.append(empty(BIG, np.float32))
+    assert 0 < len(counted) <= memory._TRIES + 1
+
+
+def test_out_of_memory_gives_the_idle_blocks_back(monkeypatch):
+    empty(BIG, np.float32)
+    assert memory_stats()["cached"] > 0
+    real, calls = np.empty, []
+
+    def scarce(shape, dtype):
+        calls.append(shape)
+        if memory_stats()["cached"]:
+            raise MemoryError
+        return real(shape, dtype)
+
+    monkeypatch.setattr(memory.np, "empty", scarce)
+    a = empty(10 * BIG, np.float32)
+    monkeypatch.undo()
+    assert a.size == 10 * BIG and len(calls) == 2
+
+
+def churn(rng, turns):
+    """Allocate, write, keep views, drop; every array kept must keep what was written to it."""
+    live = []
+    for _ in range(turns):
+        if live and rng.random() < 0.5:
+            array, value = live.pop(rng.randrange(len(live)))
+            assert np.all(array == value)
+        else:
+            array, value = empty(rng.choice(SIZES), np.float32), np.float32(rng.random())
+            array.fill(value)
+            if rng.random() < 0.4:
+                array = array[rng.randrange(1000) :: 7].reshape(1, -1).T
+            live.append((array, value))
+        if len(live) > 50:
+            live.pop(0)
+    for array, value in live:
+        assert np.all(array == value)
+
+
+def test_no_live_block_is_handed_out_in_many_threads():
+    failures = []
+
+    def run(seed):
+        try:
+            churn(random.Random(seed), 600)
+        except BaseException as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # switch threads as often as can be
+    try:
+        workers = [threading.Thread(target=run, args=(seed,)) for seed in range(6)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not failures
+    assert memory_stats()["allocated"] == 0
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["new", "view", "drop", "trim"]), st.integers(0, 30), st.sampled_from(SIZES)), max_size=60))
+def test_live_arrays_never_overlap(steps):
+    live = []
+    for what, which, size in steps:
+        if what == "new":
+            array = empty(size, np.float32)
+            start = address(array)
+            assert all(start + array.nbytes <= low or high <= start for _, low, high in live)
+            live.append((array, start, start + array.nbytes))
+        elif what == "trim":
+            empty_cache()
+        elif live:
+            array, low, high = live.pop(which % len(live))
+            if what == "view":
+                live.append((array[which:], low, high))
+        array = None
+    live.clear()
+    assert memory_stats()["allocated"] == 0
+
+
+def test_an_array_outlives_the_module_state():
+    a = empty(BIG, np.float32)
+    a.fill(5)
+    empty_cache()
+    memory._blocks.clear()
+    gc.collect()
+    assert np.all(a == 5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_after_a_fork_both_sides_keep_their_arrays():
+    a = full(BIG, 1.0, np.float32)
+    idle = full(BIG, 2.0, np.float32)
+    del idle
+    child = os.fork()
+    if child == 0:
+        b = full(BIG, 3.0, np.float32)
+        os._exit(0 if np.all(a == 1) and np.all(b == 3) and address(a) != address(b) else 1)
+    c = full(BIG, 4.0, np.float32)
+    assert os.waitpid(child, 0)[1] == 0
+    assert np.all(a == 1) and np.all(c == 4)
