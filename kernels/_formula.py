@@ -56,7 +56,6 @@ class Expr:
     """A node of an expression graph: a primitive and its arguments.  Behaves like a number inside a formula."""
 
     __slots__ = ("op", "args", "kind")
-    __array_ufunc__ = None  # np.exp(x) inside a formula is an error, not an object array
 
     def __init__(self, op: Primitive, args: tuple[Any, ...], kind: str = "number"):
         self.op, self.args, self.kind = op, args, kind
@@ -97,6 +96,33 @@ class Expr:
 
     def __rpow__(self, other: Any) -> Expr:
         return power(other, self)
+
+    def __floordiv__(self, other: Any) -> Expr:
+        return make(floor_int, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Expr:
+        return make(floor_int, other, self)
+
+    def __mod__(self, other: Any) -> Expr:
+        return make(mod_int, self, other)
+
+    def __rmod__(self, other: Any) -> Expr:
+        return make(mod_int, other, self)
+
+    def __lshift__(self, other: Any) -> Expr:
+        return make(shift_left, self, other)
+
+    def __rlshift__(self, other: Any) -> Expr:
+        return make(shift_left, other, self)
+
+    def __rshift__(self, other: Any) -> Expr:
+        return make(shift_right, self, other)
+
+    def __rrshift__(self, other: Any) -> Expr:
+        return make(shift_right, other, self)
+
+    def __round__(self) -> Expr:
+        return make(rint, self)
 
     def __neg__(self) -> Expr:
         return make(neg, self)
@@ -152,7 +178,17 @@ class Expr:
     def _no_number(self, *_: Any) -> Any:
         raise TypeError("a formula's argument has no value while it is traced: use numbagrad's functions (exp, tanh, where, ...), not those of math or numpy")
 
-    __float__ = __int__ = __complex__ = __index__ = _no_number
+    __float__ = __int__ = __complex__ = __index__ = __trunc__ = __floor__ = __ceil__ = _no_number
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"a formula's argument is a number, not a tensor, and has no {name!r}: write numbagrad.{name}(x) rather than x.{name}()")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Expr:
+        """NumPy's numbers take part in arithmetic like Python's; its functions cannot be traced."""
+        operator = _OPERATORS.get(ufunc.__name__)
+        if method == "__call__" and operator is not None and not settings:
+            return make(operator, *inputs)
+        raise TypeError(f"np.{ufunc.__name__} cannot be used in a formula, which is traced with stand-ins for numbers: use numbagrad's function")
 
 
 def constant(value: Any) -> Expr:
@@ -270,6 +306,12 @@ def expand(roots: Sequence[Expr]) -> list[Expr]:
         roots = [r for r in substitute(roots, replace) if r is not None]
 
 
+def variable(parameter: Expr) -> str:
+    """The name of ``parameter`` in the printed source.  The underscore keeps it apart from every name that a target's loop has of its own (``i``, ``lo``,
+    ``T``, ``exp``, ...), none of which ends in one."""
+    return f"{parameter.args[0]}_"
+
+
 class Formula:
     """Named parameters and the expressions of one or more results."""
 
@@ -282,12 +324,25 @@ class Formula:
     def names(self) -> tuple[str, ...]:
         return tuple(p.args[0] for p in self.params)
 
-    def __call__(self, *args: Any) -> Expr:
-        """The (single) result for other arguments: how one formula is used inside another."""
+    def __call__(self, *args: Any) -> Any:
+        """The result (a tuple of several) for other arguments: how one formula is used inside another."""
         replace = {id(p): lift(a) for p, a in zip(self.params, args, strict=True)}
-        result = substitute(self.outputs, replace)[0]
-        assert result is not None
-        return result
+        results = substitute(self.outputs, replace)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def categories(self, given: Sequence[int]) -> tuple[int, list[int]]:
+        """The widest category of number (0 bool, 1 integer, 2 float, 3 complex) among all intermediate results, and that of each result, by the rules of
+        eager evaluation, for parameters of the categories ``given``."""
+        found: dict[int, int] = {id(p): c for p, c in zip(self.params, given)}
+        outputs = expand(self.outputs)
+        for e in order(outputs):
+            if e.op is CONSTANT:
+                found[id(e)] = (bool, int, float, complex).index(type(e.args[0]))
+            elif e.op is not ARGUMENT:
+                parts = [found[id(a)] for a in (e.args[1:] if e.op is where else e.args)]
+                widest = max(parts)
+                found[id(e)] = 0 if e.kind == "bool" else 2 if e.op in (real, imag, absolute) and widest == 3 else max(widest, 2 if e.op in _FLOATING else 0)
+        return max(found.values()), [found[id(y)] for y in outputs]
 
     def used(self) -> set[str]:
         """Names of the parameters that the results depend on."""
@@ -304,13 +359,18 @@ def trace(function: Callable[..., Any], name: str | None = None) -> Formula:
 
     A parameter annotated ``bool`` is a condition, one annotated ``float`` a setting (a slope, a threshold): neither takes part in type promotion.
     """
-    params = []
+    params: list[Expr] = []
     for p in inspect.signature(function).parameters.values():
         if p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
             raise TypeError(f"formula {function.__name__}: parameter {p.name!r} must be an ordinary positional one")
         params.append(argument(p.name, "bool" if p.annotation in (bool, "bool") else "number", p.annotation in (float, "float")))
+    if not params:
+        raise TypeError(f"formula {function.__name__}: at least one parameter is needed")
     result = function(*params)
-    return Formula(name or function.__name__, params, [lift(r) for r in (result if isinstance(result, tuple) else (result,))])
+    results = result if isinstance(result, (tuple, list)) else (result,)
+    if not results:
+        raise TypeError(f"formula {function.__name__}: it returns nothing")
+    return Formula(name or function.__name__, params, [lift(r) for r in results])
 
 
 def statements(formula: Formula, scalar: Callable[[Expr], str], integer: bool, is_complex: bool) -> tuple[list[str], list[str], set[str]]:
@@ -330,7 +390,7 @@ def statements(formula: Formula, scalar: Callable[[Expr], str], integer: bool, i
     outputs = expand(formula.outputs)
     for e in order(outputs):
         if e.op is ARGUMENT:
-            names[id(e)] = e.args[0]
+            names[id(e)] = variable(e)
             continue
         if e.op is CONSTANT:
             names[id(e)] = repr(e.args[0]) if e.kind == "bool" else scalar(e)
@@ -388,6 +448,9 @@ FUNCTIONS = {name: Primitive(name) for name in UNARY}
 (sqrt, exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc, erfinv,
  floor, ceil, rint, trunc, sigmoid) = FUNCTIONS.values()  # fmt: skip
 
+_OPERATORS = {"add": add, "subtract": sub, "multiply": mul, "divide": div, "power": pow, "floor_divide": floor_int, "remainder": mod_int,
+              "less": lt, "less_equal": le, "greater": gt, "greater_equal": ge, "equal": eq, "not_equal": ne}  # fmt: skip
+_FLOATING = {div, atan2, hypot, copysign, *FUNCTIONS.values()} - {floor, ceil, rint, trunc}
 _FOLDED: dict[Primitive, Callable[..., Any]] = {add: lambda a, b: a + b, sub: lambda a, b: a - b, mul: lambda a, b: a * b}
 
 
@@ -443,6 +506,7 @@ copysign.derivative(lambda g, y, a, b: (where(a == 0, 0, where((a < 0) ^ (y < 0)
 hypot.derivative(lambda g, y, a, b: (where(y == 0, 0, g * (a / y)), where(y == 0, 0, g * (b / y))))
 atan2.derivative(lambda g, y, a, b: (g * (b / (a * a + b * b)), -g * (a / (a * a + b * b))))
 fmod.derivative(lambda g, y, a, b: (g, -g * trunc(a / b)))
+mod_int.derivative(lambda g, y, a, b: (g, -g * make(floor_int, a, b)))
 
 
 @pow.derivative

@@ -21,29 +21,7 @@ from .autograd import graph
 from .autograd.graph import RemovableHandle
 from .autograd.mode import state
 from .devices import cpu, device
-
-
-class Size(tuple):
-    """The shape of a tensor: a tuple that prints as PyTorch's and knows its number of elements."""
-
-    def numel(self) -> int:
-        n = 1
-        for size in self:
-            n *= size
-        return n
-
-    def __repr__(self) -> str:
-        return f"numbagrad.Size({list(self)})"
-
-    def __getitem__(self, index: Any) -> Any:
-        found = tuple.__getitem__(self, index)
-        return Size(found) if isinstance(index, slice) else found
-
-    def __add__(self, other: Any) -> Size:
-        return Size(tuple.__add__(self, tuple(other)))
-
-    def __reduce__(self) -> Any:
-        return Size, (tuple(self),)
+from .size import Size
 
 
 def wrap(data: Any) -> Tensor:

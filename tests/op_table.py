@@ -23,6 +23,8 @@ class Op:
     kinds: str = "bif"
     gradient: bool = True
     home: str = ""
+    infinite: bool = True  # False: PyTorch gives NaN at infinity where we give the limit
+    subnormal: bool = True  # False: PyTorch gives NaN for subnormal divisors
     floats_only: bool = False  # integers are refused rather than promoted
     ulps: float = 4.0  # in float32, against the rounded float64 reference
 
@@ -113,13 +115,13 @@ ACTIVATIONS = [
     _unary("selu", lambda x: _SELU[1] * np.where(x > 0, x, _SELU[0] * np.expm1(x)), kinks=(0.0,), home=_NN, kinds="f", floats_only=True),
     _unary("celu", lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x / alpha)), kinks=(0.0,), settings={"alpha": 0.7}, home=_NN, kinds="f",
            floats_only=True),
-    _unary("gelu", lambda x: x * sp.ndtr(x), home=_NN, kinds="f", floats_only=True, ulps=8),
+    _unary("gelu", lambda x: x * sp.ndtr(x), home=_NN, kinds="f", floats_only=True, ulps=12, infinite=False),
     _unary("gelu", lambda x, approximate: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))), settings={"approximate": "tanh"},
-           home=_NN, kinds="f", floats_only=True, ulps=64),  # 1 + tanh cancels for negative x, in PyTorch too
+           home=_NN, kinds="f", floats_only=True, ulps=12, infinite=False),
     _unary("silu", lambda x: x * sp.expit(x), home=_NN, kinds="f", floats_only=True),
     _unary("mish", lambda x: x * np.tanh(_softplus(x)), home=_NN, kinds="f", floats_only=True, ulps=6),
     _unary("softplus", _softplus, settings={"beta": 2.0, "threshold": 4.0}, home=_NN, kinds="f", floats_only=True, kinks=(2.0,)),
-    _unary("softsign", lambda x: x / (1 + np.abs(x)), kinks=(0.0,), home=_NN, kinds="f", floats_only=True),
+    _unary("softsign", lambda x: x / (1 + np.abs(x)), kinks=(0.0,), home=_NN),
     _unary("hardtanh", lambda x, min_val, max_val: np.clip(x, min_val, max_val), kinks=(-0.5, 1.5), settings={"min_val": -0.5, "max_val": 1.5},
            home=_NN, kinds="f"),
     _unary("hardsigmoid", lambda x: np.clip(x + 3, 0, 6) / 6, (-4.0, 4.0), kinks=(-3.0, 3.0), home=_NN, kinds="f", floats_only=True, ulps=8),
@@ -138,8 +140,8 @@ BINARY = [
     _binary("mul", np.multiply),
     _binary("div", np.true_divide, second=_POSITIVE),
     _binary("floor_divide", np.floor_divide, (1.1, 1.9), (2.1, 2.9), kinds="if"),
-    _binary("remainder", np.remainder, (1.1, 1.9), (2.1, 2.9), kinds="if"),
-    _binary("fmod", np.fmod, (-1.9, -1.1), (2.1, 2.9), kinds="if"),
+    _binary("remainder", np.remainder, (1.1, 1.9), (2.1, 2.9), kinds="if", subnormal=False),
+    _binary("fmod", np.fmod, (-1.9, -1.1), (2.1, 2.9), kinds="if", subnormal=False),
     _binary("pow", np.power, _POSITIVE, kinds="if", ulps=8),
     _binary("atan2", np.arctan2, _POSITIVE),
     _binary("hypot", np.hypot, _POSITIVE, kinds="f", floats_only=True),

@@ -19,7 +19,7 @@ MAX_LINES = 500
 # Imports run from a higher floor to a lower one, or stay on theirs.
 FLOORS = [
     {"kernels"},
-    {"dtypes", "devices", "autograd"},
+    {"dtypes", "devices", "size", "autograd"},
     {"tensor", "ops", "creation", "generator", "random", "fuse", "cuda", "_printing", "_declared"},
     {"nn", "optim", "data", "utils", "serialization"},
     {"vision", "compat", "testing"},

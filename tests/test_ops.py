@@ -129,7 +129,9 @@ def test_dtypes_as_torch(op, dtype):
 def test_special_values_as_torch(op):
     """NaN, infinities, zeros of both signs and subnormals, as PyTorch treats them."""
     torch = pytest.importorskip("torch")
-    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 3e38, -3e38, 1.0, -1.0, 0.5], np.float32)
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 1e37, -1e37, 1.0, -1.0, 0.5], np.float32)
+    special = special if op.infinite else special[~np.isinf(special)]
+    special = special if op.subnormal else special[(special == 0) | ~(np.abs(special) < 1e-38)]
     if len(op.domains) == 1:
         arrays = [special]
     else:

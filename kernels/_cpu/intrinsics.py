@@ -56,7 +56,7 @@ def _or_python(twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
 
 
 def _view_python(address: int, n: int, dtype: Any) -> np.ndarray:
-    dtype = np.dtype(dtype)
+    dtype, address, n = np.dtype(dtype), int(address), int(n)
     if n == 0:
         return np.empty(0, dtype)
     return np.frombuffer((ctypes.c_byte * (n * dtype.itemsize)).from_address(address), dtype, n)

@@ -58,6 +58,8 @@ def _instruction_set() -> str:
 
 
 INSTRUCTION_SET = _instruction_set()
+# Whether there is vector code at all: there is none where NUMBA_DISABLE_JIT has kernels run as Python.
+COMPILED = not config.DISABLE_JIT
 VECTOR_BYTES, REGISTERS = _WIDTHS[INSTRUCTION_SET]
 
 

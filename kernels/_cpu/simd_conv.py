@@ -229,7 +229,9 @@ def copy_rows(dtype: Any) -> Any:
     where it is copied.
     """
 
-    def emit(e: Emitter, to: Any, to_row: Any, source: Any, source_row: Any, column: Any, rows: Any, first: Any, last: Any, low: Any, high: Any) -> None:
+    def emit(
+        e: Emitter, to: Any, to_row: Any, source: Any, source_row: Any, column: Any, rows: Any, first: Any, last: Any, low: Any, high: Any
+    ) -> None:
         builder = e.builder
         within = builder.and_(e.mask(high), builder.xor(e.mask(low), ir.Constant(e.mask_type, [1] * e.lanes)))
         none, count = ir.Constant(e.mask_type, [0] * e.lanes), builder.sub(last, first)
@@ -248,7 +250,9 @@ def copy_rows(dtype: Any) -> Any:
 
         def gather(address: Any, mask: Any) -> Any:
             where = builder.inttoptr(builder.add(e.splat(address), steps), pointers)
-            return e.call(f"{e.name('masked.gather')}.v{e.lanes}p0", e.vector, [where, ir.Constant(ir.IntType(32), e.itemsize), mask, e.zero])
+            return e.call(
+                f"{e.name('masked.gather')}.v{e.lanes}p0", e.vector, [where, ir.Constant(ir.IntType(32), e.itemsize), mask, e.zero]
+            )
 
         dense, spread, end = (builder.append_basic_block(label) for label in ("dense", "spread", "copied"))
         builder.cbranch(builder.icmp_signed("==", column, e.integer(e.itemsize)), dense, spread)

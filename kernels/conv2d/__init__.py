@@ -52,7 +52,9 @@ def _parameters(op: str, kernel: Sequence[int], stride: Any, padding: Any, dilat
     if min(stride) <= 0:
         raise RuntimeError(f"{op}: non-positive stride is not supported, but got stride={list(stride)}")
     if min(dilation) <= 0:
-        raise RuntimeError(f"{op}: dilation should be greater than zero (non-positive dilation is not supported), but got dilation={list(dilation)}")
+        raise RuntimeError(
+            f"{op}: dilation should be greater than zero (non-positive dilation is not supported), but got dilation={list(dilation)}"
+        )
     if isinstance(groups, bool) or not hasattr(groups, "__index__"):
         raise TypeError(f"{op}(): argument 'groups' must be int, not {type(groups).__name__}")
     if groups <= 0:
@@ -82,7 +84,9 @@ def _checked(
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], int]:
     """(output size, stride, padding above and left, dilation, groups) for a batched input of ``shape`` and a weight of shape ``weight``."""
     if len(weight) != 4:
-        raise RuntimeError(f"{op}: expected a weight of 4 dimensions (out_channels, in_channels / groups, height, width), but got {list(weight)}")
+        raise RuntimeError(
+            f"{op}: expected a weight of 4 dimensions (out_channels, in_channels / groups, height, width), but got {list(weight)}"
+        )
     stride, before, after, dilation, groups = _parameters(op, weight[2:], stride, padding, dilation, groups)
     if weight[0] < groups:
         raise RuntimeError(

@@ -44,13 +44,9 @@ def place_phase(lo, hi, out, phase, first_row, first_column, step_rows, step_col
     """out[:, first_row::step_rows, first_column::step_columns] = phase, over planes; zero where ``phase`` has no element to give."""
     zero, empty = out.dtype.type(0), phase.size == 0
     for plane in range(lo, hi):
-        row = 0
-        for r in range(first_row, out.shape[1], step_rows):
-            column = 0
-            for c in range(first_column, out.shape[2], step_columns):
+        for row, r in enumerate(range(first_row, out.shape[1], step_rows)):
+            for column, c in enumerate(range(first_column, out.shape[2], step_columns)):
                 out[plane, r, c] = zero if empty else phase[plane, row, column]
-                column += 1
-            row += 1
 
 
 @functools.lru_cache(maxsize=None)
@@ -68,7 +64,10 @@ def add_taps(dtype: Any) -> Any:
         source_height, source_width = products.shape[2], products.shape[3]
         places = source_height * source_width
         for plane in range(lo, hi):
-            target, origin = out.ctypes.data + plane * height * width * size, products.ctypes.data + plane * rows.size * columns.size * places * size
+            target, origin = (
+                out.ctypes.data + plane * height * width * size,
+                products.ctypes.data + plane * rows.size * columns.size * places * size,
+            )
             for y in range(height):
                 if stride_w == 1:
                     for x in range(0, width, lanes):

@@ -62,8 +62,10 @@ def engine(dtype: Any) -> SimpleNamespace:
                 at = p[PACKS] + (band * entries + entry) * 6
                 rows, offset, begin, end, low, high = p[at], p[at + 1], p[at + 2], p[at + 3], p[at + 4], p[at + 5]
                 to, source = area + (c * entries + entry) * p[SLOT_ROWS] * out_width * size, origin + c * plane + offset * size
-                for n in range(min(p[TOGETHER], p[IMAGES] - first)):
-                    for v in range((out_width - 1) // lanes * lanes, -1, -lanes):  # what the last vector writes too much, the first one mends
+                for _image in range(min(p[TOGETHER], p[IMAGES] - first)):
+                    for v in range(
+                        (out_width - 1) // lanes * lanes, -1, -lanes
+                    ):  # what the last vector writes too much, the first one mends
                         copy_rows(
                             to + v * size,
                             out_width * size,
@@ -299,9 +301,7 @@ def engine(dtype: Any) -> SimpleNamespace:
                         total = add_vectors(total, load_vector(address + part * distance))
                     store(target + ((group * channels_out + channel) * taps + tap) * size, lane_total(total))
 
-    return SimpleNamespace(
-        pack_weights=pack_weights, correlate=correlate, correlate_weight=correlate_weight, finish_weight=finish_weight
-    )
+    return SimpleNamespace(pack_weights=pack_weights, correlate=correlate, correlate_weight=correlate_weight, finish_weight=finish_weight)
 
 
 __all__ = ["NARROW", "SINGLE", "WIDE", "engine"]

@@ -84,8 +84,14 @@ def _ceil(a: int, b: int) -> int:
 def _style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
     """The tile with the least estimated time: cycles of two multiply-add units, plus what storing a tile costs.
 
-    Measured on Zen 5, AVX-512, float32 (milliseconds per thread, wide / narrow): 1->32 k3 28x28 0.84 / 0.44; 6->16 k5 12x12 0.30 / 0.42;
-    16->6 k5 (input gradient) 0.36 / 0.27; 64->64 k3 14x14 5.2 / 6.1.
+    Measured on Zen 5, AVX-512, float32, one thread (microseconds, wide / narrow / single; and what the estimate picks):
+
+        64 x  1 -> 32, 28x28, k3                 233 /  184 /   349    narrow
+        64 x  6 -> 16, 12x12, k5                 138 /  152 /   577    wide
+        64 x 16 ->  6, 14x14, k5, padding 2      913 /  483 /   871    narrow
+        64 x 32 -> 64, 14x14, k3                2320 / 2578 / 13579    wide
+        16 x 64 -> 64, 28x28, k3, 4 groups      1449 / 1323 /  3064    narrow
+        16 x 64 -> 64, 28x28, k3, depthwise     2248 /  656 /   335    single
     """
     m, rows, px = geometry.out, simd_conv.NARROW_CHANNELS, simd_conv.WIDE_PIXELS
     whole, part = divmod(m, 2 * lanes)
@@ -99,10 +105,17 @@ def _style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
 
 
 def _weight_style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
-    """As ``_style`` for the weight gradient: lanes over output channels (WIDE, which transposes the gradient first) or over pixels."""
+    """As ``_style`` for the weight gradient: lanes over output channels (WIDE, which transposes the gradient first) or over pixels.
+
+    64 x  1 -> 32, 28x28, k3                 306 /  156 /   250    narrow
+    64 x  6 -> 16, 12x12, k5                 214 /  299 /   366    wide
+    64 x 16 ->  6, 14x14, k5, padding 2     1579 /  509 /   891    narrow
+    64 x 32 -> 64, 14x14, k3                2663 / 9386 / 11177    wide
+    16 x 64 -> 64, 28x28, k3, 4 groups      2815 / 2083 /  2786    narrow
+    16 x 64 -> 64, 28x28, k3, depthwise     5220 /    - /   294    single
+    """
     m, px = geometry.out, simd_conv.WIDE_PIXELS
-    whole, part = divmod(m, 2 * lanes)
-    columns = 2 * whole + _ceil(part, lanes)
+    columns = 2 * _ceil(m, 2 * lanes)  # a tile of one vector takes as long as one of two: its loads bound it
     wide = columns * pixels * (_ceil(taps, px) * px / 2 + 5)
     span, tile = _ceil(pixels, lanes), simd_conv.LANE_CHANNELS * simd_conv.LANE_TAPS
     tiles = _ceil(taps, simd_conv.LANE_TAPS)
@@ -176,7 +189,10 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
     distance = q.height * q.width * itemsize if direct else kernel_columns * len(bases) * slot_rows * row
     table = np.array(
         [
-            [[c * distance + ((b * len(bases) + slot[a]) * slot_rows + inside[a]) * row for b in range(kernel_columns)] for a in range(kernel_rows)]
+            [
+                [c * distance + ((b * len(bases) + slot[a]) * slot_rows + inside[a]) * row for b in range(kernel_columns)]
+                for a in range(kernel_rows)
+            ]
             for c in range(q.channels)
         ],
         np.int64,

@@ -38,7 +38,9 @@ def _integer_array(*numbers: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1024)
-def _weight_order(shape: tuple[int, ...], groups: int, rows: tuple[int, ...], columns: tuple[int, ...], exchanged: bool) -> tuple[np.ndarray, np.ndarray]:
+def _weight_order(
+    shape: tuple[int, ...], groups: int, rows: tuple[int, ...], columns: tuple[int, ...], exchanged: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The places of taps in a kernel, and the distances in a [out, channels, rows, columns] weight between groups, output and input channels of
     the correlation (the weight's input and output channels where ``exchanged``); then the number of places in a kernel."""
     out, channels, height, width = shape
@@ -51,7 +53,9 @@ def _weight_order(shape: tuple[int, ...], groups: int, rows: tuple[int, ...], co
 _NO_BIAS = {np.dtype(d): np.empty(0, d) for d in (np.float32, np.float64, np.uint8, np.int8, np.int16, np.int32, np.int64)}
 
 
-def _correlate(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, geometry: Geometry, order: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _correlate(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, geometry: Geometry, order: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """The correlation ``geometry`` of ``x`` with the elements of ``weight`` that ``order`` finds."""
     g, dtype = geometry, x.dtype
     cut, kernels = planned(g, dtype.itemsize), engine(dtype.type)  # type: ignore[arg-type]

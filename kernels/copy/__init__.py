@@ -204,7 +204,7 @@ def cat(arrays: Sequence[Any], dim: int = 0) -> Any:
 
 def _joinable(out: Any, parts: list[Any]) -> bool:
     """Whether one launch for all is better than one for each: pieces that are contiguous and not large."""
-    return len(parts) > 1 and out.size <= _LARGE_PIECE * len(parts) and all([x.flags.c_contiguous for x in parts])
+    return len(parts) > 1 and out.size <= _LARGE_PIECE * len(parts) and all(x.flags.c_contiguous for x in parts)
 
 
 # From this many elements on, a piece is worth a launch of its own, which shares it out among the threads.

@@ -226,7 +226,7 @@ def _joiner(item: int) -> Any:
         for unit in range(lo, hi):
             row, piece = unit // pieces, unit % pieces
             n = widths[piece]
-            src = array_from(address_of(ids[piece]), outer * n, dtype)
+            src = array_from(address_of(int(ids[piece])), outer * n, dtype)
             d, s = row * columns + starts[piece], row * n
             for i in range(n):
                 out[u(d + i)] = src[u(s + i)]

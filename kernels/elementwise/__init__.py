@@ -19,6 +19,7 @@ __all__ = ["Derivative", "Elementwise", "elementwise", "result_type", "run", "se
 
 _on = family(__name__)
 _NUMBERS = {bool: 0, int: 1, float: 2, complex: 3}
+_SCALARS = ((np.bool_, 0), (np.integer, 1), (int, 1), (np.floating, 2), (float, 2), (np.complexfloating, 3), (complex, 3))
 _default_float = _dtypes.float32
 
 
@@ -45,7 +46,7 @@ class Plan(NamedTuple):
 def _descriptor(x: Any) -> Any:
     """What of an operand decides the types: its dtype, whether it is 0-d, or which kind of Python number it is."""
     dtype = getattr(x, "dtype", None)
-    if dtype is None:
+    if dtype is None or isinstance(x, np.generic):
         return type(x)
     return dtype if x.ndim else (dtype,)
 
@@ -63,10 +64,11 @@ def _combine(high: np.dtype | None, low: np.dtype | None) -> np.dtype | None:
 
 
 def _number_dtype(kind: type) -> np.dtype:
-    try:
-        category = _NUMBERS[kind]
-    except KeyError:
-        raise TypeError(f"expected a tensor or a number, but got {kind.__name__}") from None
+    category = _NUMBERS.get(kind)
+    if category is None:  # a subclass, or a NumPy scalar, which counts as the Python number it holds
+        category = next((rank for known, rank in _SCALARS if issubclass(kind, known)), None)
+    if category is None:
+        raise TypeError(f"expected a tensor or a number, but got {kind.__name__}")
     return (_dtypes.bool_, _dtypes.int64, _default_float, _dtypes.complex_dtype(_default_float))[category]
 
 
@@ -84,13 +86,17 @@ def result_type(descriptors: Sequence[Any]) -> np.dtype:
 
 
 def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
-    """The types of ``op`` on operands so described."""
+    """The types of ``op`` on operands so described.  Raises TypeError for the wrong number of them, NotImplementedError for types it has no meaning for."""
+    if len(descriptors) != len(op.params):
+        raise TypeError(f"{op.name}() takes {len(op.params)} arguments ({', '.join(op.params)}), but {len(descriptors)} were given")
     kinds = [p.kind for p in op.formula.params]
     voters = [d for d, p in zip(descriptors, op.formula.params) if p.kind == "number" and not p.args[1]] or list(descriptors)
     common = result_type(voters)
     category = _dtypes.category(common)
     if "bifc"[category] not in op.accepts:
         raise NotImplementedError(f'"{op.name}" not implemented for \'{_dtypes.title(common)}\'')
+    if op.result == "auto":
+        return _eager(op, descriptors, common)
     if op.result == "float" and category < 2:
         common = _default_float
     elif op.result == "number" and category == 0:
@@ -99,12 +105,35 @@ def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
     if op.result == "real":
         common = _dtypes.real_dtype(common)
     outputs = tuple(_dtypes.bool_ if op.result == "bool" or y.kind == "bool" else common for y in op.formula.outputs)
-    width = (bool, int, float, complex)[_dtypes.category(compute)]
-    scalars = tuple(
-        (bool if kind == "bool" else int if width is bool else width) if not isinstance(d, np.dtype) else None for d, kind in zip(descriptors, kinds)
-    )
     divides = category < 2 and op.name in ("floor_divide", "remainder", "fmod")
-    return Plan(compute, outputs, scalars, divides)
+    return Plan(compute, outputs, _scalars(compute, descriptors, kinds), divides)
+
+
+def _scalars(compute: np.dtype, descriptors: Sequence[Any], kinds: Sequence[str]) -> tuple[Any, ...]:
+    """Per operand: None for an array, else the Python type that a number is passed as."""
+    width = (int, int, float, complex)[_dtypes.category(compute)]
+    return tuple((bool if kind == "bool" else width) if not isinstance(d, np.dtype) else None for d, kind in zip(descriptors, kinds))
+
+
+def _eager(op: Elementwise, descriptors: Sequence[Any], common: np.dtype) -> Plan:
+    """The types that the formula's operations would give one by one: a float constant or a division makes integers floats.
+
+    The arithmetic is in one type, the widest that any of them needs; float64 where integers come out of it, which keeps their digits.
+    """
+    params = op.formula.params
+    given = [_dtypes.category(common)] * len(params)
+    for i, (d, p) in enumerate(zip(descriptors, params)):
+        if p.kind == "bool":
+            given[i] = 0
+        elif p.args[1]:
+            given[i] = _dtypes.category(d if isinstance(d, np.dtype) else d[0] if isinstance(d, tuple) else _number_dtype(d))
+    widest, each = op.formula.categories(given)
+    kinds = (bool, int, float, complex)
+    outputs = tuple(_combine(common, _number_dtype(kinds[c])) if c else _dtypes.bool_ for c in each)
+    compute = _dtypes.compute_dtype(_combine(common, _number_dtype(kinds[widest])))  # type: ignore[arg-type]
+    if widest == 2 and any(c == 1 for c in each):
+        compute = _dtypes.float64
+    return Plan(compute, outputs, _scalars(compute, descriptors, [p.kind for p in params]), False)  # type: ignore[arg-type]
 
 
 def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -155,7 +184,7 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
         shape = ()
     elif not flat:
         shape = broadcast_shape([x.shape for x, scalar in zip(operands, settled.scalars) if scalar is None])
-    implementation = _on(*(x for x in operands if hasattr(x, "dtype")))
+    implementation = _on(*(x for x in operands if hasattr(x, "dtype") and not isinstance(x, np.generic)))
     values = [
         x if scalar is None else implementation.number(x, scalar) if type(x) is not scalar else x for x, scalar in zip(operands, settled.scalars)
     ]
@@ -181,8 +210,10 @@ def _quick(op: Elementwise, operands: Sequence[Any]) -> Any:
 
     Most calls on small arrays are of this kind, and on them every step counts.
     """
+    if not 0 < len(operands) <= 2:
+        return None
     first = operands[0]
-    if type(first) is not np.ndarray or len(operands) > 2:
+    if type(first) is not np.ndarray:
         return None
     shape = first.shape
     if len(operands) == 1:

@@ -9,7 +9,7 @@ from .. import _formula
 from .._formula import Expr, Formula
 
 # How the result's type follows from the operands' common type.
-RESULTS = ("same", "number", "float", "bool", "real")
+RESULTS = ("same", "number", "float", "bool", "real", "auto")
 
 
 class Elementwise:
@@ -21,9 +21,21 @@ class Elementwise:
 
     run: Callable[..., Any]  # set by the contract
 
-    def __init__(self, name: str, params: Sequence[str], build: Callable[[], Formula], result: str = "same", accepts: str = "bif", doc: str = ""):
+    def __init__(
+        self,
+        name: str,
+        params: Sequence[str],
+        build: Callable[[], Formula],
+        result: str = "same",
+        accepts: str = "bif",
+        doc: str = "",
+        defaults: Sequence[Any] = (),
+    ):
         if result not in RESULTS:
             raise ValueError(f"elementwise {name}: result must be one of {RESULTS}, but got {result!r}")
+        if not accepts or set(accepts) - set("bifc"):
+            raise ValueError(f"elementwise {name}: accepts must be letters of 'bifc', but got {accepts!r}")
+        self.defaults = tuple(defaults)  # of the last parameters
         self.name, self.params, self.result, self.accepts = name, tuple(params), result, accepts
         self.__name__, self.__doc__ = name, doc
         self._build = build
@@ -42,7 +54,22 @@ class Elementwise:
         """On arrays and numbers: run.  On the proxies of a formula that is being traced: become a part of it."""
         if any(isinstance(x, Expr) for x in operands):
             return self.inside(*operands)
-        return self.run(self, *operands, out=out)
+        return self.run(self, *self.bind(operands), out=out)
+
+    def bind(self, operands: Sequence[Any], named: dict[str, Any] | None = None) -> tuple[Any, ...]:
+        """One operand per parameter, from those given by position and by name and the defaults.  Raises TypeError, as a Python function would."""
+        named = named or {}
+        count = len(self.params)
+        for name in named:
+            if name not in self.params:
+                raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'")
+            if name in self.params[: len(operands)]:
+                raise TypeError(f"{self.name}() got multiple values for argument '{name}'")
+        known = dict(zip(self.params[count - len(self.defaults) :], self.defaults)) | dict(zip(self.params, operands)) | named
+        missing = [name for name in self.params if name not in known]
+        if missing or len(operands) > count:
+            raise TypeError(f"{self.name}() takes {count} arguments ({', '.join(self.params)}), but {len(operands) + len(named)} were given")
+        return tuple([known[name] for name in self.params])
 
     @property
     def formula(self) -> Formula:
@@ -64,12 +91,20 @@ class Elementwise:
         ``rule`` names what it needs among ``g`` (the result's gradient), ``y`` (the result) and the formula's parameters, and returns the gradient of
         each parameter (one expression, or a tuple; None for no gradient).
         """
+        several = self._formula is not None and len(self._formula.outputs) > 1  # a formula that is not traced yet is one of our own
+        if several or {"g", "y"} & set(self.params):
+            raise TypeError(f"{self.name}: a gradient can be declared for a formula of one result whose parameters are not called g or y")
+        reads = list(inspect.signature(rule).parameters)
+        unknown = [name for name in reads if name not in ("g", "y", *self.params)]
+        if unknown:
+            raise TypeError(f"{self.name}: the gradient asks for {', '.join(unknown)}; known are g, y, {', '.join(self.params)}")
         self._rule = rule
         self._derivatives.clear()
         return rule
 
-    def inside(self, *args: Any) -> Expr:
+    def inside(self, *args: Any) -> Any:
         """This operation as a part of another formula."""
+        args = self.bind(args)
         if self._rule is None:
             return self.formula(*args)
         primitive = _formula.Primitive(self.name)  # carries the declared rule; `expand` puts the body in its place before printing
@@ -83,6 +118,8 @@ class Elementwise:
         known = {"g": g, "y": y, **dict(zip(self.params, operands))}
         parts = self._rule(*(known[name] for name in inspect.signature(self._rule).parameters))
         parts = parts if isinstance(parts, (tuple, list)) else (parts,)
+        if len(parts) != len(self.params):
+            raise TypeError(f"{self.name}: the declared gradient returns {len(parts)} expressions for {len(self.params)} parameters")
         return [None if p is None else _formula.lift(p) for p in parts]
 
     def derivative(self, wanted: tuple[int, ...], seeded: tuple[int, ...] | None = None) -> Derivative:
@@ -151,5 +188,9 @@ def elementwise(function: Callable[..., Any] | None = None, *, result: str = "sa
     if function is None:
         return lambda f: elementwise(f, result=result, accepts=accepts, name=name)
     label = name or function.__name__.strip("_")
-    params = list(inspect.signature(function).parameters)
-    return Elementwise(label, params, lambda: _formula.trace(function, label), result, accepts, inspect.getdoc(function) or "")
+    params = inspect.signature(function).parameters
+    defaults = [p.default for p in params.values() if p.default is not p.empty]
+    for value in defaults:
+        if not isinstance(value, (bool, int, float, complex)):
+            raise TypeError(f"formula {label}: a default must be a number, but got a {type(value).__name__}")
+    return Elementwise(label, list(params), lambda: _formula.trace(function, label), result, accepts, inspect.getdoc(function) or "", defaults)

@@ -8,6 +8,7 @@ data pointer in the kernel costs a load, boxing an array costs more than a small
 
 from __future__ import annotations
 
+import re
 from typing import Any, Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ from .._cpu.half import HALF_FUNCTIONS
 from .._cpu.intrinsics import address_of, array_at, array_from, load, store
 from .._cpu.jit import compile_source
 from .._cpu.types import BY_DTYPE, boolean, int64, intp, signature
-from .._formula import Expr, Formula, statements
+from .._formula import Expr, Formula, statements, variable
 from ._declare import Elementwise
 
 __all__ = ["bound", "empty", "flat", "number", "rows"]
@@ -82,7 +83,7 @@ def _build(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], va
     types = {f"out{i}": d for i, d in enumerate(outs)} | {f"in{i}": d for i, d in enumerate(ins) if d is not None} | {"T": compute}
     stores = [_narrow(name, d, y, i) for i, (name, d, y) in enumerate(zip(names, outs, formula.outputs))]
     writer: Any = _flat_source if modes is None else _rows_source
-    label = f"{op.name}_{'flat' if modes is None else 'rows'}"
+    label = f"{re.sub(r'[^0-9A-Za-z_]', '', op.name)}_{'flat' if modes is None else 'rows'}"  # a lambda's name is no identifier
     source = writer(label, formula, types, body, stores, outs, ins, modes)
     namespace = {k: BY_DTYPE[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
     namespace |= {"array_at": array_at, "array_from": array_from, "address_of": address_of, "load": load, "store": store}
@@ -134,10 +135,10 @@ def _flat_source(name: str, formula: Formula, types: Any, body: list[str], store
     loop = []
     for i, (p, d) in enumerate(zip(formula.params, ins)):
         if d is None:
-            lines.append(f"    {p.args[0]} = {_number_in(i, p)}")
+            lines.append(f"    {variable(p)} = {_number_in(i, p)}")
         else:
             lines.append(f"    X{i} = array_at(x{i}, hi, in{i})")
-            loop.append(f"{p.args[0]} = {_widen(f'X{i}[i]', d, p.kind)}")
+            loop.append(f"{variable(p)} = {_widen(f'X{i}[i]', d, p.kind)}")
     lines.append("    for i in range(lo, hi):")
     lines += [f"        {line}" for line in [*loop, *body, *(f"O{i}[i] = {text}" for i, text in enumerate(stores))]]
     return "\n".join(lines) + "\n"
@@ -158,7 +159,7 @@ def _rows_source(name: str, formula: Formula, types: Any, body: list[str], store
     lines.append(f"    G = array_at(geometry, 2 + outer + {len(tensors)} * (outer + 1), int64)")
     lines += [f"    base_{t} = address_of({t})" for t, _ in tensors]
     lines += [f"    step_{t} = G[2 + outer + {k} * (outer + 1) + outer]" for k, (t, _) in enumerate(tensors)]
-    lines += [f"    {p.args[0]} = {_number_in(i, p)}" for i, (p, d) in enumerate(zip(formula.params, ins)) if d is None]
+    lines += [f"    {variable(p)} = {_number_in(i, p)}" for i, (p, d) in enumerate(zip(formula.params, ins)) if d is None]
     lines.append("    for r in range(lo, hi):")
     lines += [f"        at_{t} = base_{t}" for t, _ in tensors]
     lines += ["        q = r", "        for k in range(outer - 1, -1, -1):", "            i = q % G[2 + k]", "            q //= G[2 + k]"]
@@ -170,12 +171,12 @@ def _rows_source(name: str, formula: Formula, types: Any, body: list[str], store
             continue
         mode = modes[index[f"x{i}"]]
         if mode == "b":
-            lines.append(f"        {p.args[0]} = {_widen(f'load(at_x{i}, in{i})', d, p.kind)}")
+            lines.append(f"        {variable(p)} = {_widen(f'load(at_x{i}, in{i})', d, p.kind)}")
         elif mode == "c":
             lines.append(f"        X{i} = array_from(at_x{i}, inner, in{i})")
-            loop.append(f"{p.args[0]} = {_widen(f'X{i}[j]', d, p.kind)}")
+            loop.append(f"{variable(p)} = {_widen(f'X{i}[j]', d, p.kind)}")
         else:
-            loop.append(f"{p.args[0]} = {_widen(f'load(at_x{i} + j * step_x{i}, in{i})', d, p.kind)}")
+            loop.append(f"{variable(p)} = {_widen(f'load(at_x{i} + j * step_x{i}, in{i})', d, p.kind)}")
     ends = []
     for i, text in enumerate(stores):
         if modes[i] == "c":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from .. import _formula as f
-from .._formula import copysign, erf, exp, fmod, make, where
+from .._formula import copysign, exp, fmod, make, where
 from ._declare import Elementwise, elementwise
 
 # ---- functions of one variable that the targets provide ---------------------------------------------------------------------------
@@ -404,19 +404,19 @@ def _(g, x):
 @elementwise(accepts="f")
 def gelu(x):
     """x · Φ(x), Φ the normal distribution function (Hendrycks and Gimpel, 2016)"""
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+    return 0.5 * x * f.erfc(-math.sqrt(0.5) * x)  # not 1 + erf, which cancels for negative x
 
 
 @gelu.vjp
 def _(g, x):
-    cdf = 0.5 * (1 + erf(x * math.sqrt(0.5)))
+    cdf = 0.5 * f.erfc(-math.sqrt(0.5) * x)
     return g * (cdf + x * (exp(-0.5 * x * x) / math.sqrt(2 * math.pi)))
 
 
 @elementwise(accepts="f")
 def gelu_tanh(x):
-    """gelu by its tanh approximation: ½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))"""
-    return 0.5 * x * (1 + f.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    """gelu by its tanh approximation: ½ x (1 + tanh u) = x · sigmoid(2u), u = √(2/π) (x + 0.044715 x³)"""
+    return x * f.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
 
 
 @elementwise(accepts="f")
@@ -485,7 +485,7 @@ def _(g, x, low, high):
 @elementwise(accepts="f")
 def hardsigmoid(x):
     """min(max(x + 3, 0), 6) / 6"""
-    return where(x <= -3, 0, where(x >= 3, 1, x / 6 + 0.5))
+    return where(x <= -3, 0, where(x >= 3, 1, (x + 3) / 6))
 
 
 @hardsigmoid.vjp
@@ -496,7 +496,7 @@ def _(g, x):
 @elementwise(accepts="f")
 def hardswish(x):
     """x · hardsigmoid(x)"""
-    return where(x <= -3, 0, where(x >= 3, x, x * (x / 6 + 0.5)))
+    return x * where(x <= -3, 0, where(x >= 3, 1, (x + 3) / 6))
 
 
 @hardswish.vjp

@@ -70,7 +70,7 @@ def _count(lo, hi, counts, mask):
     for block in range(lo, hi):
         total = 0
         for i in range(block * BLOCK, min(block * BLOCK + BLOCK, mask.size)):
-            total += mask[u(i)]
+            total += np.int64(mask[u(i)])
         counts[block] = total
 
 
@@ -92,7 +92,7 @@ def _list(lo, hi, out, counts, mask):
         if at < end:
             for i in range(block * BLOCK, min(block * BLOCK + BLOCK, mask.size)):
                 out[u(at)] = i  # written for every element and kept for the true ones: no branch to mispredict
-                at += mask[u(i)]
+                at += np.int64(mask[u(i)])
                 if at == end:
                     break
 

@@ -16,9 +16,9 @@ import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
 from .._cpu import address_of, array_from, compiled, inline, kernel, simd
+from .._cpu.types import intp, signature
 
 # Bytes of one row of a panel of B times DEPTH is what the first-level cache holds besides a panel of A.
 DEPTH = 256
@@ -220,4 +220,4 @@ def gemm(dtype: Any) -> Any:
                                         corner = scratch + shift_m * panel_row + shift_n * itemsize
                                         copy_edge(c_here, c_row, corner, panel_row, d_here, d_step, tile_m, tile_n)
 
-    return compiled(products, types.void(*[types.intp] * 10))
+    return compiled(products, signature(*[intp] * 8))

@@ -10,9 +10,9 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from .._cpu import address_of, array_from, compiled, kernel, load
+from .._cpu.types import intp, signature
 
 DEPTH = 64
 
@@ -21,7 +21,6 @@ DEPTH = 64
 def plain(dtype: Any) -> Any:
     """The product of ``dtype`` matrices as a launch over the rows of C of all products (see ``rows`` for its arguments)."""
     itemsize, element = np.dtype(dtype).itemsize, np.dtype(dtype).type
-    as_complex = np.dtype(dtype).kind == "c"
 
     @kernel(source=f"matmul plain {np.dtype(dtype).name}")
     def rows(lo, hi, c_id, a_id, b_id, d_id, places_id, batch, m, n, k, a_row, a_col, b_row, d_row):
@@ -48,9 +47,6 @@ def plain(dtype: Any) -> Any:
                     x = load(a_here + p * a_col, element)
                     right = array_from(b_here + p * b_row, n, element)
                     for j in range(n):
-                        if as_complex:
-                            out[j] += x * right[j]
-                        else:
-                            out[j] = element(out[j] + x * right[j])
+                        out[j] += x * right[j]
 
-    return compiled(rows, types.void(*[types.intp] * 15))
+    return compiled(rows, signature(*[intp] * 13))

@@ -10,9 +10,9 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from .._cpu import address_of, compiled, inline, kernel, load, simd, store
+from .._cpu.types import intp, signature
 
 # Sums run over blocks of this many elements and the blocks' sums are then added, which keeps long sums accurate.
 BLOCK = 4096
@@ -95,7 +95,7 @@ def row_dots(dtype: Any) -> Any:
                 for i in range(top, min(top + ROWS, m)):
                     store(y + i * itemsize, load(d + i * d_step, element) + load(y + i * itemsize, element))
 
-    return compiled(rows, types.void(*[types.intp] * 11))
+    return compiled(rows, signature(*[intp] * 9))
 
 
 @functools.lru_cache(maxsize=None)
@@ -151,4 +151,4 @@ def column_sums(dtype: Any) -> Any:
                 at, left = j * itemsize, width - j
                 put_part(y + at, add(get_part(d + at, left), get_part(y + at, left)), left)
 
-    return compiled(columns, types.void(*[types.intp] * 10))
+    return compiled(columns, signature(*[intp] * 8))

@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba.core import config
 
 from .. import _dtypes
 from .._cpu import empty, full, get_num_threads, simd
@@ -21,7 +20,7 @@ _FLOATS = (_dtypes.float32, _dtypes.float64)
 
 
 def _blocked(dtype: np.dtype) -> bool:
-    return dtype in _FLOATS and not config.DISABLE_JIT
+    return dtype in _FLOATS and simd.COMPILED
 
 
 @functools.lru_cache(maxsize=4096)

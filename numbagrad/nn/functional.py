@@ -116,9 +116,10 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     if not input.is_floating_point():  # limits are whole numbers there, as in PyTorch
-        if min_val < 0 and not input.is_signed():
+        low, high = int(min_val), int(max_val)
+        if low < 0 and not input.is_signed():
             raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-        return _activate(f.hardtanh, input, inplace, int(min_val), int(max_val))
+        return _activate(f.hardtanh, input, inplace, low, high)
     return _activate(f.hardtanh, input, inplace, float(min_val), float(max_val))
 
 

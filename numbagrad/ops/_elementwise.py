@@ -83,12 +83,16 @@ class ElementwiseOperation:
         """Declare the gradient by a formula of its own: ``rule`` names what it reads among ``g``, ``y`` and the parameters."""
         return self.kernel.vjp(rule)
 
-    def __call__(self, *operands: Any) -> Any:
+    def __call__(self, *operands: Any, **named: Any) -> Any:
+        if named:
+            operands = self.kernel.bind(operands, named)
         try:
             y = kernels.run(self.kernel, *[x._data if isinstance(x, Tensor) else x for x in operands])
         except TypeError:
             if any(isinstance(x, Expr) for x in operands):
                 return self.kernel.inside(*operands)
+            if len(operands) < len(self.kernel.params):
+                return self(*self.kernel.bind(operands))
             raise self._argument_error(operands) from None
         many = type(y) is tuple
         result = tuple(map(wrap, y)) if many else wrap(y)
@@ -131,6 +135,8 @@ class ElementwiseOperation:
         op = self.name + "_"
         check_writable(target, op)
         operands = (target, *others)
+        if len(operands) < len(self.kernel.params):
+            return self.in_place(*self.kernel.bind(operands))
         data = target._data
         for x in others:
             if isinstance(x, Tensor) and may_overlap(data, x._data):
@@ -173,7 +179,7 @@ def operation(kernel: kernels.Elementwise, name: str | None = None) -> Elementwi
     return op
 
 
-def elementwise(function: Callable[..., Any] | None = None, *, result: str = "same", accepts: str = "bif") -> Any:
+def elementwise(function: Callable[..., Any] | None = None, *, result: str = "auto", accepts: str = "bif") -> Any:
     """Make a differentiable operation from a scalar formula.
 
         @ng.elementwise
@@ -184,8 +190,10 @@ def elementwise(function: Callable[..., Any] | None = None, *, result: str = "sa
     is called with tensors and numbers, which broadcast and promote as everywhere; gradients of every order come from the formula, as one fused
     kernel each.  ``@swish.vjp`` declares a gradient by hand.
 
-    ``result``: ``"same"`` as the operands' common dtype, ``"float"`` (integers become floats) or ``"bool"``.  ``accepts``: the kinds of operands, letters of
-    ``"bifc"`` (bool, integer, floating, complex).  Raises TypeError for a formula that branches on its data or leaves scalars.
+    ``result``: ``"auto"``, the dtype that evaluating the formula step by step would give (a division makes integers floats); ``"same"`` as the operands'
+    common dtype, ``"float"`` (integers become floats) or ``"bool"``.  ``accepts``: the kinds of operands, letters of ``"bifc"`` (bool, integer, floating,
+    complex).  A parameter annotated ``bool`` is a condition, one annotated ``float`` a setting that does not raise the dtype of the others; defaults hold.
+    Raises TypeError for a formula that branches on its data or leaves scalars, and for arguments that do not fit the formula's parameters.
     """
     if function is None:
         return lambda f: elementwise(f, result=result, accepts=accepts)

@@ -88,7 +88,9 @@ def conv1d(
     if input.ndim not in (2, 3):
         raise RuntimeError(f"Expected 2D (unbatched) or 3D (batched) input to conv1d, but got input of size: {list(input.shape)}")
     if weight.ndim != 3:
-        raise RuntimeError(f"conv1d: expected a weight of 3 dimensions (out_channels, in_channels / groups, length), but got {list(weight.shape)}")
+        raise RuntimeError(
+            f"conv1d: expected a weight of 3 dimensions (out_channels, in_channels / groups, length), but got {list(weight.shape)}"
+        )
     step, spread = _single("stride", stride), _single("dilation", dilation)
     border = padding if isinstance(padding, str) else (0, _single("padding", padding))
     one_row = conv2d(input.unsqueeze(-2), weight.unsqueeze(-2), bias, (1, step), border, (1, spread), groups)

@@ -87,7 +87,9 @@ def test_random_parameters(seed):
     for _ in range(4):
         groups = int(rng.choice([1, 1, 2, 3]))
         channels, out = groups * int(rng.integers(1, 6)), groups * int(rng.choice([1, 2, 3, 8, 17, 33]))
-        kernel, stride, padding, dilation = (tuple(int(v) for v in rng.integers(low, high, 2)) for low, high in ((1, 5), (1, 4), (0, 4), (1, 3)))
+        kernel, stride, padding, dilation = (
+            tuple(int(v) for v in rng.integers(low, high, 2)) for low, high in ((1, 5), (1, 4), (0, 4), (1, 3))
+        )
         size = [int(rng.integers(max(1, dilation[i] * (kernel[i] - 1) + 1 - 2 * padding[i]), 24)) for i in range(2)]
         x, weight = random(int(rng.integers(1, 5)), channels, *size), random(out, channels // groups, *kernel)
         check(x, weight, None, stride, padding, dilation, groups)
@@ -100,14 +102,12 @@ def test_the_cases_cover_the_paths():
         stride, padding, dilation = ((v, v) if isinstance(v, int) else v for v in (stride, padding, dilation))
         rows, columns = (tuple(i * dilation[a] - padding[a] for i in range(weight[2 + a])) for a in range(2))
         size = [(shape[2 + a] + 2 * padding[a] - dilation[a] * (weight[2 + a] - 1) - 1) // stride[a] + 1 for a in range(2)]
-        geometry = _plan.Geometry(
-            shape[0], groups, shape[1] // groups, weight[0] // groups, *shape[2:], *size, *stride, rows, columns
-        )
+        geometry = _plan.Geometry(shape[0], groups, shape[1] // groups, weight[0] // groups, *shape[2:], *size, *stride, rows, columns)
         for gradient in (False, True):
             cut = _plan.planned(geometry, 4, gradient)
-            field = lambda name: int(cut.numbers[_plan.F[name]])  # noqa: E731
+            fields = {name: int(cut.numbers[i]) for name, i in _plan.F.items()}
             found.add((gradient, "style", cut.style))
-            found |= {(gradient, n, field(n) > 1) for n in ("BANDS", "TOGETHER", "SLOTS")} | {(gradient, "DIRECT", field("DIRECT") > 0)}
+            found |= {(gradient, n, fields[n] > (n != "DIRECT")) for n in ("BANDS", "TOGETHER", "SLOTS", "DIRECT")}
     assert {(g, "style", s) for g in (False, True) for s in (_plan.WIDE, _plan.NARROW, _plan.SINGLE)} <= found
     assert {(g, n, v) for g in (False, True) for n in ("BANDS", "TOGETHER", "SLOTS", "DIRECT") for v in (False, True)} <= found
 
@@ -248,7 +248,12 @@ def test_nothing_beyond_the_arrays_is_read():
         inside[...] = a
         return inside
 
-    for shape, weight in (((2, 20, 5, 7), (40, 20, 1, 1)), ((2, 3, 7, 7), (2, 3, 3, 3)), ((3, 4, 3, 5), (33, 4, 3, 3)), ((2, 20, 9, 9), (40, 20, 3, 3))):
+    for shape, weight in (
+        ((2, 20, 5, 7), (40, 20, 1, 1)),
+        ((2, 3, 7, 7), (2, 3, 3, 3)),
+        ((3, 4, 3, 5), (33, 4, 3, 3)),
+        ((2, 20, 9, 9), (40, 20, 3, 3)),
+    ):
         x, w = random(*shape), random(*weight)
         y = K.conv2d(x, w)
         fx, fw, fg = framed(x), framed(w), framed(y)
@@ -272,7 +277,9 @@ def test_other_vector_widths(width, tmp_path):
     x, w, g = random(5, 9, 11, 13), random(23, 9, 3, 3), random(5, 23, 11, 13)
     np.savez(tmp_path / "given.npz", x=x, g=g, w=w)
     subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "given.npz", tmp_path / "found.npz"], check=True, env={**os.environ, "NUMBAGRAD_SIMD": width}
+        [sys.executable, "-c", code, tmp_path / "given.npz", tmp_path / "found.npz"],
+        check=True,
+        env={**os.environ, "NUMBAGRAD_SIMD": width},
     )
     found = np.load(tmp_path / "found.npz")
     same(found["y"], K.conv2d(x, w, None, 1, 1), 1e-5)
@@ -283,9 +290,19 @@ def test_other_vector_widths(width, tmp_path):
 
 X, W = (2, 3, 8, 8), (4, 3, 3, 3)
 BAD = [
-    (((2, 4, 8, 8), W), {}, RuntimeError, r"Given groups=1, weight of size \[4, 3, 3, 3\], expected input\[2, 4, 8, 8\] to have 3 channels, but got 4"),
+    (
+        ((2, 4, 8, 8), W),
+        {},
+        RuntimeError,
+        r"Given groups=1, weight of size \[4, 3, 3, 3\], expected input\[2, 4, 8, 8\] to have 3 channels, but got 4",
+    ),
     (((4, 8, 8), W), {}, RuntimeError, r"expected input\[1, 4, 8, 8\] to have 3 channels"),
-    (((2, 3, 2, 8), W), {}, RuntimeError, r"padded input size per channel: \(2 x 8\). Kernel size: \(3 x 3\). Kernel size can't be greater than actual"),
+    (
+        ((2, 3, 2, 8), W),
+        {},
+        RuntimeError,
+        r"padded input size per channel: \(2 x 8\). Kernel size: \(3 x 3\). Kernel size can't be greater than actual",
+    ),
     ((X, W), {"dilation": 4}, RuntimeError, r"Kernel size: \(9 x 9\)"),
     ((X, W), {"stride": 0}, RuntimeError, "non-positive stride"),
     ((X, W), {"stride": (1, -2)}, RuntimeError, "non-positive stride"),

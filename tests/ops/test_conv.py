@@ -56,7 +56,11 @@ def test_gradient_of_one_input_only():
 
 def test_conv1d():
     torch = pytest.importorskip("torch")
-    for shape, options in (((2, 4, 9), {}), ((4, 9), {"stride": (2,), "padding": [1], "dilation": 2, "groups": 2}), ((2, 4, 9), {"padding": "same"})):
+    for shape, options in (
+        ((2, 4, 9), {}),
+        ((4, 9), {"stride": (2,), "padding": [1], "dilation": 2, "groups": 2}),
+        ((2, 4, 9), {"padding": "same"}),
+    ):
         x, w, b = tensor(*shape), tensor(6, 4 // options.get("groups", 1), 3), tensor(6)
         expected = torch.nn.functional.conv1d(*(torch.tensor(t.detach().numpy()) for t in (x, w, b)), **options)
         np.testing.assert_allclose(conv1d(x, w, b, **options).detach().numpy(), expected.numpy(), rtol=1e-12, atol=1e-13)
@@ -65,18 +69,19 @@ def test_conv1d():
 
 
 def test_names():
-    assert ng.conv2d is conv2d or ng.conv2d.__doc__ == conv2d.__doc__
-    assert type(conv2d(tensor(1, 1, 3, 3), tensor(1, 1, 2, 2)).grad_fn).__name__  # recorded
+    assert ng.conv2d is conv2d
+    assert ng.conv1d is conv1d
     y = conv2d(input=tensor(1, 1, 3, 3), weight=tensor(1, 1, 2, 2), bias=None, stride=1, padding=0, dilation=1, groups=1)
     assert y.shape == (1, 1, 2, 2)
+    assert "Conv2d" in y.grad_fn.name()
 
 
 def test_bad_input():
     with pytest.raises(RuntimeError, match="to have 3 channels, but got 2 channels"):
         conv2d(tensor(1, 2, 5, 5), tensor(4, 3, 3, 3))
-    with pytest.raises(RuntimeError, match="Input type .* weight type"):
+    with pytest.raises(RuntimeError, match=r"Input type .* weight type"):
         conv2d(tensor(1, 3, 5, 5), tensor(4, 3, 3, 3).detach().float())
-    with pytest.raises(RuntimeError, match="Expected 2D .* input to conv1d"):
+    with pytest.raises(RuntimeError, match=r"Expected 2D .* input to conv1d"):
         conv1d(tensor(1, 2, 5, 5), tensor(4, 2, 3))
     with pytest.raises(RuntimeError, match="weight of 3 dimensions"):
         conv1d(tensor(2, 5), tensor(4, 2, 3, 3))
