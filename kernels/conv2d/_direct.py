@@ -1,4 +1,4 @@
-"""The kernels around the tiles: integer convolution, putting input gradients together, the bias gradient."""
+"""The kernels around the tiles: putting input gradients together, the bias gradient."""
 
 from __future__ import annotations
 
@@ -8,35 +8,6 @@ from typing import Any
 import numpy as np
 
 from .._cpu import kernel, simd, simd_conv
-
-
-@kernel
-def correlate_integers(lo, hi, out, x, w, bias, size, rows, columns, stride_h, stride_w):
-    """out[n, k, r, c] = bias[k] + sum over taps of x · w, one output plane (n, k) at a time, one tap at a time over a row; sums wrap around.
-
-    ``size`` is (channels per group, output channels per group, groups); ``rows`` and ``columns`` hold the offset of each kernel row and
-    column from the first input row and column of an output.
-    """
-    channels, per_group, groups = size
-    for item in range(lo, hi):
-        n, k = item // (per_group * groups), item % (per_group * groups)
-        group = k // per_group
-        plane = out[n, k]
-        for r in range(plane.shape[0]):
-            for q in range(plane.shape[1]):
-                plane[r, q] = bias[k] if bias.size else 0
-        for c in range(channels):
-            source = x[n, group * channels + c]
-            for a in range(rows.size):
-                for b in range(columns.size):
-                    weight = w[k, c, a, b]
-                    begin = max(0, (-columns[b] + stride_w - 1) // stride_w)
-                    end = min(plane.shape[1], (source.shape[1] - columns[b] + stride_w - 1) // stride_w)
-                    for r in range(plane.shape[0]):
-                        h = r * stride_h + rows[a]
-                        if 0 <= h < source.shape[0]:
-                            for q in range(begin, end):
-                                plane[r, q] += source[h, q * stride_w + columns[b]] * weight
 
 
 @kernel

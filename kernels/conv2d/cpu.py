@@ -9,12 +9,14 @@ weight gradient  the inputs that each tap meets against the output gradient, sum
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
-from .._cpu import empty, launch, zeros
+from .._cpu import empty, launch, simd, zeros
 from ..copy import contiguous
-from ._direct import add_taps, correlate_integers, place_phase, sum_channels
+from . import _plain
+from ._direct import add_taps, place_phase, sum_channels
 from ._engine import engine
 from ._plan import Geometry, planned
 
@@ -73,21 +75,38 @@ def conv2d(
 ) -> np.ndarray:
     """The convolution, of ``size``; ``padding`` is what stands above and to the left."""
     x = contiguous(x)
-    if x.dtype.kind != "f":
-        return _integers(x, weight, bias, size, stride, padding, dilation, groups)
+    if not _tiled(x.dtype):
+        out = empty((x.shape[0], weight.shape[0], *size), x.dtype)
+        more = (_NO_BIAS[x.dtype] if bias is None else contiguous(bias),)
+        planes = out.shape[0] * out.shape[1]
+        return _run_plain(_plain.convolve, planes, out, x, contiguous(weight), more, weight.shape, padding, dilation, stride, groups)
     geometry = _forward_geometry(x.shape, weight.shape, size, stride, padding, dilation, groups)
     order = _weight_order(weight.shape, groups, tuple(range(weight.shape[2])), tuple(range(weight.shape[3])), False)
     return _correlate(x, weight, bias, geometry, order)
 
 
-def _integers(x, weight, bias, size, stride, padding, dilation, groups):
-    out = empty((x.shape[0], weight.shape[0], *size), x.dtype)
-    rows = _integer_array(*(a * dilation[0] - padding[0] for a in range(weight.shape[2])))
-    columns = _integer_array(*(b * dilation[1] - padding[1] for b in range(weight.shape[3])))
-    bias = _NO_BIAS[x.dtype] if bias is None else contiguous(bias)
-    sizes = (weight.shape[1], weight.shape[0] // groups, groups)
-    work = out.size * weight[0].size
-    launch(correlate_integers, out.shape[0] * out.shape[1], out, x, contiguous(weight), bias, sizes, rows, columns, *stride, work=work)
+def _tiled(dtype: np.dtype) -> bool:
+    return dtype.kind == "f" and simd.COMPILED
+
+
+def _run_plain(
+    kernel: Any,
+    n: int,
+    out: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    more: tuple[Any, ...],
+    weight_shape,
+    padding,
+    dilation,
+    stride,
+    groups,
+):
+    """Launch one of the ``_plain`` kernels."""
+    rows = _integer_array(*(i * dilation[0] - padding[0] for i in range(weight_shape[2])))
+    columns = _integer_array(*(i * dilation[1] - padding[1] for i in range(weight_shape[3])))
+    size = (weight_shape[1], weight_shape[0] // groups, groups)
+    launch(kernel, n, out, a, b, *more, size, rows, columns, *stride, work=out.size * a.size)
     return out
 
 
@@ -157,6 +176,9 @@ def conv2d_input_grad(
 ) -> np.ndarray:
     """The gradient with respect to the input, of ``shape``."""
     grad = contiguous(grad)
+    if not _tiled(grad.dtype):
+        out, planes = empty(shape, grad.dtype), shape[0] * shape[1]
+        return _run_plain(_plain.input_gradient, planes, out, grad, contiguous(weight), (), weight.shape, padding, dilation, stride, groups)
     if _by_taps(grad.shape[2:], shape, weight.shape, stride, groups):
         return _input_grad_by_taps(grad, weight, shape, stride, padding, dilation, groups)
     phases = _phases(grad.shape[2:], weight.shape, shape, stride, padding, dilation, groups)
@@ -179,6 +201,8 @@ def conv2d_weight_grad(
 ) -> np.ndarray:
     """The gradient with respect to the weight, of ``shape``."""
     grad, x = contiguous(grad), contiguous(x)
+    if not _tiled(x.dtype):
+        return _run_plain(_plain.weight_gradient, shape[0], empty(shape, x.dtype), grad, x, (), shape, padding, dilation, stride, groups)
     geometry = _forward_geometry(x.shape, shape, grad.shape[2:], stride, padding, dilation, groups)
     cut = planned(geometry, x.itemsize, True)
     kernels = engine(x.dtype.type)  # type: ignore[arg-type]
@@ -193,6 +217,9 @@ def conv2d_bias_grad(grad: np.ndarray) -> np.ndarray:
     grad = contiguous(grad)
     images, channels, height, width = grad.shape
     out = empty(channels, grad.dtype)
+    if not _tiled(grad.dtype):
+        launch(_plain.bias_gradient, channels, out, grad, work=grad.size)
+        return out
     launch(sum_channels(grad.dtype.type), channels, out, grad.reshape(-1), images, height * width, work=grad.size)  # type: ignore[arg-type]
     return out
 

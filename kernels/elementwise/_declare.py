@@ -89,11 +89,11 @@ class Elementwise:
         """Declare the gradient where the mechanical one is numerically poor.
 
         ``rule`` names what it needs among ``g`` (the result's gradient), ``y`` (the result) and the formula's parameters, and returns the gradient of
-        each parameter (one expression, or a tuple; None for no gradient).
+        each parameter (one expression, or a tuple; None for no gradient).  A parameter called ``y`` hides the result.
         """
         several = self._formula is not None and len(self._formula.outputs) > 1  # a formula that is not traced yet is one of our own
-        if several or {"g", "y"} & set(self.params):
-            raise TypeError(f"{self.name}: a gradient can be declared for a formula of one result whose parameters are not called g or y")
+        if several or "g" in self.params:
+            raise TypeError(f"{self.name}: a gradient can be declared for a formula of one result without a parameter called g")
         reads = list(inspect.signature(rule).parameters)
         unknown = [name for name in reads if name not in ("g", "y", *self.params)]
         if unknown:

@@ -102,6 +102,8 @@ def _scalar_type(value: Any, compute: np.dtype) -> Any:
 
 def _constant(e: Expr) -> str:
     value = e.args[0]
+    if isinstance(value, int) and abs(value) >= 2**63:  # more than a literal of the source can be
+        value = float(value)
     return f"T({value!r})"
 
 

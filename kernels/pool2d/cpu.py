@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba.core import config
 
 from .. import _cpu
-from .._cpu import launch
+from .._cpu import launch, simd
 from . import _average, _max
 
 Pair = tuple[int, int]
@@ -31,7 +30,7 @@ def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilatio
     x = _writable(x)
     tiles = kernel == stride == (2, 2) and padding == (0, 0) and dilation == (1, 1)
     if tiles and 2 * output[0] <= x.shape[1] and 2 * output[1] <= x.shape[2]:  # ceil_mode may let windows hang over the edge
-        vector = x.dtype.kind == "f" and not config.DISABLE_JIT
+        vector = x.dtype.kind == "f" and simd.COMPILED
         launch(_max.max_tiles_of(x.dtype) if vector else _max.max_tiles, x.shape[0], values, indices, x, work=4 * values.size)
     else:
         work = kernel[0] * kernel[1] * values.size

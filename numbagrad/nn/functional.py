@@ -349,13 +349,13 @@ def binary_cross_entropy_with_logits(
 
 
 @e.elementwise
-def _xlogy(x, y):  # type: ignore[no-untyped-def]
-    return e.where(x == 0, e.where(y != y, y, 0), x * e.operation(f.log)(y))
+def _xlogy(x, t):  # type: ignore[no-untyped-def]
+    return e.where(x == 0, e.where(t != t, t, 0), x * e.operation(f.log)(t))
 
 
 @_xlogy.vjp
-def _(g, x, y):  # type: ignore[no-untyped-def]
-    return e.where((x == 0) & (y <= 0), 0, g * e.operation(f.log)(y)), e.where(x == 0, 0, g * x / y)
+def _(g, x, t):  # type: ignore[no-untyped-def]
+    return e.where((x == 0) & (t <= 0), 0, g * e.operation(f.log)(t)), e.where(x == 0, 0, g * x / t)
 
 
 def kl_div(

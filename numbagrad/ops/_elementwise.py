@@ -65,7 +65,7 @@ class ElementwiseOperation:
     def __init__(self, kernel: kernels.Elementwise, name: str | None = None):
         self.kernel = kernel
         self.name = self.__name__ = name or kernel.name
-        self.node_name = "".join(part.capitalize() for part in self.name.strip("_").split("_")) + "Backward0"
+        self.node_name = _node_name(self.name)
         self.__doc__ = kernel.__doc__
 
     @classmethod
@@ -113,7 +113,7 @@ class ElementwiseOperation:
         return TypeError(f"{self.name}(): invalid combination of arguments: {', '.join(type(x).__name__ for x in operands)}")
 
     def _record(self, operands: Sequence[Any], results: Sequence[Tensor]) -> None:
-        if results[0]._data.dtype.kind not in "fcV":
+        if not any(_differentiable(t) for t in results):
             return
         wanted = tuple([i for i, x in enumerate(operands) if isinstance(x, Tensor) and x.requires_grad and _differentiable(x)])
         derivative = self.kernel.derivative(wanted)
@@ -128,7 +128,8 @@ class ElementwiseOperation:
                 saved[need] = Saved(x) if isinstance(x, Tensor) else x
         node.saved = saved
         for i, t in enumerate(results):
-            t._node, t._index = node, i
+            if len(results) == 1 or _differentiable(t):
+                t._node, t._index = node, i
 
     def in_place(self, target: Tensor, *others: Any) -> Tensor:
         """``target`` overwritten by the operation's result on (target, *others)."""
@@ -166,6 +167,10 @@ class ElementwiseOperation:
             raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(written.shape)}")
 
 
+def _node_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.strip("_<>").split("_")) + "Backward0"
+
+
 def _differentiable(x: Tensor) -> bool:
     return x._data.dtype.kind in "fcV"
 
@@ -175,7 +180,7 @@ def operation(kernel: kernels.Elementwise, name: str | None = None) -> Elementwi
     op = ElementwiseOperation.of(kernel)
     if name is not None:
         op.name = op.__name__ = name
-        op.node_name = "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
+        op.node_name = _node_name(name)
     return op
 
 
