@@ -200,10 +200,11 @@ def lift(value: Any) -> Expr:
     """``value`` as an expression; numbers become constants."""
     if isinstance(value, Expr):
         return value
-    if isinstance(value, (bool, int, float, complex)):
-        return constant(value)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
-        return constant(value.item())
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0 and not hasattr(value, "requires_grad"):  # a NumPy scalar
+        value = value.item()
+    for kind in (bool, int, float, complex):
+        if isinstance(value, kind):
+            return constant(kind(value))
     raise TypeError(f"a formula works on scalars; cannot use a {type(value).__name__} inside one")
 
 

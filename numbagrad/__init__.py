@@ -22,6 +22,7 @@ from .dtypes import (
 from .dtypes import float_ as float
 from .dtypes import int_ as int
 from .kernels._cpu import get_num_threads, set_num_threads
+from .legacy import *  # noqa: F403
 from .ops.elementwise import elementwise
 from .random import Generator, default_generator, fork_rng, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .tensor import Parameter as _Parameter
@@ -32,7 +33,7 @@ __version__ = "0.1.0"
 globals().update(ops.FUNCTIONS)
 
 # Imported when first asked for, so that `import numbagrad` stays quick.
-_LAZY = ("cuda", "data", "nn", "optim", "serialization", "testing", "utils", "vision")
+_LAZY = ("accelerator", "backends", "cuda", "data", "nn", "optim", "serialization", "testing", "utils", "vision")
 _MOVED = {"save": "serialization", "load": "serialization"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 
 from . import atomics, pool
 from .jit import compile_source
@@ -73,10 +74,11 @@ def _current_pool() -> pool.Pool:
         return _pool
 
 
-def _forget_pool() -> None:
+def _after_fork_in_child() -> None:
     """In the child of a fork the workers do not exist, and the lock may be held by a thread that does not either."""
     global _pool, _pool_lock
     _pool, _pool_lock = None, threading.Lock()
+    global_compiler_lock.release()
 
 
 @atexit.register
@@ -90,7 +92,10 @@ def _close_pool() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    # Nobody may be compiling while a process forks: in the child, who holds the compiler's lock would never release it.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire, after_in_parent=global_compiler_lock.release, after_in_child=_after_fork_in_child
+    )
 
 
 def _parallel_entry(kernel: Any, arity: int) -> Any:

@@ -177,8 +177,8 @@ def conv2d_input_grad(
     """The gradient with respect to the input, of ``shape``."""
     grad = contiguous(grad)
     if not _tiled(grad.dtype):
-        out, planes = empty(shape, grad.dtype), shape[0] * shape[1]
-        return _run_plain(_plain.input_gradient, planes, out, grad, contiguous(weight), (), weight.shape, padding, dilation, stride, groups)
+        out, count = empty(shape, grad.dtype), shape[0] * shape[1]
+        return _run_plain(_plain.input_gradient, count, out, grad, contiguous(weight), (), weight.shape, padding, dilation, stride, groups)
     if _by_taps(grad.shape[2:], shape, weight.shape, stride, groups):
         return _input_grad_by_taps(grad, weight, shape, stride, padding, dilation, groups)
     phases = _phases(grad.shape[2:], weight.shape, shape, stride, padding, dilation, groups)

@@ -46,6 +46,10 @@ class Node:
         """Gradients of the inputs, one per edge, from those of the results (None where a result has none)."""
         raise NotImplementedError
 
+    def differentiates(self, index: int) -> bool:
+        """Whether gradients flow into result ``index``."""
+        return True
+
     def release(self) -> None:
         """Let go of saved values; the node can no longer be walked."""
 

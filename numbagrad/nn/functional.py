@@ -32,32 +32,32 @@ __all__ = [
 # ---- activations -------------------------------------------------------------------------------------------------------------------
 
 
-def _activate(kernel: Any, input: Tensor, inplace: bool, *args: Any) -> Tensor:  # noqa: A002
+def _activate(kernel: Any, input: Tensor, inplace: bool, *args: Any) -> Tensor:
     op = e.operation(kernel)
     return op.in_place(input, *args) if inplace else op(input, *args)
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)"""
     return _activate(f.relu, input, inplace)
 
 
-def relu_(input: Tensor) -> Tensor:  # noqa: A002
+def relu_(input: Tensor) -> Tensor:
     """``relu`` in place"""
     return _activate(f.relu, input, True)
 
 
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)"""
     return _activate(f.relu6, input, inplace)
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:  # noqa: A002
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where x > 0, else negative_slope · x"""
     return _activate(f.leaky_relu, input, inplace, float(negative_slope))
 
 
-def prelu(input: Tensor, weight: Tensor) -> Tensor:  # noqa: A002
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight · x, with one weight, or one per channel (dimension 1)"""
     if weight.numel() > 1:
         if input.ndim < 2 or input.shape[1] != weight.numel():
@@ -67,51 +67,51 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:  # noqa: A002
     return e.operation(f.leaky_relu)(input, weight)
 
 
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # noqa: A002
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha · (eˣ − 1)"""
     return _activate(f.elu, input, inplace, float(alpha), 1.0)
 
 
-def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # noqa: A002
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha · (e^(x/alpha) − 1)"""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return _activate(f.celu, input, inplace, float(alpha))
 
 
-def selu(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """scale · elu(x) with the self-normalising constants (Klambauer et al., 2017)"""
     return _activate(f.selu, input, inplace)
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:  # noqa: A002
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x · Φ(x); ``approximate="tanh"`` uses the tanh approximation of Φ (Hendrycks and Gimpel, 2016)"""
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
     return e.operation(f.gelu if approximate == "none" else f.gelu_tanh)(input)
 
 
-def silu(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x · sigmoid(x)"""
     return _activate(f.silu, input, inplace)
 
 
-def mish(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(softplus(x))"""
     return _activate(f.mish, input, inplace)
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:  # noqa: A002
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x)) / beta, x itself above the threshold"""
     return e.operation(f.softplus)(input, float(beta), float(threshold))
 
 
-def softsign(input: Tensor) -> Tensor:  # noqa: A002
+def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)"""
     return e.operation(f.softsign)(input)
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:  # noqa: A002
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x limited to [min_val, max_val]"""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
@@ -123,38 +123,38 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     return _activate(f.hardtanh, input, inplace, float(min_val), float(max_val))
 
 
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6"""
     return _activate(f.hardsigmoid, input, inplace)
 
 
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · relu6(x + 3) / 6"""
     return _activate(f.hardswish, input, inplace)
 
 
-def logsigmoid(input: Tensor) -> Tensor:  # noqa: A002
+def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x))"""
     return e.operation(f.logsigmoid)(input)
 
 
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:  # noqa: A002
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else value"""
     y = e.where(input > threshold, input, value)  # type: ignore[operator]
     return input.copy_(y) if inplace else y  # type: ignore[attr-defined]
 
 
-def sigmoid(input: Tensor) -> Tensor:  # noqa: A002
+def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + e⁻ˣ)"""
     return e.operation(f.sigmoid)(input)
 
 
-def tanh(input: Tensor) -> Tensor:  # noqa: A002
+def tanh(input: Tensor) -> Tensor:
     """tanh(x)"""
     return e.operation(f.tanh)(input)
 
 
-def glu(input: Tensor, dim: int = -1) -> Tensor:  # noqa: A002
+def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a · sigmoid(b), a and b the halves of x along ``dim``"""
     size = input.shape[dim]
     if size % 2:
@@ -166,7 +166,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:  # noqa: A002
 # ---- distances ---------------------------------------------------------------------------------------------------------------------
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:  # noqa: A002
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """x / max(‖x‖ₚ, eps) along ``dim``"""
     return input / input.norm(p, dim, True).clamp_min(eps)  # type: ignore[attr-defined]
 
@@ -195,7 +195,7 @@ def _reduce(loss: Tensor, reduction: str) -> Tensor:
     raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
-def _check_same(op: str, input: Tensor, target: Tensor) -> None:  # noqa: A002
+def _check_same(op: str, input: Tensor, target: Tensor) -> None:
     """As PyTorch, warn where prediction and target only broadcast: usually a mistake."""
     if not isinstance(target, Tensor):
         raise TypeError(f"{op}(): argument 'target' (position 2) must be Tensor, not {type(target).__name__}")
@@ -245,21 +245,21 @@ def _(g, x, t, delta):  # type: ignore[no-untyped-def]
     return part, -part, None
 
 
-def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Tensor:  # noqa: A002
+def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Tensor:
     """(x − target)²"""
     _check_same("mse_loss", input, target)
     loss = _squared_error(input, target)
     return _reduce(loss if weight is None else loss * weight, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:  # noqa: A002
+def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """|x − target|"""
     _check_same("l1_loss", input, target)
     return _reduce(_absolute_error(input, target), reduction)
 
 
 def smooth_l1_loss(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     size_average: Any = None,
     reduce: Any = None,
@@ -273,7 +273,7 @@ def smooth_l1_loss(
     return _reduce(_absolute_error(input, target) if beta == 0 else _smooth_l1(input, target, float(beta)), reduction)
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:  # noqa: A002
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
     """(x − target)² / 2 where |x − target| ≤ delta, else delta · (|x − target| − delta / 2)"""
     _check_same("huber_loss", input, target)
     if delta <= 0:
@@ -297,7 +297,7 @@ def _(g, x, t):  # type: ignore[no-untyped-def]
 
 
 def binary_cross_entropy(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: Any = None,
@@ -333,7 +333,7 @@ def _bce_logits_weighted(x, t, w):  # type: ignore[no-untyped-def]
 
 
 def binary_cross_entropy_with_logits(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: Any = None,
@@ -359,7 +359,7 @@ def _(g, x, t):  # type: ignore[no-untyped-def]
 
 
 def kl_div(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     size_average: Any = None,
     reduce: Any = None,

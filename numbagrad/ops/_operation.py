@@ -34,7 +34,7 @@ Rule = Callable[..., Any]
 class Saved:
     """A tensor kept for the backward pass, with its version: reading it after an in-place change is an error that names the operation."""
 
-    __slots__ = ("tensor", "version", "node", "index")
+    __slots__ = ("tensor", "version", "index")
 
     def __init__(self, tensor: Tensor, node: Node | None = None, index: int = 0):
         # A result is kept without its link to the node that is keeping it, which would be a cycle.
@@ -52,7 +52,7 @@ class Saved:
                 f"[{tensor.dtype} {list(tensor.shape)}], {role} of {node.name()}, is at version {version}; expected version {self.version} instead. "
                 "Hint: enable anomaly detection to find the operation that failed to compute its gradient"
             )
-        if self.index < 0 or not state.recording:
+        if self.index < 0 or not state.recording or not node.differentiates(self.index):
             return tensor
         result = tensor._alias()
         result._node, result._index = node, self.index
@@ -71,6 +71,10 @@ class OperationNode(Node):
 
     def name(self) -> str:
         return self.operation.node_name
+
+    def differentiates(self, index: int) -> bool:
+        """Whether gradients flow into result ``index``."""
+        return index in self.operation.differentiable_results
 
     def _value(self, source: tuple[str, Any], grads: list[Any]) -> Any:
         kind, where = source
@@ -132,7 +136,7 @@ class Operation:
         self.inputs = tuple(position for position, _, _ in self.rules)
         self.differentiable_results = frozenset(self.results.index(r) for r in differentiable)
         self._facts = [s for _, _, sources in self.rules for s in sources if s[0] in ("shape", "dtype")]
-        self._keeps: dict[tuple[int, ...], tuple[frozenset[int], frozenset[int]]] = {}
+        self._keeps: dict[Any, tuple[frozenset[int], frozenset[int]]] = {}
 
     def _sources(self, rule: Rule) -> list[tuple[str, Any]]:
         return [self._source(name) for name in inspect.signature(rule).parameters]
@@ -183,9 +187,9 @@ class Operation:
         return tuple(values)
 
     def _record(self, args: Sequence[Any], outs: tuple[Tensor, ...], needing: tuple[int, ...]) -> None:
-        keeps = self._keeps.get(needing)
+        keeps = self._keeps.get((needing, len(args)))
         if keeps is None:
-            keeps = self._keeps[needing] = self._plan(needing)
+            keeps = self._keeps[needing, len(args)] = self._plan(needing, len(args))
         keep_args, keep_results = keeps
         edges: list[Any] = [None] * len(args)
         for i in needing:
@@ -203,12 +207,12 @@ class Operation:
         kind, position = source
         return [getattr(x, kind) for x in args[position:]] if position == self.variadic else getattr(args[position], kind, None)
 
-    def _plan(self, needing: tuple[int, ...]) -> tuple[frozenset[int], frozenset[int]]:
-        """Which arguments and results the rules of the inputs ``needing`` read."""
+    def _plan(self, needing: tuple[int, ...], count: int) -> tuple[frozenset[int], frozenset[int]]:
+        """Which of ``count`` arguments, and which results, the rules of the inputs ``needing`` read."""
         sources = [s for position, _, found in self.rules if position in needing or position == self.variadic for s in found]
         kept = {w for k, w in sources if k == "arg"}
         if any(k == "args" for k, _ in sources):
-            kept.update(range(self.variadic, max(needing) + 1))
+            kept.update(range(self.variadic, count))
         return frozenset(kept), frozenset(w for k, w in sources if k == "result")
 
     def __repr__(self) -> str:

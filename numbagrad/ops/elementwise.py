@@ -94,7 +94,7 @@ for _kernel, _name, _aliases in (
     (f.log, "log", ()), (f.log2, "log2", ()), (f.log10, "log10", ()), (f.log1p, "log1p", ()), (f.sin, "sin", ()), (f.cos, "cos", ()),
     (f.tan, "tan", ()), (f.asin, "asin", ("arcsin",)), (f.acos, "acos", ("arccos",)), (f.atan, "atan", ("arctan",)), (f.sinh, "sinh", ()),
     (f.cosh, "cosh", ()), (f.tanh, "tanh", ()), (f.asinh, "asinh", ("arcsinh",)), (f.acosh, "acosh", ("arccosh",)),
-    (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (f.relu, "relu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
+    (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (f.relu, "relu", ()), (f.selu, "selu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
     (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()), (f.logical_not, "logical_not", ()),
     (f.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
     (f.copysign_, "copysign", ()), (f.fmod_, "fmod", ()), (f.eq, "eq", ()), (f.ne, "ne", ("not_equal",)), (f.lt, "lt", ("less",)),

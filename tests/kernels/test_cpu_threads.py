@@ -305,6 +305,34 @@ def test_fork_while_other_threads_launch():
     assert run_python(code, PYTHONWARNINGS="ignore") == "done\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fork_while_another_thread_compiles():
+    code = (
+        "stop = []\n"
+        "def busy():\n"
+        "    while not stop:\n"
+        "        @kernel\n"
+        "        def fresh(lo, hi, out):\n"
+        "            for i in range(lo, hi): out[i] = 1\n"
+        "        fresh._cache.disable()\n"
+        "        fresh(0, 1, out)\n"
+        "other = threading.Thread(target=busy)\nother.start()\ntime.sleep(0.5)\n"
+        "for _ in range(5):\n"
+        "    time.sleep(0.02)\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        @kernel\n"
+        "        def mine(lo, hi, out):\n"
+        "            for i in range(lo, hi): out[i] = 2\n"
+        "        mine._cache.disable()\n"
+        "        mine(0, 10, out)\n"
+        "        os._exit(0 if out[:10].sum() == 20 else 1)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+        "stop.append(1)\nother.join()\nprint('done')"
+    )
+    assert run_python(code, PYTHONWARNINGS="ignore") == "done\n"
+
+
 def test_no_thread_is_started_for_small_work():
     code = "set_num_threads(4)\nlaunch(double, x.size, out, x, work=x.size)\nprint(threading.active_count())"
     assert run_python(code) == "1\n"

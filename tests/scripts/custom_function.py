@@ -8,14 +8,14 @@ from torch.autograd import Function
 
 class Cube(Function):
     @staticmethod
-    def forward(ctx, input, scale):  # noqa: A002
+    def forward(ctx, input, scale):
         ctx.save_for_backward(input)
         ctx.scale = scale
         return scale * input**3
 
     @staticmethod
     def backward(ctx, grad_output):
-        (input,) = ctx.saved_tensors  # noqa: A001
+        (input,) = ctx.saved_tensors
         grad_input = None
         if ctx.needs_input_grad[0]:
             grad_input = grad_output * 3 * ctx.scale * input**2

@@ -11,6 +11,7 @@ from ...autograd.graph import RemovableHandle
 from ...autograd.mode import no_grad
 from ...devices import as_device
 from ...tensor import Parameter, Tensor
+from ._hooks import BackwardWatch
 
 _IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
@@ -40,6 +41,7 @@ class Module:
         put("_forward_hooks", OrderedDict())
         put("_forward_pre_hooks", OrderedDict())
         put("_backward_hooks", OrderedDict())
+        put("_backward_pre_hooks", OrderedDict())
         put("_state_dict_hooks", OrderedDict())
         put("_load_state_dict_pre_hooks", OrderedDict())
 
@@ -137,7 +139,7 @@ class Module:
     # ---- calling --------------------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks):
+        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks):
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
 
@@ -151,59 +153,15 @@ class Module:
                 replaced = hook(self, args)
                 if replaced is not None:
                     args = replaced if isinstance(replaced, tuple) else (replaced,)
-        if self._backward_hooks:
-            args = self._watch_inputs(args)
+        watch = BackwardWatch(self) if self._backward_hooks or self._backward_pre_hooks else None
+        if watch is not None:
+            args = watch.inputs(args)
         result = self.forward(*args, **kwargs)
         for hook, with_kwargs in list(self._forward_hooks.values()):
             replaced = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
             if replaced is not None:
                 result = replaced
-        if self._backward_hooks:
-            self._watch_outputs(result)
-        return result
-
-    def _watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Make the inputs' gradients meet in one place, where the full backward hooks run."""
-        self.__dict__["_grad_inputs"], self.__dict__["_grad_outputs"] = {}, {}
-        watched = []
-        tensors = [i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad]
-        for i, a in enumerate(args):
-            if i in tensors:
-                a = a.view_as(a)  # type: ignore[attr-defined]
-
-                def seen(grad: Tensor, i: int = i) -> Any:
-                    self._grad_inputs[i] = grad
-                    if len(self._grad_inputs) < len(tensors):
-                        return None
-                    replaced = self._run_backward_hooks(len(args))
-                    return None if replaced is None else replaced[i]
-
-                a.register_hook(seen)
-            watched.append(a)
-        self.__dict__["_watched"] = bool(tensors)
-        return tuple(watched)
-
-    def _watch_outputs(self, result: Any) -> None:
-        outputs = result if isinstance(result, (tuple, list)) else (result,)
-        for i, t in enumerate(outputs):
-            if isinstance(t, Tensor) and t.requires_grad:
-
-                def seen(grad: Tensor, i: int = i) -> None:
-                    self._grad_outputs[i] = grad
-                    if not self._watched and len(self._grad_outputs) == len(outputs):
-                        self._run_backward_hooks(0)
-
-                t.register_hook(seen)
-
-    def _run_backward_hooks(self, count: int) -> Any:
-        grad_input = tuple(self._grad_inputs.get(i) for i in range(count))
-        grad_output = tuple(self._grad_outputs.get(i) for i in range(max(self._grad_outputs, default=-1) + 1))
-        changed = None
-        for hook in list(self._backward_hooks.values()):
-            replaced = hook(self, grad_input, grad_output)
-            if replaced is not None:
-                grad_input = changed = replaced if isinstance(replaced, tuple) else (replaced,)
-        return changed
+        return result if watch is None else watch.outputs(result)
 
     def register_forward_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after forward; what it returns (if anything) becomes the output."""
@@ -216,6 +174,10 @@ class Module:
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are known; what it returns replaces them."""
         return self._hook(self._backward_hooks, hook, prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` when the gradients of the outputs are known; what it returns replaces them."""
+        return self._hook(self._backward_pre_hooks, hook, prepend)
 
     @staticmethod
     def _hook(table: Any, entry: Any, prepend: bool) -> RemovableHandle:
@@ -297,6 +259,14 @@ class Module:
         if not isinstance(found, Parameter):
             raise AttributeError(f"`{name}` is not an nn.Parameter")
         return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer with the dotted name ``target``."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if name not in module._buffers:
+            raise AttributeError(f"`{name}` is not a buffer")
+        return module._buffers[name]
 
     # ---- state --------------------------------------------------------------------------------------------------------------------------
 

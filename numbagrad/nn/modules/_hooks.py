@@ -1,0 +1,110 @@
+"""Full backward hooks: two gates around a module, through which its inputs' and outputs' gradients pass together.
+
+A gate is the identity on several tensors as one node of the graph, so its backward sees all their gradients at once; each call of the module
+has gates of its own, so one module may be called many times before backward.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...autograd.function import Function
+from ...tensor import Tensor
+
+
+class _Gate(Function):
+    """x₁, ..., xₙ unchanged; backward hands all gradients to ``passing``, and what it returns goes on."""
+
+    @staticmethod
+    def forward(ctx: Any, passing: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.passing = passing
+        ctx.set_materialize_grads(False)
+        return tuple(t.view_as(t) for t in tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        return (None, *ctx.passing(grads))
+
+
+def _gated(values: tuple[Any, ...], passing: Any) -> tuple[tuple[Any, ...], list[int]]:
+    """``values`` with those tensors that want a gradient led through a gate, and their positions."""
+    places = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
+    through = list(values)
+    if places:
+        for i, t in zip(places, _Gate.apply(passing, *[values[i] for i in places])):
+            through[i] = t
+    return tuple(through), places
+
+
+def _spread(grads: Any, places: list[int], size: int) -> tuple[Any, ...]:
+    found = [None] * size
+    for i, g in zip(places, grads):
+        found[i] = g
+    return tuple(found)
+
+
+class BackwardWatch:
+    """One call of ``module`` with backward hooks: ``inputs`` before forward, ``outputs`` after it."""
+
+    def __init__(self, module: Any):
+        self.module = module
+        self.pre_hooks = list(module._backward_pre_hooks.values())
+        self.hooks = list(module._backward_hooks.values())
+        self.count = 0
+        self.places: list[int] = []
+        self.grad_output: tuple[Any, ...] = ()
+
+    def inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Gate the arguments of forward."""
+        self.count = len(args)
+        if not self.hooks:
+            return args
+        through, self.places = _gated(args, self._leave)
+        return through
+
+    def outputs(self, result: Any) -> Any:
+        """Gate what forward returned."""
+        if not isinstance(result, (Tensor, tuple, list)):
+            return result
+        many = not isinstance(result, Tensor)
+        values = tuple(result) if many else (result,)
+        through, places = _gated(values, lambda grads: self._enter(grads, places, len(values)))
+        if not many:
+            return through[0]
+        return type(result)(*through) if hasattr(result, "_fields") else type(result)(through)
+
+    def _enter(self, grads: tuple[Any, ...], places: list[int], size: int) -> tuple[Any, ...]:
+        """The gradients of the outputs have come: the pre-hooks may replace them."""
+        grad_output = _spread(grads, places, size)
+        for hook in self.pre_hooks:
+            replaced = hook(self.module, grad_output)
+            if replaced is not None:
+                grad_output = self._checked(replaced, size, "grad_output")
+        self.grad_output = grad_output
+        if not self.places:
+            self._run((None,) * self.count)
+        return tuple(grad_output[i] for i in places)
+
+    def _leave(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The gradients of the inputs have come: the hooks may replace them."""
+        found = self._run(_spread(grads, self.places, self.count))
+        return tuple(found[i] for i in self.places)
+
+    def _run(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
+        for hook in self.hooks:
+            replaced = hook(self.module, grad_input, self.grad_output)
+            if replaced is not None:
+                if not self.places:
+                    raise RuntimeError(
+                        "Backward hook for Modules where no input requires gradient should always return None or None for all gradients."
+                    )
+                grad_input = self._checked(replaced, len(grad_input), "grad_input")
+        return grad_input
+
+    def _checked(self, replaced: Any, expected: int, what: str) -> tuple[Any, ...]:
+        replaced = replaced if isinstance(replaced, (tuple, list)) else (replaced,)
+        if len(replaced) != expected:
+            raise RuntimeError(
+                f"{type(self.module).__name__}: a backward hook returned an invalid number of {what}: expected {expected}, got {len(replaced)}"
+            )
+        return tuple(replaced)
