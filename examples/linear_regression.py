@@ -10,7 +10,7 @@ def main() -> tuple[float, float]:
     y = 2 * x
 
     model = nn.Linear(1, 1)
-    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    optimizer = optim.SGD(model.parameters(), lr=0.2)
     for step in range(100):
         loss = nn.functional.mse_loss(model(x), y)
         optimizer.zero_grad()

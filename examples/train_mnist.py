@@ -3,16 +3,18 @@
     python examples/train_mnist.py --model lenet --epochs 5 --out runs/lenet
 
 Data: ``--data DIR``, else the directory in NUMBAGRAD_DATA, else a cache directory, else a download; without a network, the digits that come with
-scikit-learn (and the program says so).  After each epoch a checkpoint is written to ``--out``; ``--resume`` continues from it and gives
-exactly the weights that an uninterrupted run gives.  At the end ``--out`` holds metrics.json and the pictures drawn by ``report.py``.
+scikit-learn (and the program says so).  ``--out`` always holds a checkpoint of the last whole epoch, also after Ctrl-C; ``--resume`` continues
+from it and ends with exactly the weights of an uninterrupted run.  At the end ``--out`` also holds metrics.json and the pictures drawn by
+``report.py``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import math
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,20 +22,22 @@ from typing import Any
 import models
 import numpy as np
 import report
+from find_data import find_data
 
 import numbagrad as ng
 from numbagrad import nn, optim
 from numbagrad.data import DataLoader
-from numbagrad.vision import datasets, transforms
 
-MEAN, STD = 0.1307, 0.3081  # of the training images
+OPTIMIZERS = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD, "rmsprop": optim.RMSprop, "adagrad": optim.Adagrad}
+RATES = {"adam": 0.002, "adamw": 0.002, "sgd": 0.05, "rmsprop": 0.001, "adagrad": 0.02}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--model", choices=sorted(models.MODELS), default="mlp", help="the network")
-    parser.add_argument("--optimizer", choices=["adam", "adamw", "sgd", "rmsprop", "adagrad"], default="adam", help="how weights are updated")
-    parser.add_argument("--lr", type=float, help="learning rate (default: 0.05 for sgd, 0.001 otherwise)")
+    parser.add_argument("--model", choices=list(models.MODELS), default="mlp", help="the network")
+    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam", help="how weights are updated")
+    parser.add_argument("--lr", type=float, help="learning rate of the first epoch (default: one that suits the optimizer)")
+    parser.add_argument("--gamma", type=float, default=0.6, help="the learning rate is multiplied by this after every epoch")
     parser.add_argument("--epochs", type=int, default=5, help="passes over the training data")
     parser.add_argument("--batch-size", type=int, default=64, help="images per step")
     parser.add_argument("--device", default="cpu", help="where to compute")
@@ -43,43 +47,81 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
     parser.add_argument("--out", type=Path, default=Path("runs/mnist"), help="directory for the checkpoint, metrics and pictures")
     options = parser.parse_args(arguments)
+    if options.lr is None:
+        options.lr = RATES[options.optimizer]
     for name in ("epochs", "batch_size", "patience"):
         if getattr(options, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1, but got {getattr(options, name)}")
-    if options.lr is None:
-        options.lr = 0.05 if options.optimizer == "sgd" else 0.001
-    if options.lr <= 0:
-        parser.error(f"--lr must be positive, but got {options.lr}")
+            parser.error(f"argument --{name.replace('_', '-')}: expected at least 1, but got {getattr(options, name)}")
+    for name in ("lr", "gamma"):
+        if not 0 < getattr(options, name) < math.inf:
+            parser.error(f"argument --{name}: expected a positive number, but got {getattr(options, name)}")
+    if not 0 <= options.seed < 2**32:
+        parser.error(f"argument --seed: expected a number from 0 to {2**32 - 1}, but got {options.seed}")
+    try:
+        ng.zeros(1, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        parser.error(f"argument --device: {error}")
+    missing = [name for name in ("matplotlib", "tqdm") if importlib.util.find_spec(name) is None]
+    if missing:  # said now rather than after the training
+        parser.exit(1, f"error: this example needs {' and '.join(missing)}: pip install {' '.join(missing)}\n")
     return options
 
 
-def find_data(chosen: Path | None) -> tuple[Any, Any, str]:
-    """The training set, the test set and where they came from."""
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
-    environment = os.environ.get("NUMBAGRAD_DATA")
-    if chosen is not None or environment:
-        root = chosen if chosen is not None else Path(environment or "")
-        return datasets.MNIST(root, True, transform), datasets.MNIST(root, False, transform), f"MNIST in {root}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numbagrad" / "data"
-    try:
-        sets = datasets.MNIST(cache, True, transform, download=True), datasets.MNIST(cache, False, transform, download=True)
-        return *sets, f"MNIST in {cache}"
-    except (OSError, RuntimeError) as error:
-        print(f"MNIST is not here and cannot be downloaded ({str(error).splitlines()[0]}).", file=sys.stderr)
-        print("Using scikit-learn's 1,797 bundled digits instead: accuracies are not MNIST's.", file=sys.stderr)
-    enlarge = transforms.Compose([transforms.ToTensor(), transforms.Resize((28, 28)), transforms.Normalize((MEAN,), (STD,))])
-    return datasets.Digits(train=True, transform=enlarge), datasets.Digits(train=False, transform=enlarge), "scikit-learn's digits (not MNIST)"
+class Run:
+    """A network in training with all that decides how it goes on: what a checkpoint holds."""
+
+    def __init__(self, options: argparse.Namespace, images: int):
+        ng.manual_seed(options.seed)
+        self.options = options
+        self.model = models.MODELS[options.model]().to(options.device)
+        extra = {"momentum": 0.9} if options.optimizer == "sgd" else {}
+        self.optimizer = OPTIMIZERS[options.optimizer](self.model.parameters(), lr=options.lr, **extra)
+        self.schedule = optim.lr_scheduler.ExponentialLR(self.optimizer, options.gamma)
+        self.history: dict[str, Any] = {"loss": [], "accuracy": [], "images_per_second": [], "best": 0.0, "since_best": 0}
+        self.path = options.out / "checkpoint.safetensors"
+        # What has to be as before for a resumed run to be the same run.
+        self.settings = {name: getattr(options, name) for name in ("model", "optimizer", "lr", "gamma", "batch_size", "seed")}
+        self.images = images
+
+    def save(self) -> None:
+        ng.save(
+            {
+                "settings": self.settings,
+                "images": self.images,
+                "history": self.history,
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "random": ng.get_rng_state(),
+            },
+            self.path,
+        )
+
+    def resume(self) -> None:
+        """Put everything back as the checkpoint has it.  SystemExit when there is none, or one of another run."""
+        if not self.path.exists():
+            raise SystemExit(f"error: --resume: there is no checkpoint {self.path}")
+        try:
+            saved = ng.load(self.path)
+            for name, value in saved["settings"].items():
+                if value != self.settings[name]:
+                    raise SystemExit(f"error: {self.path} was made with --{name.replace('_', '-')} {value}, not {self.settings[name]}")
+            if saved["images"] != self.images:
+                raise SystemExit(f"error: {self.path} was made with {saved['images']:,} training images, not {self.images:,}")
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.schedule.load_state_dict(saved["schedule"])
+            ng.set_rng_state(saved["random"])
+            self.history = saved["history"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SystemExit(f"error: {self.path} was not written by this program ({type(error).__name__}: {error})") from None
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SystemExit(f"error: {error}") from None
 
 
-def make_optimizer(name: str, parameters: Any, lr: float) -> optim.Optimizer:
-    if name == "sgd":
-        return optim.SGD(parameters, lr=lr, momentum=0.9)
-    return {"adam": optim.Adam, "adamw": optim.AdamW, "rmsprop": optim.RMSprop, "adagrad": optim.Adagrad}[name](parameters, lr=lr)
-
-
-def train_epoch(model: nn.Module, loader: DataLoader, optimizer: optim.Optimizer, device: str, title: str) -> tuple[float, float]:
+def train_epoch(run: Run, loader: DataLoader, title: str) -> tuple[float, float]:
     """One pass over the data: the mean loss and images per second."""
-    model.train()
+    model, optimizer, device = run.model.train(), run.optimizer, run.options.device
     criterion = nn.CrossEntropyLoss()
     total, seen, start = 0.0, 0, time.perf_counter()
     with report.progress(title, len(loader)) as bar:
@@ -90,19 +132,46 @@ def train_epoch(model: nn.Module, loader: DataLoader, optimizer: optim.Optimizer
             optimizer.step()
             total += loss.item() * len(labels)
             seen += len(labels)
+            if not math.isfinite(total):
+                raise SystemExit(f"error: the loss became {loss.item()}; try a --lr smaller than {run.options.lr}")
             bar.advance(f"loss {total / seen:.4f}  {seen / (time.perf_counter() - start):,.0f} images/s")
     return total / seen, seen / (time.perf_counter() - start)
 
 
 @ng.no_grad()
-def predict(model: nn.Module, loader: DataLoader, device: str) -> tuple[np.ndarray, np.ndarray]:
+def predict(run: Run, loader: DataLoader) -> tuple[np.ndarray, np.ndarray]:
     """Predicted and true classes."""
-    model.eval()
+    run.model.eval()
     guesses, truth = [], []
     for images, labels in loader:
-        guesses.append(model(images.to(device)).argmax(1).cpu().numpy())
+        guesses.append(run.model(images.to(run.options.device)).argmax(1).cpu().numpy())
         truth.append(labels.numpy())
     return np.concatenate(guesses), np.concatenate(truth)
+
+
+def train(run: Run, train_set: Any, test_loader: DataLoader) -> tuple[np.ndarray, np.ndarray]:
+    """Epochs until there are as many as asked for or accuracy no longer rises; predictions after the last."""
+    options, history = run.options, run.history
+    # The order of each epoch depends on the seed and the epoch alone, so that a resumed run sees what an uninterrupted one would.
+    order = ng.Generator()
+    train_loader = DataLoader(train_set, batch_size=options.batch_size, shuffle=True, generator=order)
+    results = None
+    for epoch in range(len(history["loss"]), options.epochs):
+        if history["since_best"] >= options.patience:
+            print(f"no better test accuracy in {options.patience} epochs: stopping early", flush=True)
+            break
+        order.manual_seed(options.seed * 1_000_003 + epoch)
+        loss, speed = train_epoch(run, train_loader, f"epoch {epoch + 1}/{options.epochs}")
+        run.schedule.step()
+        results = predict(run, test_loader)
+        accuracy = float((results[0] == results[1]).mean())
+        history["since_best"] = 0 if accuracy > history["best"] else history["since_best"] + 1
+        history["best"] = max(accuracy, history["best"])
+        for name, value in (("loss", loss), ("accuracy", accuracy), ("images_per_second", speed)):
+            history[name].append(value)
+        run.save()
+        print(f"epoch {epoch + 1}: loss {loss:.4f}, test accuracy {accuracy:.2%}, {speed:,.0f} images/s", flush=True)
+    return results or predict(run, test_loader)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -111,67 +180,35 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(temporary, path)
 
 
-def resume(path: Path, options: argparse.Namespace, model: nn.Module, optimizer: optim.Optimizer) -> dict[str, Any]:
-    """Put everything back as the checkpoint left it; returns the history so far."""
-    saved = ng.load(path)
-    for name in ("model", "optimizer", "batch_size", "seed"):
-        if saved["options"][name] != getattr(options, name):
-            raise SystemExit(f"{path} was made with --{name.replace('_', '-')} {saved['options'][name]}, not {getattr(options, name)}")
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["state"])
-    ng.set_rng_state(saved["rng"])
-    return saved["history"]
-
-
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parse(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    ng.manual_seed(options.seed)
-    train, test, source = find_data(options.data)
-    print(f"{source}: {len(train):,} images to train on, {len(test):,} to test on")
-    model = models.MODELS[options.model]().to(options.device)
-    optimizer = make_optimizer(options.optimizer, model.parameters(), options.lr)
-    print(model)
-    checkpoint = options.out / "checkpoint.safetensors"
-    history: dict[str, Any] = {"loss": [], "accuracy": [], "images_per_second": [], "best": 0.0, "since_best": 0}
-    if options.resume:
-        if not checkpoint.exists():
-            raise SystemExit(f"--resume: there is no checkpoint {checkpoint}")
-        history = resume(checkpoint, options, model, optimizer)
-    # The order of each epoch depends on the seed and the epoch alone, so that a resumed run sees what an uninterrupted one would.
-    order = ng.Generator()
-    train_loader = DataLoader(train, batch_size=options.batch_size, shuffle=True, generator=order)
-    test_loader = DataLoader(test, batch_size=1000)
-    guesses = truth = np.empty(0)
+    train_set, test_set, origin = find_data(options.data)
+    print(f"{origin}: {len(train_set):,} images to train on, {len(test_set):,} to test on")
     try:
-        for epoch in range(len(history["loss"]), options.epochs):
-            if history["since_best"] >= options.patience:
-                print(f"no better test accuracy in {options.patience} epochs: stopping early")
-                break
-            order.manual_seed(options.seed * 1_000_003 + epoch)
-            loss, speed = train_epoch(model, train_loader, optimizer, options.device, f"epoch {epoch + 1}/{options.epochs}")
-            guesses, truth = predict(model, test_loader, options.device)
-            accuracy = float((guesses == truth).mean())
-            better = accuracy > history["best"]
-            history["best"], history["since_best"] = (accuracy, 0) if better else (history["best"], history["since_best"] + 1)
-            for name, value in (("loss", loss), ("accuracy", accuracy), ("images_per_second", speed)):
-                history[name].append(value)
-            print(f"epoch {epoch + 1}: loss {loss:.4f}, test accuracy {accuracy:.2%}, {speed:,.0f} images/s")
-            saved = {"options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}, "history": history,
-                     "model": model.state_dict(), "state": optimizer.state_dict(), "rng": ng.get_rng_state()}  # fmt: skip
-            ng.save(saved, checkpoint)
+        options.out.mkdir(parents=True, exist_ok=True)
+        run = Run(options, len(train_set))
+        if options.resume:
+            run.resume()
+            print(f"continuing after epoch {len(run.history['loss'])}")
+        else:
+            run.save()  # so that there is one whenever the run ends
+        print(run.model, flush=True)
+        guesses, truth = train(run, train_set, DataLoader(test_set, batch_size=1000))
+        metrics = {"model": options.model, "data": origin, "epochs": len(run.history["loss"]), "test_accuracy": float((guesses == truth).mean()),
+                   "best_test_accuracy": run.history["best"], **{k: run.history[k] for k in ("loss", "accuracy", "images_per_second")}}  # fmt: skip
+        write_json(options.out / "metrics.json", metrics)
+        report.draw(options.out, run.history, guesses, truth, test_set)
+    except OSError as error:
+        raise SystemExit(f"error: cannot write to {options.out}: {error}") from None
     except KeyboardInterrupt:
-        print(f"\ninterrupted: {'the last whole epoch is in ' + str(checkpoint) if checkpoint.exists() else 'no epoch was finished'}")
+        print(f"\ninterrupted; {options.out} holds the checkpoint of the last whole epoch, and --resume continues from it")
         raise SystemExit(130) from None
-    if not len(truth):
-        guesses, truth = predict(model, test_loader, options.device)
-    metrics = {"model": options.model, "data": source, "epochs": len(history["loss"]), "test_accuracy": float((guesses == truth).mean()),
-               "best_test_accuracy": history["best"], **{k: history[k] for k in ("loss", "accuracy", "images_per_second")}}  # fmt: skip
-    write_json(options.out / "metrics.json", metrics)
-    report.draw(options.out, history, guesses, truth, test)
-    print(f"test accuracy {metrics['test_accuracy']:.2%}; metrics and pictures are in {options.out}")
+    print(f"test accuracy {metrics['test_accuracy']:.2%}; checkpoint, metrics and pictures are in {options.out}")
     return metrics
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # before there was anything to keep
+        raise SystemExit(130) from None

@@ -6,11 +6,18 @@ that family, imported the first time it is asked for.
 
 from __future__ import annotations
 
+import os
+import threading
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Callable
 
 import numpy as np
+
+# Nobody may be importing an implementation while a process forks: in the child, who holds the module's import lock would never release it.
+_importing = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release)
 
 
 def device_of(array: Any) -> str:
@@ -40,7 +47,8 @@ def family(package: str) -> Callable[..., ModuleType]:
             kind = here
         kind = kind or "cpu"
         if kind not in modules:
-            modules[kind] = import_module(f".{kind}", package)
+            with _importing:
+                modules[kind] = import_module(f".{kind}", package)
         return modules[kind]
 
     return implementation

@@ -7,7 +7,7 @@ Derivatives", 2nd ed., 2008, chapter 3); each primitive carries one rule, from t
 
 Three conventions keep gradients right where multiplication would not:
 - a rule returns None for "no gradient", never a zero to be multiplied: 0 * inf is NaN;
-- ``where`` selects the gradient;
+- ``where`` selects the gradient, after everything that depends on the choice;
 - a rule receives the result ``y`` beside the arguments, so that nothing is computed twice (tanh: 1 - y * y).
 
 Gradients of complex arguments follow PyTorch: the rule of a holomorphic primitive multiplies by the conjugate of its derivative, and
@@ -243,6 +243,8 @@ def make(op: Primitive, *values: Any) -> Expr:
             return args[0].args[0]
         if args[0].op is CONSTANT:
             return constant(-args[0].args[0])
+    elif op is where and args[1] is args[2]:
+        return args[1]
     elif op is conj and args[0].op in (conj, CONSTANT):
         return args[0].args[0] if args[0].op is conj else constant(args[0].args[0].conjugate())
     if op in _FOLDED and all(a.op is CONSTANT and a.kind == "number" for a in args):
@@ -270,15 +272,45 @@ def order(roots: Iterable[Expr]) -> list[Expr]:
 
 def differentiate(y: Expr, g: Expr, inputs: Sequence[Expr]) -> list[Expr | None]:
     """The gradients of ``inputs`` when ``g`` is that of ``y``; None where ``y`` does not depend (differentiably) on an input."""
-    gradient: dict[int, Expr] = {id(y): g}
+    gradient: dict[int, tuple[Mask, Expr]] = {id(y): ((), g)}
     for node in reversed(order([y])):
-        seed = gradient.get(id(node))
-        if seed is None or node.op in (ARGUMENT, CONSTANT) or node.op.rule is None:
+        held = gradient.get(id(node))
+        if held is None or node.op in (ARGUMENT, CONSTANT) or node.op.rule is None:
             continue
-        for arg, part in zip(node.args, node.op.rule(seed, node, *node.args)):
-            if part is not None and arg.op is not CONSTANT:
-                gradient[id(arg)] = gradient[id(arg)] + part if id(arg) in gradient else part
-    return [gradient.get(id(x)) for x in inputs]
+        mask, seed = held
+        if node.op is where:
+            condition, a, b = node.args
+            parts = [(a, (*mask, (condition, True)), seed), (b, (*mask, (condition, False)), seed)]
+        else:
+            parts = [(a, mask, part) for a, part in zip(node.args, node.op.rule(seed, node, *node.args)) if part is not None]
+        for arg, under, part in parts:
+            if arg.op is not CONSTANT:
+                gradient[id(arg)] = _join(gradient[id(arg)], (under, part)) if id(arg) in gradient else (under, part)
+    return [None if id(x) not in gradient else _masked(*gradient[id(x)]) for x in inputs]
+
+
+# The conditions, outermost first, under which a gradient counts (True: where the condition holds; False: where it does not) and is zero
+# otherwise.  They are carried along and applied at the end: were the zero put in at the `where`, the rules below it would multiply it
+# with what may be infinite (sqrt at 0 in where(x > 0, sqrt(x), 0)).
+Mask = tuple[tuple[Expr, bool], ...]
+
+
+def _masked(mask: Mask, g: Expr) -> Expr:
+    for condition, holds in reversed(mask):
+        g = where(condition, g, 0) if holds else where(condition, 0, g)
+    return g
+
+
+def _join(one: tuple[Mask, Expr], other: tuple[Mask, Expr]) -> tuple[Mask, Expr]:
+    """The sum of two gradients under the conditions that they share; those of the two branches of one ``where`` are a selection."""
+    (a, x), (b, y) = one, other
+    n = 0
+    while n < min(len(a), len(b)) and a[n][0] is b[n][0] and a[n][1] == b[n][1]:
+        n += 1
+    if n < min(len(a), len(b)) and a[n][0] is b[n][0]:
+        x, y = _masked(a[n + 1 :], x), _masked(b[n + 1 :], y)
+        return a[:n], where(a[n][0], x, y) if a[n][1] else where(a[n][0], y, x)
+    return a[:n], _masked(a[n:], x) + _masked(b[n:], y)
 
 
 def substitute(roots: Sequence[Expr | None], replace: dict[int, Expr]) -> list[Expr | None]:

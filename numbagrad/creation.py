@@ -209,6 +209,8 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 def _like(op: str, fill: Any) -> Any:
     def make(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:  # noqa: A002
         as_device(device, op)
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         target = _numpy_dtype(dtype, input._data.dtype)
         out = _allocate_like(input._data, target)
         if fill is not None:
@@ -233,6 +235,8 @@ empty_like, zeros_like, ones_like = _like("empty_like", None), _like("zeros_like
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:  # noqa: A002
     """``full`` with the shape and dtype of ``input``."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"full_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype))
     copy_kernels.fill(out, fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
     return _finish(out, requires_grad)

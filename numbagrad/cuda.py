@@ -28,6 +28,10 @@ def manual_seed_all(seed: int) -> None:
     """Seed every GPU's generator; as in PyTorch, nothing happens where there is no GPU."""
 
 
+def empty_cache() -> None:
+    """Give cached GPU memory back; as in PyTorch, nothing happens where there is no GPU."""
+
+
 def _missing(*_: Any, **__: Any) -> Any:
     raise RuntimeError("numbagrad has no CUDA kernels on this machine; check numbagrad.cuda.is_available() first")
 

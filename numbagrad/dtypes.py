@@ -108,11 +108,12 @@ def set_default_dtype(d: dtype) -> None:
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that both convert to."""
-    return of(_dtypes.promote(type1.numpy, type2.numpy))
+    return of(_dtypes.promote(as_dtype(type1, "promote_types").numpy, as_dtype(type2, "promote_types").numpy))
 
 
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether PyTorch's casting rules allow ``from_`` to become ``to``: a category may rise but not fall."""
+    from_, to = as_dtype(from_, "can_cast"), as_dtype(to, "can_cast")
     return _dtypes.category(from_.numpy) <= _dtypes.category(to.numpy) and not (
         to is bool_ and from_ is not bool_ or to is uint8 and from_.is_signed and from_ is not bool_
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from typing import Any
@@ -13,6 +14,18 @@ from .tensor import Tensor, wrap
 
 _DEFAULT_SEED = 67280421310721
 _WORDS = np.dtype("<u8")
+# One for all generators: it is held for two assignments, and one can be replaced in the child of a fork.
+_lock = threading.Lock()
+
+
+def _forget_lock() -> None:
+    """In the child of a fork a thread that held the lock does not exist."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 class Generator:
@@ -21,11 +34,10 @@ class Generator:
     Numbers depend on the seed, the counter and their place in the result alone: the same on any number of threads and on any device.
     """
 
-    __slots__ = ("_device", "_lock", "_offset", "_seed")
+    __slots__ = ("_device", "_offset", "_seed")
 
     def __init__(self, device: Any = "cpu"):
         self._device = as_device(device, "Generator")
-        self._lock = threading.Lock()
         self._seed = _DEFAULT_SEED
         self._offset = 0
 
@@ -38,7 +50,7 @@ class Generator:
         seed = int(seed)
         if not -(1 << 63) <= seed < 1 << 64:
             raise RuntimeError(f"manual_seed: expected a seed in [-2^63, 2^64), but got {seed}: Overflow when unpacking long")
-        with self._lock:
+        with _lock:
             self._seed, self._offset = seed % (1 << 64), 0
         return self
 
@@ -53,7 +65,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """The seed and the counter, as 16 bytes (uint8)."""
-        with self._lock:
+        with _lock:
             state = np.array([self._seed, self._offset], _WORDS)
         return wrap(state.view(np.uint8))
 
@@ -67,7 +79,7 @@ class Generator:
         if data.shape != (16,):
             raise RuntimeError(f"set_state: RNG state is wrong size: expected shape [16], but got {list(data.shape)}")
         seed, offset = np.frombuffer(data.tobytes(), _WORDS)
-        with self._lock:
+        with _lock:
             self._seed, self._offset = int(seed), int(offset)
 
     def clone_state(self) -> Generator:
@@ -78,7 +90,7 @@ class Generator:
 
     def take(self, steps: int) -> tuple[int, int]:
         """The seed and counter of a draw that uses up ``steps`` of the counter; threads that share a generator get draws of their own."""
-        with self._lock:
+        with _lock:
             offset = self._offset
             self._offset = (offset + steps) % (1 << 64)
             return self._seed, offset

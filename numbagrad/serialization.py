@@ -18,6 +18,7 @@ import numpy as np
 import safetensors
 
 from . import dtypes
+from .devices import as_device
 from .kernels import copy as copy_kernels
 from .tensor import Parameter, Tensor, wrap
 
@@ -31,7 +32,7 @@ _READ = {
 def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
     """``value`` as JSON; tensors are put aside under their path."""
     if isinstance(value, Tensor):
-        name = where or "tensor"
+        name = _unused(where or "tensor", tensors)
         tensors[name] = value
         kind = "parameter" if isinstance(value, Parameter) else "tensor"
         return {"kind": kind, "name": name, "requires_grad": value.requires_grad}
@@ -51,10 +52,26 @@ def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
         return {"kind": "tuple" if isinstance(value, tuple) else "list", "items": items}
     if isinstance(value, np.ndarray):
         return _encode(wrap(np.ascontiguousarray(value)), tensors, where)
-    raise TypeError(f"save: cannot store a {type(value).__name__} (at {where or 'the top'!r}); tensors, numbers, strings and dicts, lists and tuples of them can be")
+    hint = "; save its state_dict()" if hasattr(value, "state_dict") else ""
+    raise TypeError(
+        f"save: cannot store a {type(value).__name__} (at {where or 'the top'!r}){hint}; "
+        "tensors, numbers, strings and dicts, lists and tuples of them can be"
+    )
+
+
+def _unused(name: str, tensors: dict[str, Tensor]) -> str:
+    """``name``, or where another tensor has it (keys 1 and "1", "a.b" and "a" over "b") ``name~2`` and so on."""
+    found, n = name, 1
+    while found in tensors or found == "__metadata__":
+        n += 1
+        found = f"{name}~{n}"
+    return found
 
 
 def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """What ``_encode`` described.  Raises KeyError, TypeError, ValueError or RuntimeError for what it would not have written."""
+    if isinstance(value, list):
+        raise ValueError("a list without a kind")
     if not isinstance(value, dict):
         return value
     kind = value["kind"]
@@ -69,6 +86,8 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
     if kind in ("dict", "ordered"):
         made = ((_decode(k, tensors), _decode(v, tensors)) for k, v in items)
         return OrderedDict(made) if kind == "ordered" else dict(made)
+    if kind not in ("tuple", "list"):
+        raise ValueError(f"unknown kind {kind!r}")
     found = [_decode(v, tensors) for v in items]
     return tuple(found) if kind == "tuple" else found
 
@@ -91,8 +110,8 @@ def _bytes(obj: Any) -> bytes:
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path`` so that at every moment the file is the old one or the new one, whole."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.")
+    target = Path(os.path.realpath(path))  # as open() would, write through a link
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -117,6 +136,7 @@ def _umask() -> int:
 def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
     """Store tensors, numbers, strings, and dicts, lists and tuples of them, in a path (atomically) or an open binary file.
 
+    NumPy's arrays and numbers are stored as tensors and numbers; tensors that share storage come back as tensors of their own.
     Raises TypeError for anything else, before a byte is written.
     """
     data = _bytes(obj)
@@ -129,8 +149,11 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
 def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """What ``save`` stored; a safetensors file from elsewhere gives a dict of its tensors.
 
-    Never executes anything in the file.  Raises FileNotFoundError, or RuntimeError naming the file where it is truncated, damaged or of another format.
+    Never executes anything in the file.  ``map_location`` (a device, a dict of devices or a function) may name any usable device.
+    Raises FileNotFoundError, or RuntimeError naming the file where it is truncated, damaged or of another format.
     """
+    if not (map_location is None or isinstance(map_location, dict) or callable(map_location)):
+        as_device(map_location, "load")
     name = getattr(f, "name", "the given file") if hasattr(f, "read") else os.fspath(f)  # type: ignore[arg-type]
     data = f.read() if hasattr(f, "read") else Path(f).read_bytes()  # type: ignore[union-attr,arg-type]
     try:
@@ -145,11 +168,15 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weig
         return tensors
     try:
         parsed = json.loads(description)
-        if parsed["format"] > _FORMAT:
-            raise RuntimeError(f"load: {name} was written by a newer version of numbagrad (format {parsed['format']}, this one reads up to {_FORMAT})")
-        return _decode(parsed["structure"], tensors)
-    except (KeyError, ValueError, TypeError) as error:
+        newer = parsed["format"] > _FORMAT
+        made = None if newer else _decode(parsed["structure"], tensors)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise RuntimeError(f"load: {name} has a damaged description: {error!r}") from None
+    if newer:
+        raise RuntimeError(
+            f"load: {name} was written by a newer version of numbagrad (format {parsed['format']}, this one reads up to {_FORMAT})"
+        )
+    return made
 
 
 def _tensor(key: str, entry: dict[str, Any], name: Any) -> Tensor:

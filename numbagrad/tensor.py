@@ -41,7 +41,7 @@ class Tensor(Operations):
     """A multi-dimensional array of one dtype on one device, that records what is computed from it."""
 
     _data: Any
-    grad: Tensor | None = None
+    _grad: Tensor | None = None
     _node: Any = None
     _index: int = 0
     _requires_grad: bool = False
@@ -192,6 +192,26 @@ class Tensor(Operations):
         return self._node
 
     @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated so far, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value._data.shape != self._data.shape:
+                raise RuntimeError(f"assigned grad has data of a different size: expected {list(self.shape)}, but got {list(value.shape)}")
+            if value._data.dtype != self._data.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: expected {self.dtype}, but got {value.dtype}")
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
     def output_nr(self) -> int:
         return self._index
 
@@ -292,15 +312,15 @@ class Tensor(Operations):
 
     def _accumulate(self, grad: Tensor, create_graph: bool) -> None:
         """Add ``grad`` to ``.grad``.  A first gradient is taken over without a copy if nothing else can refer to its storage."""
-        if self.grad is None:
+        if self._grad is None:
             if create_graph:
-                self.grad = grad
+                self._grad = grad
             else:
-                self.grad = grad._own()
+                self._grad = grad._own()
         elif create_graph:
-            self.grad = self.grad + grad
+            self._grad = self._grad + grad
         else:
-            self.grad.add_(grad.detach())  # type: ignore[attr-defined]
+            self._grad.add_(grad.detach())  # type: ignore[attr-defined]
         for hook in list(self.__dict__.get("_post_hooks", {}).values()):
             hook(self)
 
@@ -361,13 +381,18 @@ class Tensor(Operations):
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._only())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._only())
+
+    def _only(self) -> Any:
+        if self._data.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
 
     def __index__(self) -> int:
         value = self.item()
@@ -408,7 +433,7 @@ class Tensor(Operations):
         made._data = self._data.copy(order="K")
         made._requires_grad = self._requires_grad
         for name, value in self.__dict__.items():
-            if name == "grad" or not name.startswith("_"):
+            if name == "_grad" or not name.startswith("_"):
                 made.__dict__[name] = copy.deepcopy(value, memo)
         return made
 

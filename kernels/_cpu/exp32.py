@@ -1,7 +1,8 @@
 """Elementary functions in float32 alone, without a branch or a table, so that LLVM vectorises the loops that call them.
 
-    exp exp2 expm1  log log2 log10 log1p  tanh sinh cosh sigmoid  asinh acosh atanh  erf erfc erfinv  pow      (the circular ones:
-    trig32.py)
+    exp exp2 expm1  log log2 log10 log1p  tanh sinh cosh sigmoid  asinh acosh atanh  erf erfc erfinv  pow
+
+The circular functions are in trig32.py.
 
 Error against the exact value: at most 2 units in the last place for exp, exp2, log, tanh, sigmoid and erf, at most 4 for the others.
 NaN, infinities, subnormals and signed zeros come out as C's Annex F has them.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core import config
 
 from .. import _dtypes
 
@@ -14,6 +15,10 @@ intp, int64, boolean = numba.intp, numba.int64, numba.boolean
 # 16-bit floats are handed to kernels as their bits.
 BY_DTYPE: dict[np.dtype, Any] = {d: numba.from_dtype(d) for d in _dtypes.ALL if d not in _dtypes.HALVES}
 BY_DTYPE |= {d: numba.uint16 for d in _dtypes.HALVES}
+
+
+# What stands for a dtype in generated source: called as a conversion, and given to ``array_at`` and ``load``.
+IN_SOURCE = {d: np.uint16 if d in _dtypes.HALVES else d.type for d in _dtypes.ALL} if config.DISABLE_JIT else BY_DTYPE
 
 
 def signature(*arguments: Any) -> Any:

@@ -100,7 +100,9 @@ def copy_into(dst: Any, src: Any) -> None:
 
 
 def _checked_number(value: Any, dtype: np.dtype, op: str) -> Any:
-    """``value`` as a Python number that ``dtype`` can hold (fractions of integers are cut off); RuntimeError otherwise."""
+    """``value`` as a Python number that ``dtype`` can hold (fractions of integers are cut off); RuntimeError otherwise, TypeError for what is no number."""
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"{op}: the value must be a number, but got {value!r} of type {type(value).__name__}")
     kind = _dtypes.category(dtype)
     if kind == 3:
         return complex(value)

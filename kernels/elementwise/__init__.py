@@ -90,13 +90,16 @@ def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
     if len(descriptors) != len(op.params):
         raise TypeError(f"{op.name}() takes {len(op.params)} arguments ({', '.join(op.params)}), but {len(descriptors)} were given")
     kinds = [p.kind for p in op.formula.params]
+    described = [d if isinstance(d, np.dtype) else d[0] if isinstance(d, tuple) else _number_dtype(d) for d in descriptors]
+    if op.name == "sub" and op.result == "same" and _dtypes.bool_ in described:
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported: use the `~` or `^` operator or logical_not() instead.")
     voters = [d for d, p in zip(descriptors, op.formula.params) if p.kind == "number" and not p.args[1]] or list(descriptors)
     common = result_type(voters)
     category = _dtypes.category(common)
     if "bifc"[category] not in op.accepts:
         raise NotImplementedError(f'"{op.name}" not implemented for \'{_dtypes.title(common)}\'')
     if op.result == "auto":
-        return _eager(op, descriptors, common)
+        return _eager(op, descriptors, described, common)
     if op.result == "float" and category < 2:
         common = _default_float
     elif op.result == "number" and category == 0:
@@ -115,18 +118,18 @@ def _scalars(compute: np.dtype, descriptors: Sequence[Any], kinds: Sequence[str]
     return tuple((bool if kind == "bool" else width) if not isinstance(d, np.dtype) else None for d, kind in zip(descriptors, kinds))
 
 
-def _eager(op: Elementwise, descriptors: Sequence[Any], common: np.dtype) -> Plan:
+def _eager(op: Elementwise, descriptors: Sequence[Any], described: Sequence[np.dtype], common: np.dtype) -> Plan:
     """The types that the formula's operations would give one by one: a float constant or a division makes integers floats.
 
     The arithmetic is in one type, the widest that any of them needs; float64 where integers come out of it, which keeps their digits.
     """
     params = op.formula.params
     given = [_dtypes.category(common)] * len(params)
-    for i, (d, p) in enumerate(zip(descriptors, params)):
+    for i, p in enumerate(params):
         if p.kind == "bool":
             given[i] = 0
         elif p.args[1]:
-            given[i] = _dtypes.category(d if isinstance(d, np.dtype) else d[0] if isinstance(d, tuple) else _number_dtype(d))
+            given[i] = _dtypes.category(described[i])
     widest, each = op.formula.categories(given)
     kinds = (bool, int, float, complex)
     outputs = tuple(_combine(common, _number_dtype(kinds[c])) if c else _dtypes.bool_ for c in each)

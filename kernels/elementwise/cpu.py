@@ -19,7 +19,7 @@ from .._cpu.functions import functions_for
 from .._cpu.half import HALF_FUNCTIONS
 from .._cpu.intrinsics import address_of, array_at, array_from, load, store
 from .._cpu.jit import compile_source
-from .._cpu.types import BY_DTYPE, boolean, int64, intp, signature
+from .._cpu.types import BY_DTYPE, IN_SOURCE, boolean, int64, intp, signature
 from .._formula import Expr, Formula, statements, variable
 from ._declare import Elementwise
 
@@ -85,9 +85,9 @@ def _build(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], va
     writer: Any = _flat_source if modes is None else _rows_source
     label = f"{re.sub(r'[^0-9A-Za-z_]', '', op.name)}_{'flat' if modes is None else 'rows'}"  # a lambda's name is no identifier
     source = writer(label, formula, types, body, stores, outs, ins, modes)
-    namespace = {k: BY_DTYPE[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
+    namespace = {k: IN_SOURCE[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
     namespace |= {"array_at": array_at, "array_from": array_from, "address_of": address_of, "load": load, "store": store}
-    namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": int64}
+    namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": IN_SOURCE[_dtypes.int64]}
     function = kernel(compile_source(label, source, namespace), source=source)
     scalar_types = [intp if d is not None else _scalar_type(v, compute) for d, v in zip(ins, values)]
     geometry = [] if modes is None else [intp]

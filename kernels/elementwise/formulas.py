@@ -94,7 +94,7 @@ def abs_(x):
 @elementwise(result="real", accepts="c")
 def abs_complex(x):
     """|x| of a complex number"""
-    return f.sqrt(f.real(x * f.conj(x)))
+    return abs(x)
 
 
 @abs_complex.vjp
@@ -153,10 +153,17 @@ def pow_(a, b):
     return f.pow(a, b)
 
 
-@elementwise(accepts="if")
-def fmod_(a, b):
+@elementwise(accepts="f", name="fmod")
+def fmod_float(a, b):
     """the remainder of a / b with the sign of a"""
     return fmod(a, b)
+
+
+@elementwise(accepts="i", name="fmod")
+def fmod_int(a, b):
+    """the remainder of a / b with the sign of a: that of ⌊a / b⌋, moved by b where the signs differ"""
+    r = f.mod_int(a, b)
+    return where((r != 0) & ((a < 0) ^ (b < 0)), r - b, r)
 
 
 @elementwise(accepts="f", name="remainder")

@@ -255,7 +255,10 @@ def _visit(node: Node, grads: list[Any], retain_graph: bool, buffers: Any, leave
 def _run_hooks(hooks: Any, grad: Any) -> Any:
     for hook in list(hooks.values()) if hooks else ():
         replaced = hook(grad)
-        grad = grad if replaced is None else replaced
+        if replaced is not None:
+            if replaced.shape != grad.shape:
+                raise RuntimeError(f"hook {getattr(hook, '__name__', hook)!r} has changed the size of value: {list(grad.shape)} to {list(replaced.shape)}")
+            grad = replaced
     return grad
 
 
@@ -267,6 +270,8 @@ def _seed(output: Any, gradient: Any, op: str) -> Any:
         if not (output.is_floating_point() or output.is_complex()):
             raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype}")
         return output.detach().new_ones(output.shape)
+    if not hasattr(gradient, "requires_grad"):
+        raise TypeError(f"{op}: gradients can be either Tensors or None, but got {type(gradient).__name__}")
     if gradient.shape != output.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output has a shape of {gradient.shape} and output has a shape of {output.shape}."

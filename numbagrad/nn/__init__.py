@@ -1,8 +1,8 @@
 """Neural networks: modules, their functional forms, initialisation and training helpers."""
 
 from ..tensor import Parameter
-from . import functional, init, utils
+from . import functional, init, parameter, utils
 from .modules import *  # noqa: F403
 from .modules import __all__ as _layers
 
-__all__ = [*_layers, "Parameter", "functional", "init", "utils"]
+__all__ = [*_layers, "Parameter", "functional", "init", "parameter", "utils"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..creation import ones
 from ..kernels.elementwise import formulas as f
 from ..ops import elementwise as e
 from ..ops.conv import conv1d, conv2d
@@ -17,12 +18,13 @@ from ..ops.matmul import linear
 from ..ops.norm import batch_norm, layer_norm
 from ..ops.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from ..ops.random import dropout
+from ..ops.softmax import _reduction as reduction_of
 from ..ops.softmax import cross_entropy, log_softmax, nll_loss, softmax, softmin
 from ..tensor import Tensor
 
 __all__ = [
     "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d",
-    "conv2d", "cosine_similarity", "cross_entropy", "dropout", "elu", "embedding", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh",
+    "conv2d", "cosine_similarity", "cross_entropy", "dropout", "dropout2d", "elu", "embedding", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh",
     "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss", "nll_loss",
     "normalize", "one_hot", "pad", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign", "tanh",
     "threshold", "relu_", "pairwise_distance", "prelu",
@@ -62,7 +64,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if weight.numel() > 1:
         if input.ndim < 2 or input.shape[1] != weight.numel():
             channels = input.shape[1] if input.ndim > 1 else 1
-            raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and channel size = {channels}.")
+            raise RuntimeError(
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and channel size = {channels}."
+            )
         weight = weight.reshape(1, -1, *[1] * (input.ndim - 2))  # type: ignore[attr-defined]
     return e.operation(f.leaky_relu)(input, weight)
 
@@ -144,6 +148,18 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return input.copy_(y) if inplace else y  # type: ignore[attr-defined]
 
 
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """``dropout`` of whole channels of (N, C, H, W) or (C, H, W)"""
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if input.ndim not in (3, 4):
+        raise RuntimeError(f"dropout2d: expected a 3-D or 4-D input, but got {input.ndim}-D")
+    if not training or p == 0:
+        return input
+    mask = dropout(ones(*input.shape[:-2], 1, 1, dtype=input.dtype), p, True)
+    return input.mul_(mask) if inplace else input * mask  # type: ignore[attr-defined,operator]
+
+
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + e⁻ˣ)"""
     return e.operation(f.sigmoid)(input)
@@ -185,7 +201,8 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 # ---- losses ------------------------------------------------------------------------------------------------------------------------
 
 
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
+def _reduce(loss: Tensor, reduction: str, size_average: Any = None, reduce: Any = None) -> Tensor:
+    reduction = reduction_of(size_average, reduce, reduction)
     if reduction == "mean":
         return loss.mean()  # type: ignore[attr-defined]
     if reduction == "sum":
@@ -245,17 +262,31 @@ def _(g, x, t, delta):  # type: ignore[no-untyped-def]
     return part, -part, None
 
 
-def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Tensor:
-    """(x − target)²"""
+def _weighted_mean(op: str, loss: Tensor, weight: Tensor | None, size_average: Any, reduce: Any, reduction: str) -> Tensor:
+    """``loss`` reduced; with a weight per element "mean" is the weighted mean."""
+    if weight is None:
+        return _reduce(loss, reduction, size_average, reduce)
+    if tuple(weight.shape) != tuple(loss.shape):
+        raise ValueError(f"{op}: Weights and input must have the same size, but got {weight.shape} and {loss.shape}")
+    if reduction_of(size_average, reduce, reduction) == "mean":
+        return (loss * weight).sum() / weight.sum()
+    return _reduce(loss * weight, reduction, size_average, reduce)
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """(x − target)²; with a weight per element the mean is the weighted one.  Raises ValueError for a weight of another shape."""
     _check_same("mse_loss", input, target)
-    loss = _squared_error(input, target)
-    return _reduce(loss if weight is None else loss * weight, reduction)
+    return _weighted_mean("mse_loss", _squared_error(input, target), weight, size_average, reduce, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
-    """|x − target|"""
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """|x − target|; with a weight per element the mean is the weighted one.  Raises ValueError for a weight of another shape."""
     _check_same("l1_loss", input, target)
-    return _reduce(_absolute_error(input, target), reduction)
+    return _weighted_mean("l1_loss", _absolute_error(input, target), weight, size_average, reduce, reduction)
 
 
 def smooth_l1_loss(
@@ -270,7 +301,7 @@ def smooth_l1_loss(
     _check_same("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    return _reduce(_absolute_error(input, target) if beta == 0 else _smooth_l1(input, target, float(beta)), reduction)
+    return _reduce(_absolute_error(input, target) if beta == 0 else _smooth_l1(input, target, float(beta)), reduction, size_average, reduce)
 
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
@@ -279,6 +310,8 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     loss = _huber(input, target, float(delta))
+    if weight is not None and tuple(weight.shape) != tuple(loss.shape):
+        raise ValueError(f"huber_loss: Weights and input must have the same size, but got {weight.shape} and {loss.shape}")
     return _reduce(loss if weight is None else loss * weight, reduction)
 
 
@@ -312,7 +345,7 @@ def binary_cross_entropy(
     if input.numel() and not bool(((input >= 0) & (input <= 1)).all()):  # type: ignore[operator]
         raise RuntimeError("all elements of input should be between 0 and 1")
     loss = _bce(input, target)
-    return _reduce(loss if weight is None else loss * weight, reduction)
+    return _reduce(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
 @e.elementwise
@@ -345,7 +378,7 @@ def binary_cross_entropy_with_logits(
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     loss = _bce_logits(input, target) if pos_weight is None else _bce_logits_weighted(input, target, pos_weight)
-    return _reduce(loss if weight is None else loss * weight, reduction)
+    return _reduce(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
 @e.elementwise
@@ -373,6 +406,4 @@ def kl_div(
         loss = _xlogy(target, target) - target * input  # type: ignore[operator]
     if reduction == "batchmean":
         return loss.sum() / input.shape[0] if input.ndim else loss.sum()
-    return _reduce(loss, reduction)
-
-
+    return _reduce(loss, reduction, size_average, reduce)

@@ -5,10 +5,10 @@ Each module declares the operations of one kernel family: a kernel, and a gradie
 
 from . import elementwise, operators, views  # isort: skip
 from . import conversion  # isort: skip
-from . import closeness, conv, copy, einsum, embedding, gather, index, masks, matmul, norm, pool, random, reduce, scan, softmax, sort
+from . import closeness, complex_views, conv, copy, einsum, embedding, gather, grids, index, masks, matmul, norm, pool, random, reduce, scan, softmax, sort
 from ._attach import FUNCTIONS
 
 __all__ = [
-    "FUNCTIONS", "closeness", "conv", "conversion", "copy", "einsum", "elementwise", "embedding", "gather", "index", "masks", "matmul", "norm", "operators", "pool", "random", "reduce",
+    "FUNCTIONS", "closeness", "complex_views", "conv", "conversion", "copy", "einsum", "elementwise", "embedding", "gather", "grids", "index", "masks", "matmul", "norm", "operators", "pool", "random", "reduce",
     "scan", "softmax", "sort", "views",
 ]  # fmt: skip

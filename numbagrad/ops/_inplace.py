@@ -39,6 +39,20 @@ class CopySlices(Node):
         return [outside, inside]
 
 
+class Overwrite(Node):
+    """``old`` overwritten as a whole by ``written``, which is a leaf or constant: the gradient goes there, and ``old`` has none left."""
+
+    def __init__(self, old: Tensor, written: Tensor):
+        super().__init__([edge_of(old), edge_of(written)], [(old._data.shape, old._data.dtype)])
+
+    def name(self) -> str:
+        return "CopyBackwards"
+
+    def backward(self, grads: list[Any]) -> Sequence[Any]:
+        grad = grads[0]
+        return [None if self.edges[0] is None else grad.new_zeros(grad.shape), grad]
+
+
 def check_writable(tensor: Tensor, op: str) -> None:
     """Raise RuntimeError if writing into ``tensor`` would break the graph (a leaf, or a view of one) or is ambiguous (overlapping elements)."""
     if state.recording:
@@ -65,7 +79,10 @@ def rebase(tensor: Tensor, written: Tensor) -> None:
         base._rebased += 1
         tensor._refresh()
     else:
-        tensor._node, tensor._index = written._node, written._index
+        node, index = written._node, written._index
+        if node is None:
+            node, index = Overwrite(tensor, written), 0
+        tensor._node, tensor._index = node, index
         tensor._requires_grad = False
         # Views of this tensor replay from it.
         tensor._rebased += 1

@@ -201,7 +201,8 @@ class Operation:
         node = OperationNode(self, held, facts, edges, [(t._data.shape, t._data.dtype) for t in outs])
         node.results = tuple(Saved(t, node, i) if i in keep_results else None for i, t in enumerate(outs))
         for i in self.differentiable_results:
-            outs[i]._node, outs[i]._index = node, i
+            if outs[i]._data.dtype.kind in "fcV":  # integers and bools, as of a cast, have no gradient
+                outs[i]._node, outs[i]._index = node, i
 
     def _fact(self, source: tuple[str, int], args: Sequence[Any]) -> Any:
         kind, position = source

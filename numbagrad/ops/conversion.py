@@ -83,6 +83,8 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         return f"numbagrad.{self.dtype.title}Tensor"
     if isinstance(dtype, str):
         dtype = dtypes.by_title(dtype)
+    elif isinstance(dtype, type):  # LongTensor and its kin
+        dtype = getattr(dtype, "dtype", dtype)
     return to(self, dtype)
 
 
@@ -124,6 +126,8 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor
 @public(function=False)
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Overwrite with ``src``, broadcast and cast."""
+    if isinstance(src, (bool, int, float, complex)):
+        return fill_(self, src)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {src.__class__.__name__}")
     return overwrite(self, src, "copy_")

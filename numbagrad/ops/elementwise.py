@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.mode import state
+from ..kernels import _dtypes
 from ..kernels import elementwise as kernels
 from ..kernels.elementwise import formulas as f
 from ..tensor import Tensor
@@ -81,6 +82,12 @@ def _in_place(op: ElementwiseOperation, call: Any) -> Any:
 
 def into(out: Tensor, value: Tensor) -> Tensor:
     """Write ``value`` into ``out=``, resizing nothing: the shapes must agree."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if _dtypes.category(value._data.dtype) > _dtypes.category(out._data.dtype):
+        raise RuntimeError(
+            f"result type {_dtypes.title(value._data.dtype)} can't be cast to the desired output type {_dtypes.title(out._data.dtype)}"
+        )
     if out.requires_grad or value.requires_grad:
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
     if out.shape != value.shape:
@@ -97,7 +104,7 @@ for _kernel, _name, _aliases in (
     (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (f.relu, "relu", ()), (f.selu, "selu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
     (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()), (f.logical_not, "logical_not", ()),
     (f.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
-    (f.copysign_, "copysign", ()), (f.fmod_, "fmod", ()), (f.eq, "eq", ()), (f.ne, "ne", ("not_equal",)), (f.lt, "lt", ("less",)),
+    (f.copysign_, "copysign", ()), (f.eq, "eq", ()), (f.ne, "ne", ("not_equal",)), (f.lt, "lt", ("less",)),
     (f.le, "le", ("less_equal",)), (f.gt, "gt", ("greater",)), (f.ge, "ge", ("greater_equal",)), (f.logical_and, "logical_and", ()),
     (f.logical_or, "logical_or", ()), (f.logical_xor, "logical_xor", ()), (f.bitwise_and, "bitwise_and", ()), (f.bitwise_or, "bitwise_or", ()),
     (f.bitwise_xor, "bitwise_xor", ()), (f.bitwise_left_shift, "bitwise_left_shift", ()), (f.bitwise_right_shift, "bitwise_right_shift", ()),
@@ -112,6 +119,7 @@ _round, _conj = operation(f.round_, "round"), operation(f.conj, "conj")
 _add, _add_scaled, _sub = operation(f.add, "add"), operation(f.add_scaled, "add"), operation(f.sub, "sub")
 _div, _trunc, _floor = operation(f.div, "div"), operation(f.trunc, "trunc"), operation(f.floor, "floor")
 _floor_divide_float, _floor_divide_int = operation(f.floor_divide_float, "floor_divide"), operation(f.floor_divide_int, "floor_divide")
+_fmod_float, _fmod_int = operation(f.fmod_float, "fmod"), operation(f.fmod_int, "fmod")
 _remainder_float, _remainder_int = operation(f.remainder_float, "remainder"), operation(f.remainder_int, "remainder")
 _where = operation(f.where_, "where")
 _clamp, _clamp_min, _clamp_max = operation(f.clamp, "clamp"), operation(f.clamp_min, "clamp"), operation(f.clamp_max, "clamp")
@@ -137,6 +145,8 @@ def _check_setting(name: str, value: Any, *tensors: Any) -> None:
 
 
 def _scaled(input: Any, other: Any, alpha: Any) -> Any:  # noqa: A002
+    if not isinstance(alpha, (bool, int, float, complex, np.generic)):
+        raise TypeError(f"argument 'alpha' must be Number, not {type(alpha).__name__}")
     _check_setting("alpha", alpha, input, other)
     return _add_scaled(input, other, alpha)
 
@@ -149,7 +159,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # n
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
     """input − alpha · other"""
-    y = _sub(input, other) if alpha == 1 else _scaled(input, other, -alpha)
+    y = _sub(input, other) if alpha == 1 else _scaled(input, other, alpha if isinstance(alpha, str) else -alpha)
     return y if out is None else into(out, y)
 
 
@@ -161,7 +171,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
         y = floor_divide(input, other)
     elif rounding_mode == "trunc":
         if is_integer(input, other):
-            y = _sub(input, operation(f.fmod_, "fmod")(input, other))
+            y = _sub(input, _fmod_int(input, other))
             y = _floor_divide_int(y, other)
         else:
             y = _trunc(_div(input, other))
@@ -178,6 +188,11 @@ def floor_divide(input: Any, other: Any) -> Any:  # noqa: A002
 def remainder(input: Any, other: Any) -> Any:  # noqa: A002
     """the remainder of input / other with the sign of other"""
     return (_remainder_int if is_integer(input, other) else _remainder_float)(input, other)
+
+
+def fmod(input: Any, other: Any) -> Any:  # noqa: A002
+    """the remainder of input / other with the sign of input"""
+    return (_fmod_int if is_integer(input, other) else _fmod_float)(input, other)
 
 
 def round_(input: Any, *, decimals: int = 0) -> Any:  # noqa: A002
@@ -205,6 +220,7 @@ declare(f.sub, "sub", aliases=("subtract",), wrapper=sub)
 declare(f.div, "div", aliases=("divide", "true_divide"), wrapper=div)
 declare(f.floor_divide_float, "floor_divide", wrapper=floor_divide)
 declare(f.remainder_float, "remainder", wrapper=remainder)
+declare(f.fmod_float, "fmod", wrapper=fmod)
 declare(f.round_, "round", wrapper=round_)
 declare(f.clamp, "clamp", aliases=("clip",), wrapper=clamp)
 

@@ -229,11 +229,10 @@ _permute_op = view_operation(
 @public
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """The dimensions in the order ``dims``."""
-    order = tuple(x._dim(d) for d in sizes_of(dims, "permute"))
-    if len(order) != x.ndim:
-        raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
-        )
+    wanted = sizes_of(dims, "permute")
+    if len(wanted) != x.ndim:
+        raise RuntimeError(f"permute: the tensor has {x.ndim} dimensions, but an order of {len(wanted)} was given: {list(wanted)}")
+    order = tuple(x._dim(d) for d in wanted)
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return _permute_op(x, order)
@@ -448,7 +447,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The entries along ``dim``, as views."""
     if x.ndim == 0:
-        raise RuntimeError("unbind expects at least a 1-dimensional tensor")
+        raise IndexError("unbind: dimension specified as 0 but tensor has no dimensions")
     d = x._dim(dim)
     before = (slice(None),) * d
     return tuple(basic_index(x, (*before, i, ...)) for i in range(x._data.shape[d]))

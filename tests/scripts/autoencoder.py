@@ -17,7 +17,9 @@ loader = DataLoader(TensorDataset(images, torch.arange(64)), batch_size=32)
 class AutoEncoder(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder = nn.Sequential(OrderedDict([("flat", nn.Flatten()), ("hidden", nn.Linear(25, 12)), ("act", nn.Tanh()), ("code", nn.Linear(12, 3))]))
+        self.encoder = nn.Sequential(
+            OrderedDict([("flat", nn.Flatten()), ("hidden", nn.Linear(25, 12)), ("act", nn.Tanh()), ("code", nn.Linear(12, 3))])
+        )
         self.decoder = nn.Sequential(nn.Linear(3, 12), nn.ELU(), nn.Linear(12, 25), nn.Sigmoid(), nn.Unflatten(1, (1, 5, 5)))
 
     def forward(self, x):

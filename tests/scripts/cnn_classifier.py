@@ -54,7 +54,7 @@ for epoch in range(2):
         running_loss += loss.item()
         losses.append(loss.item())
         if i % 4 == 3:
-            print("[%d, %5d] loss: %.3f" % (epoch + 1, i + 1, running_loss / 4))
+            print("[%d, %5d] loss: %.3f" % (epoch + 1, i + 1, running_loss / 4))  # noqa: UP031
             running_loss = 0.0
     scheduler.step()
 print("Finished Training", scheduler.get_last_lr())
@@ -73,8 +73,8 @@ outputs = again(images)
 _, predicted = torch.max(outputs, 1)
 print("Predicted: ", " ".join(f"{classes[predicted[j]]:5s}" for j in range(4)))
 
-class_correct = list(0.0 for _ in range(10))
-class_total = list(0.0 for _ in range(10))
+class_correct = [0.0 for _ in range(10)]
+class_total = [0.0 for _ in range(10)]
 with torch.no_grad():
     for data in testloader:
         images, labels = data
@@ -89,6 +89,6 @@ with torch.no_grad():
 accuracy = 100 * sum(class_correct) / sum(class_total)
 for i in range(10):
     if class_total[i]:
-        print("Accuracy of %5s : %2d %%" % (classes[i], 100 * class_correct[i] / class_total[i]))
+        print("Accuracy of %5s : %2d %%" % (classes[i], 100 * class_correct[i] / class_total[i]))  # noqa: UP031
 net.eval()
 same = torch.equal(net(images), again(images))

@@ -117,7 +117,9 @@ for epoch in range(15):
         break
 
 model.load_state_dict(stopper.state)
-torch.save({"epoch": epoch, "model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(), "loss": losses[-1]}, "best.pt")
+torch.save(
+    {"epoch": epoch, "model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(), "loss": losses[-1]}, "best.pt"
+)
 checkpoint = torch.load("best.pt", map_location="cpu")
 model.load_state_dict(checkpoint["model_state_dict"])
 optimizer.load_state_dict(checkpoint["optimizer_state_dict"])

@@ -52,7 +52,9 @@ def execute(name: str, change: bool) -> dict[str, Any]:
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    path.write_bytes(struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes())
+    path.write_bytes(
+        struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    )
 
 
 def write_digits(root: Path, train: int = 160, test: int = 64) -> None:

@@ -26,7 +26,7 @@ from .activation import (
     Threshold,
 )  # fmt: skip
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
-from .layers import Conv2d, CosineSimilarity, Dropout, Dropout2d, Embedding, Flatten, Identity, Linear, Unflatten
+from .layers import Conv2d, CosineSimilarity, Dropout, Dropout2d, Embedding, Flatten, Identity, Linear, PairwiseDistance, Unflatten
 from .loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from .module import Module
 from .normalization import BatchNorm1d, BatchNorm2d, LayerNorm

@@ -13,25 +13,32 @@ from ...tensor import Tensor
 
 
 class _Gate(Function):
-    """x₁, ..., xₙ unchanged; backward hands all gradients to ``passing``, and what it returns goes on."""
+    """x₁, ..., xₙ unchanged; backward hands all gradients to ``passing``, and what it returns goes on.
+
+    ``zeros``: whether a gradient that is not there is passed as zeros or as None.
+    """
 
     @staticmethod
-    def forward(ctx: Any, passing: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, passing: Any, zeros: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.passing = passing
-        ctx.set_materialize_grads(False)
-        return tuple(t.view_as(t) for t in tensors)
+        ctx.set_materialize_grads(zeros)
+        through = tuple(t.view_as(t) for t in tensors)
+        ctx.mark_non_differentiable(*[y for y, t in zip(through, tensors) if not t.requires_grad])
+        return through
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        return (None, *ctx.passing(grads))
+        return (None, None, *ctx.passing(grads))
 
 
-def _gated(values: tuple[Any, ...], passing: Any) -> tuple[tuple[Any, ...], list[int]]:
-    """``values`` with those tensors that want a gradient led through a gate, and their positions."""
-    places = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
+def _gated(values: tuple[Any, ...], passing: Any, zeros: bool) -> tuple[tuple[Any, ...], list[int]]:
+    """``values`` with the tensors led through a gate, and their positions; none if no tensor wants a gradient."""
+    places = [i for i, v in enumerate(values) if isinstance(v, Tensor)]
     through = list(values)
+    if not any(values[i].requires_grad for i in places):
+        places = []
     if places:
-        for i, t in zip(places, _Gate.apply(passing, *[values[i] for i in places])):
+        for i, t in zip(places, _Gate.apply(passing, zeros, *[values[i] for i in places])):
             through[i] = t
     return tuple(through), places
 
@@ -59,7 +66,7 @@ class BackwardWatch:
         self.count = len(args)
         if not self.hooks:
             return args
-        through, self.places = _gated(args, self._leave)
+        through, self.places = _gated(args, self._leave, True)
         return through
 
     def outputs(self, result: Any) -> Any:
@@ -68,7 +75,7 @@ class BackwardWatch:
             return result
         many = not isinstance(result, Tensor)
         values = tuple(result) if many else (result,)
-        through, places = _gated(values, lambda grads: self._enter(grads, places, len(values)))
+        through, places = _gated(values, lambda grads: self._enter(grads, places, len(values)), False)
         if not many:
             return through[0]
         return type(result)(*through) if hasattr(result, "_fields") else type(result)(through)

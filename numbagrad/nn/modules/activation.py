@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from ...creation import full
 from ...tensor import Parameter, Tensor
 from .. import functional as F
 from .module import Module
+
+_REQUIRED: Any = object()  # the default of a setting that has none
 
 
 class _Activation(Module):
@@ -21,13 +24,17 @@ class _Activation(Module):
         super().__init__()
         names = [name for name, _ in self.settings]
         if len(args) > len(names):
-            raise TypeError(f"{type(self).__name__}() takes at most {len(names)} arguments ({', '.join(names)}), but {len(args)} were given")
+            raise TypeError(
+                f"{type(self).__name__}() takes at most {len(names)} arguments ({', '.join(names)}), but {len(args)} were given"
+            )
         values = dict(self.settings) | dict(zip(names, args))
         for name, value in kwargs.items():
             if name not in values or name in names[: len(args)]:
                 raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument '{name}'")
             values[name] = value
         for name, value in values.items():
+            if value is _REQUIRED:
+                raise TypeError(f"{type(self).__name__}() missing a required argument: '{name}'")
             setattr(self, name, value)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -46,8 +53,22 @@ class _Activation(Module):
 
 
 def _activation(name: str, function: Any, *settings: tuple[str, Any]) -> type[_Activation]:
+    parameters = [
+        inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=inspect.Parameter.empty if d is _REQUIRED else d)
+        for n, d in settings
+    ]
     doc = f"``functional.{function.__name__}``: {function.__doc__}"
-    return type(name, (_Activation,), {"function": staticmethod(function), "settings": settings, "__doc__": doc, "__module__": __name__})
+    return type(
+        name,
+        (_Activation,),
+        {
+            "function": staticmethod(function),
+            "settings": settings,
+            "__doc__": doc,
+            "__module__": __name__,
+            "__signature__": inspect.Signature(parameters),
+        },
+    )
 
 
 _INPLACE = ("inplace", False)
@@ -69,7 +90,7 @@ LogSigmoid = _activation("LogSigmoid", F.logsigmoid)
 Sigmoid = _activation("Sigmoid", F.sigmoid)
 Tanh = _activation("Tanh", F.tanh)
 GLU = _activation("GLU", F.glu, ("dim", -1))
-Threshold = _activation("Threshold", F.threshold, ("threshold", 0.0), ("value", 0.0), _INPLACE)
+Threshold = _activation("Threshold", F.threshold, ("threshold", _REQUIRED), ("value", _REQUIRED), _INPLACE)
 Softmax = _activation("Softmax", F.softmax, ("dim", None))
 LogSoftmax = _activation("LogSoftmax", F.log_softmax, ("dim", None))
 Softmin = _activation("Softmin", F.softmin, ("dim", None))

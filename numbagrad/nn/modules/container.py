@@ -118,6 +118,27 @@ class ModuleList(Module):
         kept.insert(index, module)
         self.__dict__["_modules"] = OrderedDict((str(i), m) for i, m in enumerate(kept))
 
+    def pop(self, index: int) -> Module:
+        """Remove a module and return it."""
+        module = self[index]
+        del self[index]
+        return module
+
+    def __repr__(self) -> str:
+        """As of any module, with runs of equal lines as one: ``(0-2): 3 x ReLU()``."""
+        if not len(self):
+            return self._get_name() + "()"
+        lines = []
+        start = 0
+        texts = [repr(module) for module in self]
+        for i, text in enumerate(texts):
+            if i + 1 < len(texts) and texts[i + 1] == text:
+                continue
+            many = f"({start}-{i}): {i - start + 1} x " if i > start else f"({i}): "
+            lines.append("  " + many + text.replace("\n", "\n  "))
+            start = i + 1
+        return self._get_name() + "(\n" + "\n".join(lines) + "\n)"
+
 
 class ModuleDict(Module):
     """A dictionary of modules, each registered."""
@@ -175,6 +196,14 @@ def _as_parameter(value: Any) -> Any:
     return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
 
 
+def _line(key: Any, value: Any, kind: str) -> str:
+    """How an entry of a ParameterList or ParameterDict prints."""
+    if not isinstance(value, Tensor):
+        return f"  ({key}): Object of type: {type(value).__name__}"
+    what = "Parameter" if isinstance(value, Parameter) else "Tensor"
+    return f"  ({key}): {what} containing: [{kind} of size {'x'.join(map(str, value.shape))}]"
+
+
 class ParameterList(Module):
     """A list of parameters; plain tensors become parameters."""
 
@@ -211,7 +240,7 @@ class ParameterList(Module):
         return (self[i] for i in range(self._size))
 
     def extra_repr(self) -> str:
-        return "\n".join(f"({i}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]" for i, p in enumerate(self))
+        return "\n".join(_line(i, p, str(p.dtype) if isinstance(p, Tensor) else "") for i, p in enumerate(self))
 
 
 class ParameterDict(Module):
@@ -261,3 +290,21 @@ class ParameterDict(Module):
         """Add or replace parameters."""
         for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
             self[key] = value
+
+    def extra_repr(self) -> str:
+        return "\n".join(_line(k, p, f"numbagrad.{p.dtype.title}Tensor" if isinstance(p, Tensor) else "") for k, p in self.items())
+
+    def pop(self, key: str) -> Any:
+        """Remove a parameter and return it."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def clear(self) -> None:
+        """Remove all parameters."""
+        for key in list(self._keys):
+            del self[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A parameter, ``default`` where there is none."""
+        return self[key] if key in self else default  # noqa: SIM401 - this is get

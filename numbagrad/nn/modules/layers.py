@@ -83,7 +83,9 @@ class Conv2d(Module):
             if padding == "same" and any(s != 1 for s in _pair(stride)):
                 raise ValueError("padding='same' is not supported for strided convolutions")
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
-            raise ValueError(f"padding_mode must be one of {{'zeros', 'reflect', 'replicate', 'circular'}}, but got padding_mode='{padding_mode}'")
+            raise ValueError(
+                f"padding_mode must be one of {{'zeros', 'reflect', 'replicate', 'circular'}}, but got padding_mode='{padding_mode}'"
+            )
         self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
         self.kernel_size, self.stride, self.dilation = _pair(kernel_size), _pair(stride), _pair(dilation)
         self.padding = padding if isinstance(padding, str) else _pair(padding)
@@ -187,6 +189,12 @@ class Embedding(Module):
             text += f", padding_idx={self.padding_idx}"
         if self.max_norm is not None:
             text += f", max_norm={self.max_norm}"
+        if self.norm_type != 2:
+            text += f", norm_type={self.norm_type}"
+        if self.scale_grad_by_freq:
+            text += ", scale_grad_by_freq=True"
+        if self.sparse:
+            text += ", sparse=True"
         return text
 
 
@@ -238,14 +246,18 @@ class Dropout2d(Dropout):
     """Dropout of whole channels of (N, C, H, W)"""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return input
-        from ...creation import ones
+        return F.dropout2d(input, self.p, self.training, self.inplace)
 
-        if input.ndim not in (3, 4):
-            raise RuntimeError(f"Dropout2d: expected a 3-D or 4-D input, but got {input.ndim}-D")
-        mask = F.dropout(ones(*input.shape[: input.ndim - 2], 1, 1, dtype=input.dtype), self.p, True)
-        return input * mask  # type: ignore[operator]
+
+class PairwiseDistance(Module):
+    """``functional.pairwise_distance``"""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False):
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
 
 
 class CosineSimilarity(Module):

@@ -12,10 +12,7 @@ from .module import Module
 class _Loss(Module):
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"):
         super().__init__()
-        if size_average is not None or reduce is not None:  # PyTorch's former spelling of `reduction`
-            averaged = True if size_average is None else size_average
-            reduction = "none" if reduce is False else "mean" if averaged else "sum"
-        self.reduction = reduction
+        self.reduction = F.reduction_of(size_average, reduce, reduction)
 
 
 class MSELoss(_Loss):
@@ -77,7 +74,12 @@ class CrossEntropyLoss(_WeightedLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(
-            input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
         )
 
 

@@ -54,11 +54,11 @@ class Module:
         fields = self.__dict__
         if isinstance(value, Parameter):
             self._expect_initialised("parameters")
-            self._drop(name)
+            self._drop(name, "_parameters")
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._expect_initialised("child modules")
-            self._drop(name)
+            self._drop(name, "_modules")
             fields["_modules"][name] = value
         elif name in fields.get("_parameters", ()):
             if value is not None:
@@ -79,9 +79,11 @@ class Module:
         if "_parameters" not in self.__dict__:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
 
-    def _drop(self, name: str) -> None:
+    def _drop(self, name: str, kept: str) -> None:
+        """Forget what has the name, but in the table ``kept``: what is replaced there keeps its place."""
         for table in ("_parameters", "_buffers", "_modules"):
-            self.__dict__[table].pop(name, None)
+            if table != kept:
+                self.__dict__[table].pop(name, None)
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
@@ -106,7 +108,9 @@ class Module:
         """Add a parameter (or None, to reserve the name)."""
         self._check_name(name, "parameter")
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{type(param).__name__}' object to parameter '{name}' (numbagrad.nn.Parameter or None required)")
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (numbagrad.nn.Parameter or None required)"
+            )
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -133,7 +137,10 @@ class Module:
             raise KeyError(f'{what} name can\'t contain "."')
         if not name:
             raise KeyError(f'{what} name can\'t be empty string ""')
-        if hasattr(self, name) and name not in self.__dict__[{"parameter": "_parameters", "buffer": "_buffers", "module": "_modules"}[what]]:
+        if (
+            hasattr(self, name)
+            and name not in self.__dict__[{"parameter": "_parameters", "buffer": "_buffers", "module": "_modules"}[what]]
+        ):
             raise KeyError(f"attribute '{name}' already exists")
 
     # ---- calling --------------------------------------------------------------------------------------------------------------------
@@ -286,7 +293,8 @@ class Module:
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Copy parameters and buffers from ``state_dict``.
 
-        Raises RuntimeError, before anything is changed, for a shape that differs, and with ``strict`` for missing or unexpected keys; the message lists them all.
+        Raises RuntimeError, before anything is changed, for a shape that differs, and with ``strict`` for missing or unexpected keys; the
+        message lists them all.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -302,7 +310,9 @@ class Module:
             if key in state_dict:
                 given = state_dict[key]
                 if not isinstance(given, Tensor):
-                    errors.append(f'While copying the parameter named "{key}", expected numbagrad.Tensor or Tensor-like object from checkpoint but received {type(given)}')
+                    errors.append(
+                        f'While copying the parameter named "{key}", expected numbagrad.Tensor or Tensor-like object from checkpoint but received {type(given)}'
+                    )
                 elif tuple(given.shape) != tuple(tensor.shape):
                     errors.append(
                         f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, the shape in current model is {tensor.shape}."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Iterable
 
 from ...autograd.mode import no_grad
-from ...ops.copy import cat, stack
+from ...creation import tensor
+from ...kernels import update
+from ...ops.copy import cat
 from ...tensor import Tensor
 
 
@@ -14,33 +17,60 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in tensors if p.grad is not None]
 
 
-def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
-    """The norm of all elements of ``tensors`` together.  Raises RuntimeError, if asked to, where it is not finite."""
-    each = list(tensors)
-    if not each:
-        from ...creation import zeros
+def _norm_of(norms: list[float], order: float) -> float:
+    """The ``order`` norm of a few numbers; NaN if there is one among them."""
+    if any(math.isnan(n) for n in norms):
+        return math.nan
+    if math.isinf(order):
+        return max(norms) if order > 0 else min(norms)
+    if order == 0:
+        return float(sum(n != 0 for n in norms))
+    largest = max(norms)
+    if largest == 0 or math.isinf(largest):  # nothing to scale by
+        return largest if order > 0 else sum(n**order if n else math.inf for n in norms) ** (1 / order)
+    return largest * sum((n / largest) ** order if n or order > 0 else math.inf for n in norms) ** (1 / order)
 
-        return zeros(())
-    norms = stack([t.detach().norm(float(norm_type)) for t in each])  # type: ignore[attr-defined]
-    total = norms.norm(float(norm_type))
-    if error_if_nonfinite and not bool(total.isfinite()):
+
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+) -> Tensor:
+    """The norm of all elements of ``tensors`` together, as a 0-d tensor.  Raises RuntimeError, if asked to, where it is not finite.
+
+    One pass over all of them; their norms are put together in float64.
+    """
+    each = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if not each:
+        return tensor(0.0)
+    order = float(norm_type)
+    total = _norm_of(update.norms([t._data for t in each], order), order)
+    if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped. "
+            f"The total norm of order {order} for gradients from `parameters` is non-finite, so it cannot be clipped. "
             "To disable this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
         )
-    return total
+    kind = each[0].dtype
+    return tensor(total, dtype=kind.to_real() if kind.is_complex else kind)
+
+
+def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: Any = None) -> None:
+    """Multiply the gradients by min(1, max_norm / (total_norm + 1e-6)), in one pass over all of them."""
+    grads = _gradients(parameters)
+    total = float(total_norm)
+    factor = float(max_norm) / (total + 1e-6)
+    factor = min(factor, 1.0) if not math.isnan(factor) else factor
+    if grads and factor != 1.0:
+        update.scale_([grad._data for grad in grads], factor)
+        for grad in grads:
+            grad._bump()
 
 
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
 ) -> Tensor:
     """Scale the gradients so that their norm together is at most ``max_norm``; returns the norm before."""
-    grads = _gradients(parameters)
-    with no_grad():
-        total = get_total_norm(grads, norm_type, error_if_nonfinite)
-        scale = min(float(max_norm) / (total.item() + 1e-6), 1.0) if grads else 1.0
-        for grad in grads:
-            grad.mul_(scale)  # type: ignore[attr-defined]
+    each = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total = get_total_norm(_gradients(each), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(each, max_norm, total)
     return total
 
 
@@ -67,4 +97,4 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         start += n
 
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm", "parameters_to_vector", "vector_to_parameters"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector", "vector_to_parameters"]

@@ -12,7 +12,11 @@ from typing import Sequence
 from .idx import decompress
 
 _BLOCK = 1 << 20
-_TIMEOUT = 30.0
+_TIMEOUT = 10.0  # seconds, to connect and between two blocks: a mirror that does not answer should not be waited for
+
+
+class DownloadError(RuntimeError):
+    """No mirror has the file, or none can be reached."""
 
 
 def md5(data: bytes) -> str:
@@ -44,12 +48,12 @@ def download(urls: Sequence[str], target: Path, digest: str, compressed_digest: 
     """Put the file of the first mirror that has it at ``target``.
 
     The bytes are collected in ``<target>.part``, which a later call continues.  They replace nothing until their MD5 (of the decompressed
-    bytes, or of the file itself with ``compressed_digest``) is ``digest``.  Raises RuntimeError with every mirror's failure.
+    bytes, or of the file itself with ``compressed_digest``) is ``digest``.  Raises DownloadError with every mirror's failure.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RuntimeError(f"cannot write to {target.parent}: {error}") from error
+        raise DownloadError(f"cannot write to {target.parent}: {error}") from error
     part = target.with_name(target.name + ".part")
     failures = []
     for url in urls:
@@ -67,7 +71,7 @@ def download(urls: Sequence[str], target: Path, digest: str, compressed_digest: 
                 return
             failures.append(f"{url}: {problem}")
             part.unlink()
-    raise RuntimeError(f"{target.name} could not be downloaded:\n  " + "\n  ".join(failures))
+    raise DownloadError(f"{target.name} could not be downloaded:\n  " + "\n  ".join(failures))
 
 
 def _problem(part: Path, name: str, digest: str, compressed_digest: bool) -> str | None:

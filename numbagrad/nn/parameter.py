@@ -1,0 +1,5 @@
+"""Where PyTorch keeps it: ``from numbagrad.nn.parameter import Parameter``."""
+
+from ..tensor import Parameter
+
+__all__ = ["Parameter"]

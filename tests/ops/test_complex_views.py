@@ -1,0 +1,55 @@
+"""real, imag, view_as_real and view_as_complex: views with gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import numbagrad as ng
+from numbagrad.autograd import gradcheck, gradgradcheck
+
+
+@pytest.fixture
+def z():
+    return ng.tensor([[1 + 2j, -0.5j], [0.25 + 0j, -1 - 1j]], dtype=ng.complex128)
+
+
+def test_parts_are_views(z):
+    z.real[0, 0] = 7
+    assert z[0, 0].item() == 7 + 2j
+    assert z.imag.tolist() == [[2.0, -0.5], [0.0, -1.0]]
+    assert ng.view_as_real(z).shape == (2, 2, 2)
+    assert ng.view_as_complex(ng.view_as_real(z)).tolist() == z.tolist()
+
+
+def test_other_layouts(z):
+    for x in (z.t(), z[:, ::2], z[1:]):
+        pairs = ng.view_as_real(x)
+        np.testing.assert_array_equal(pairs.numpy(), np.stack([x.numpy().real, x.numpy().imag], -1))
+        assert np.shares_memory(pairs.numpy(), z.numpy())
+
+
+@pytest.mark.parametrize("f", [lambda z: z.real * z.real, lambda z: z.imag**2, lambda z: ng.view_as_real(z) ** 2, lambda z: z.abs(), lambda z: z.conj() * z])
+def test_gradients(z, f):
+    z.requires_grad_()
+    assert gradcheck(f, (z,))
+    assert gradgradcheck(f, (z,))
+
+
+def test_gradient_of_joining():
+    pairs = ng.randn(3, 2, dtype=ng.float64, requires_grad=True)
+    assert gradcheck(lambda x: ng.view_as_complex(x) * (1 + 2j), (pairs,))
+
+
+def test_a_real_tensor_is_its_real_part():
+    x = ng.ones(2)
+    assert x.real is x
+
+
+@pytest.mark.parametrize("call", [
+    lambda: ng.ones(2).imag, lambda: ng.view_as_real(ng.ones(2)), lambda: ng.view_as_complex(ng.ones(3)), lambda: ng.view_as_complex(ng.ones(2, dtype=ng.int64)),
+    lambda: ng.view_as_complex(ng.ones(2, 2).t()),
+])  # fmt: skip
+def test_bad_arguments(call):
+    with pytest.raises(RuntimeError):
+        call()
