@@ -21,6 +21,8 @@ def find_data(chosen: Path | None) -> tuple[ImageArrays, ImageArrays, str]:
     """
     directory = chosen or Path(os.environ.get("NUMBAGRAD_DATA") or CACHE)
     download = chosen is None and not os.environ.get("NUMBAGRAD_DATA")
+    if download and not any(directory.glob("**/t10k-labels-idx1-ubyte*")):
+        print(f"downloading MNIST (11 MB) into {directory}", flush=True)
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
     try:
         sets = [datasets.MNIST(directory, train, transform, download=download) for train in (True, False)]

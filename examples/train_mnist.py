@@ -15,6 +15,7 @@ import importlib.util
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,15 @@ OPTIMIZERS = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD, "rmspr
 RATES = {"adam": 0.002, "adamw": 0.002, "sgd": 0.05, "rmsprop": 0.001, "adagrad": 0.02}
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=Help)
     parser.add_argument("--model", choices=list(models.MODELS), default="mlp", help="the network")
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam", help="how weights are updated")
     parser.add_argument("--lr", type=float, help="learning rate of the first epoch (default: one that suits the optimizer)")
@@ -41,7 +49,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=5, help="passes over the training data")
     parser.add_argument("--batch-size", type=int, default=64, help="images per step")
     parser.add_argument("--device", default="cpu", help="where to compute")
-    parser.add_argument("--data", type=Path, help="directory with the MNIST files")
+    parser.add_argument("--data", type=Path, help="directory with the MNIST files (default: NUMBAGRAD_DATA, else a cache, else a download)")
     parser.add_argument("--seed", type=int, default=0, help="fixes initial weights, order and dropout")
     parser.add_argument("--patience", type=int, default=3, help="stop after this many epochs without a better test accuracy")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
@@ -198,6 +206,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                    "best_test_accuracy": run.history["best"], **{k: run.history[k] for k in ("loss", "accuracy", "images_per_second")}}  # fmt: skip
         write_json(options.out / "metrics.json", metrics)
         report.draw(options.out, run.history, guesses, truth, test_set)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise SystemExit(f"error: cannot write to {options.out}: {error}") from None
     except KeyboardInterrupt:
@@ -212,3 +222,6 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:  # before there was anything to keep
         raise SystemExit(130) from None
+    except BrokenPipeError:  # who read the output, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None

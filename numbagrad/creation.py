@@ -262,6 +262,9 @@ def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, dty
         start, end, *rest = given
         step = rest[0] if rest else step
     start, step = 0 if start is None else start, 1 if step is None else step
+    for name, value in (("start", start), ("end", end), ("step", step)):
+        if not isinstance(value, (bool, int, float, np.number)):
+            raise TypeError(f"arange(): argument '{name}' must be Number, not {type(value).__name__}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     for name, value in (("start", start), ("end", end)):

@@ -1,7 +1,8 @@
-"""The shape of a tensor."""
+"""The shape of a tensor, and its dimensions."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 
@@ -26,3 +27,16 @@ class Size(tuple):
 
     def __reduce__(self) -> Any:
         return Size, (tuple(self),)
+
+
+def dimension(dim: Any, ndim: int) -> int:
+    """``dim`` counted from the front.  Raises IndexError where there is no such dimension, TypeError where it is no int."""
+    n = max(ndim, 1)
+    if type(dim) is not int:
+        try:
+            dim = operator.index(dim)
+        except TypeError:
+            raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}") from None
+    if not -n <= dim < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+    return dim % n

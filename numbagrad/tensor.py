@@ -21,7 +21,7 @@ from .autograd import graph
 from .autograd.graph import RemovableHandle
 from .autograd.mode import state
 from .devices import cpu, device
-from .size import Size
+from .size import Size, dimension
 
 
 def wrap(data: Any) -> Tensor:
@@ -78,10 +78,7 @@ class Tensor(Operations):
         return steps if dim is None else steps[self._dim(dim)]
 
     def _dim(self, dim: int) -> int:
-        n = max(self._data.ndim, 1)
-        if not -n <= dim < n:
-            raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
-        return dim % n
+        return dimension(dim, self._data.ndim)
 
     @property
     def ndim(self) -> int:
@@ -313,10 +310,7 @@ class Tensor(Operations):
     def _accumulate(self, grad: Tensor, create_graph: bool) -> None:
         """Add ``grad`` to ``.grad``.  A first gradient is taken over without a copy if nothing else can refer to its storage."""
         if self._grad is None:
-            if create_graph:
-                self._grad = grad
-            else:
-                self._grad = grad._own()
+            self._grad = grad if create_graph else grad._own()
         elif create_graph:
             self._grad = self._grad + grad
         else:
@@ -485,6 +479,8 @@ class Parameter(Tensor):
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         tensor = object.__new__(cls)
+        if data is not None and not isinstance(data, Tensor):
+            raise TypeError(f"Parameter: the data must be a Tensor, not {type(data).__name__}")
         if data is None:
             data = wrap(np.empty(0, dtypes.get_default_dtype().numpy))
         tensor._data = data._data
@@ -501,8 +497,3 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + Tensor.__repr__(self)
 
     __hash__ = object.__hash__
-
-
-def recording(*tensors: Any) -> bool:
-    """Whether an operation on ``tensors`` is recorded now."""
-    return state.recording and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)

@@ -1,4 +1,7 @@
-"""Random programs: broadcasting, view chains, in-place changes of views and reductions, against NumPy and PyTorch.  Float64 throughout, so that few kernels compile."""
+"""Random programs: broadcasting, view chains, in-place changes of views and reductions, against NumPy and PyTorch.
+
+Float64 throughout, so that few kernels compile.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,14 @@ from hypothesis import strategies as st
 
 import numbagrad as ng
 
-settings.register_profile("numbagrad", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True, report_multiple_bugs=False)
+settings.register_profile(
+    "numbagrad",
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+    report_multiple_bugs=False,
+)
 settings.load_profile("numbagrad")
 
 SIZES = st.integers(0, 4)
@@ -260,8 +270,8 @@ def test_reductions(name, data):
     want = getattr(torch, name)(theirs, dim=dim, **keep)
     assert tuple(found.shape) == tuple(want.shape)
     if not differentiable:
-        np.testing.assert_allclose(np.take_along_axis(array, np.expand_dims(found.numpy(), dim), dim) if not keep["keepdim"] else np.take_along_axis(array, found.numpy(), dim),
-                                   array.min(dim, keepdims=True))  # fmt: skip
+        positions = found.numpy() if keep["keepdim"] else np.expand_dims(found.numpy(), dim)
+        np.testing.assert_allclose(np.take_along_axis(array, positions, dim), array.min(dim, keepdims=True))
         return
     np.testing.assert_allclose(found.detach().numpy(), want.detach().numpy(), rtol=1e-12, atol=1e-13)
     weights = values(tuple(want.shape), 9)

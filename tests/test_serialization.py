@@ -81,7 +81,8 @@ def test_structures(name, tmp_path):
 def test_tensors_in_structures(tmp_path):
     value = {
         "w": nn.Parameter(ng.ones(2)), "frozen": nn.Parameter(ng.ones(1), requires_grad=False), "leaf": ng.zeros(1, requires_grad=True),
-        "__metadata__": ng.ones(5), "list": [ng.zeros(1), (ng.ones(2),)], 1: ng.ones(3), "1": ng.zeros(3), "a.b": ng.ones(1), "a": {"b": ng.zeros(1)}, "": ng.ones(4),
+        "__metadata__": ng.ones(5), "list": [ng.zeros(1), (ng.ones(2),)], 1: ng.ones(3), "1": ng.zeros(3), "a.b": ng.ones(1),
+        "a": {"b": ng.zeros(1)}, "": ng.ones(4),
     }  # fmt: skip
     same(round_trip(value, tmp_path / "x"), value)
 

@@ -238,7 +238,8 @@ class TestEnvironments:
     @pytest.mark.parametrize("pause", [0, 0.05])
     def test_the_interpreter_ends_quietly(self, pause):
         code = (
-            f"import time, numbagrad as ng\nng.set_num_threads(3)\nx = ng.rand(700, 700, requires_grad=True)\n(x @ x).tanh().sum().backward()\ntime.sleep({pause})\n"
+            "import time, numbagrad as ng\nng.set_num_threads(3)\nx = ng.rand(700, 700, requires_grad=True)\n(x @ x).tanh().sum().backward()\n"
+            f"time.sleep({pause})\n"
             "keep = [x, (x * 2).sum()]\nprint('done')"
         )
         assert run_python(code) == "done\n"

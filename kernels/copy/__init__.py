@@ -146,6 +146,8 @@ def fill(dst: Any, value: Any) -> None:
 def normal_dim(dim: int, ndim: int) -> int:
     """``dim`` counted from the front; IndexError when there is no such dimension."""
     bound = max(ndim, 1)
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
     if not -bound <= dim < bound:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
     return dim + bound if dim < 0 else dim

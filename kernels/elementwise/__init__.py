@@ -86,7 +86,10 @@ def result_type(descriptors: Sequence[Any]) -> np.dtype:
 
 
 def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
-    """The types of ``op`` on operands so described.  Raises TypeError for the wrong number of them, NotImplementedError for types it has no meaning for."""
+    """The types of ``op`` on operands so described.
+
+    Raises TypeError for the wrong number of them, NotImplementedError for types it has no meaning for.
+    """
     if len(descriptors) != len(op.params):
         raise TypeError(f"{op.name}() takes {len(op.params)} arguments ({', '.join(op.params)}), but {len(descriptors)} were given")
     kinds = [p.kind for p in op.formula.params]

@@ -142,7 +142,8 @@ class Derivative:
     def __init__(self, of: Elementwise, wanted: tuple[int, ...], seeded: tuple[int, ...] | None = None):
         formula = of.formula
         if len(formula.outputs) > 1:
-            return self._of_many(of, wanted, range(len(formula.outputs)) if seeded is None else seeded)
+            self._of_many(of, wanted, range(len(formula.outputs)) if seeded is None else seeded)
+            return
         self.seeds = {"<g>": 0}
         g, y = _formula.argument("<g>"), formula.outputs[0]
         # The result is an argument of its own; parts of the derivative that are the result are read, not recomputed.

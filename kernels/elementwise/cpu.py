@@ -20,7 +20,8 @@ from .._cpu.half import HALF_FUNCTIONS
 from .._cpu.intrinsics import address_of, array_at, array_from, load, store
 from .._cpu.jit import compile_source
 from .._cpu.types import BY_DTYPE, IN_SOURCE, boolean, int64, intp, signature
-from .._formula import Expr, Formula, statements, variable
+from .._formula import Expr, Formula
+from .._source import statements, variable
 from ._declare import Elementwise
 
 __all__ = ["bound", "empty", "flat", "number", "rows"]

@@ -26,7 +26,8 @@ class DataLoader(Generic[T_co]):
     ``shuffle`` and the dataset's own otherwise.  It depends on ``generator`` alone, not on the number of workers.
 
     ``num_workers`` processes prepare batches ahead, ``prefetch_factor`` (2) each.  They are spawned, never forked, so the dataset,
-    ``collate_fn`` and ``worker_init_fn`` must be picklable and a script's main part must stand under ``if __name__ == "__main__":``.
+    ``collate_fn`` and ``worker_init_fn`` must be picklable; where one of them is defined in the script itself, the script's main part must
+    stand under ``if __name__ == "__main__":``.
     Worker w is seeded with a number from ``generator`` plus w.  An exception in a worker is raised here with its traceback; a worker
     that dies is a RuntimeError, as is one that takes longer than ``timeout`` seconds.  Batches come in the sampler's order whatever
     ``in_order`` says.  ``pin_memory`` concerns copies to a device and has no effect on the CPU.

@@ -17,8 +17,10 @@ import os
 import pickle
 import random
 import signal
+import sys
 import threading
 import traceback
+import types
 from multiprocessing import connection, resource_tracker
 from typing import Any, Callable, Iterator, NamedTuple
 
@@ -211,9 +213,10 @@ class Workers:
         self._tasks: list[connection.Connection] = []
         self._results: list[connection.Connection] = []
         self._wake, self._waker = context.Pipe(duplex=False)
+        bare = b"__main__" not in message  # nothing the workers are sent is defined in the script
         try:
             for worker_id in range(job.num_workers):
-                self._start(worker_id, context)
+                self._start(worker_id, context, bare)
             for worker_id in range(job.num_workers):
                 self._post(worker_id, message)
         except BaseException:
@@ -222,13 +225,13 @@ class Workers:
         self._reader: threading.Thread | None = threading.Thread(target=self._read, name="DataLoader results", daemon=True)
         self._reader.start()
 
-    def _start(self, worker_id: int, context: Any) -> None:
+    def _start(self, worker_id: int, context: Any, bare: bool) -> None:
         theirs, tasks = context.Pipe(duplex=False)
         results, back = context.Pipe(duplex=False)
         process = context.Process(target=run_worker, args=(worker_id, theirs, back), daemon=True, name=f"DataLoader worker {worker_id}")
         self._tasks.append(tasks)
         self._results.append(results)
-        with _interrupts_held():
+        with _interrupts_held(), _main_left_out(bare):
             process.start()
         self.processes.append(process)
         theirs.close()
@@ -319,6 +322,24 @@ class Workers:
                 process.kill()
                 process.join()
         self._tasks, self._results, self.processes = [], [], []
+
+
+class _main_left_out:
+    """While a worker is started that needs nothing of the script: the script is not run again in it, so its main part may stand unguarded.
+
+    A spawned process imports the file of the module ``__main__``; for the moment of the start an empty module stands in its place.
+    """
+
+    def __init__(self, wanted: bool):
+        self._wanted = wanted
+
+    def __enter__(self) -> None:
+        self._main = sys.modules["__main__"]
+        if self._wanted:
+            sys.modules["__main__"] = types.ModuleType("__main__")
+
+    def __exit__(self, *exc: Any) -> None:
+        sys.modules["__main__"] = self._main
 
 
 class _interrupts_held:

@@ -53,8 +53,9 @@ class Overwrite(Node):
         return [None if self.edges[0] is None else grad.new_zeros(grad.shape), grad]
 
 
-def check_writable(tensor: Tensor, op: str) -> None:
-    """Raise RuntimeError if writing into ``tensor`` would break the graph (a leaf, or a view of one) or is ambiguous (overlapping elements)."""
+def check_writable(tensor: Tensor, op: str, uniform: bool = False) -> None:
+    """Raise RuntimeError if writing into ``tensor`` would break the graph (a leaf, or a view of one) or is ambiguous (overlapping elements, unless one
+    value goes to all of them: ``uniform``)."""
     if state.recording:
         if tensor._node is None and tensor._requires_grad:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
@@ -62,7 +63,7 @@ def check_writable(tensor: Tensor, op: str) -> None:
         if base is not None and base._node is None and base._requires_grad and tensor._replay is not None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     data = tensor._data
-    if not data.flags.c_contiguous and any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape)):
+    if not uniform and not data.flags.c_contiguous and any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape)):
         raise RuntimeError(
             f"{op}: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."

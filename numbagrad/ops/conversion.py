@@ -140,8 +140,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         if value.ndim:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
         return overwrite(self, value, "fill_")
-    check_writable(self, "fill_")
     recorded = self.requires_grad
+    check_writable(self, "fill_", uniform=not recorded)
     kernels.fill(self._data, value)
     self._bump()
     if recorded:

@@ -28,6 +28,8 @@ def declare(
     """Function, method and in-place method of ``kernel`` under ``name``.  ``wrapper`` gives it another signature and calls the operation."""
     op = operation(kernel, name)
     call = op if wrapper is None else wrapper
+    if wrapper is not None:
+        wrapper.__name__ = wrapper.__qualname__ = name  # what Python's own messages call it
     if wrapper is None and len(kernel.params) == 1:
         call = _unary(op)
     elif wrapper is None and len(kernel.params) == 2:

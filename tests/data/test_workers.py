@@ -206,7 +206,21 @@ def test_no_orphans(tmp_path, how):
     assert errors.count("Traceback") == (1 if how is signal.SIGINT else 0), errors
 
 
-def test_script_without_a_main_guard_is_told_so(tmp_path):
-    process = script(tmp_path, "list(DataLoader(Squares(4), num_workers=1))")
+def test_script_without_a_main_guard(tmp_path):
+    """It is run once only, as long as nothing that the workers need is defined in it."""
+    process = script(tmp_path, "print('once', len(list(DataLoader(Squares(4), num_workers=2))))")
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert out.split() == ["once", "4"]
+
+
+def test_dataset_in_a_script_without_a_main_guard(tmp_path):
+    main = """
+    class Mine(Squares):
+        pass
+
+    list(DataLoader(Mine(4), num_workers=1))
+    """
+    process = script(tmp_path, main)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0 and "__main__" in errors

@@ -34,11 +34,11 @@ print("hits" if body.stats.cache_hits else "misses", cache.cache_directory())
 """
 
 
-def run_script(path, tmp_path, **environment):
+def run_script(path, tmp_path, head="", **environment):
     """Run the script in a new interpreter; its two words of output."""
     for name in ("NUMBAGRAD_CACHE_DIR", "XDG_CACHE_HOME"):
         environment.setdefault(name, "")
-    path.write_text(SCRIPT)
+    path.write_text(head + SCRIPT)
     environment = os.environ | {"PYTHONPATH": os.getcwd()} | environment
     done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and not done.stderr, done.stderr[-3000:]
@@ -240,7 +240,8 @@ class TestDirectories:
 
 
 def test_without_a_directory_everything_works(script, tmp_path):
-    assert run_script(script, tmp_path, NUMBAGRAD_CACHE_DIR="/dev/null/x", HOME="/dev/null", TMPDIR="/dev/null")[0] == "misses"
+    nowhere = "import tempfile\ntempfile.tempdir = '/dev/null'\n"  # TMPDIR alone does not do it: there is always /tmp
+    assert run_script(script, tmp_path, nowhere, NUMBAGRAD_CACHE_DIR="/dev/null/x", HOME="/dev/null") == ["misses", "None"]
 
 
 def test_write_failures_are_silent(tmp_path):

@@ -115,6 +115,8 @@ REFUSED = {
     "list index": (lambda m: nn.ModuleList([m])[-2], IndexError, "index -2 is out of range"),
     "dict key": (lambda m: nn.ModuleDict({"a": m})["b"], KeyError, "b"),
     "parameter dict key": (lambda m: nn.ParameterDict()["b"], KeyError, "b"),
+    "argument": (lambda m: nn.Module(3), TypeError, "takes 1 positional argument but 2 were given"),
+    "keyword": (lambda m: nn.Module(width=3), TypeError, "unexpected keyword argument 'width'"),
     "state": (lambda m: m.load_state_dict(3), TypeError, "Expected state_dict to be dict-like"),
 }
 
@@ -440,7 +442,8 @@ PRINTED = [
     "AdaptiveAvgPool2d((1, 1))", "AdaptiveMaxPool2d(3)", "BatchNorm1d(3)", "BatchNorm2d(3, momentum=None, affine=False)",
     "BatchNorm1d(3, bias=False)", "LayerNorm(3)", "LayerNorm((2, 3), elementwise_affine=False)", "LayerNorm(3, bias=False)", "Embedding(5, 2)",
     "Embedding(5, 2, padding_idx=-1, max_norm=1.0, norm_type=1.0, scale_grad_by_freq=True)", "Dropout(0.2)", "Dropout2d(0.1, True)", "Flatten()",
-    "Flatten(0, 1)", "Unflatten(1, (2, 3))", "Identity(5)", "CosineSimilarity()", "PairwiseDistance()", "ReLU()", "ReLU(inplace=True)", "ReLU6()", "LeakyReLU()",
+    "Flatten(0, 1)", "Unflatten(1, (2, 3))", "Identity(5)", "CosineSimilarity()", "PairwiseDistance()",
+    "ReLU()", "ReLU(inplace=True)", "ReLU6()", "LeakyReLU()",
     "LeakyReLU(0.2, True)", "ELU(2)", "CELU()", "SELU(True)", "GELU()", "GELU('tanh')", "SiLU()", "Mish()", "Softplus()", "Softplus(2, 10)",
     "Softsign()", "Hardtanh()", "Hardtanh(-2, 2, inplace=True)", "Hardsigmoid()", "Hardswish()", "LogSigmoid()", "Sigmoid()", "Tanh()", "GLU()",
     "Threshold(0.1, 20)", "Softmax(dim=1)", "LogSoftmax(-1)", "Softmin(1)", "PReLU()", "PReLU(3)", "MSELoss()", "L1Loss()", "SmoothL1Loss()",

@@ -243,12 +243,10 @@ def test_required_options():
 
 def test_gradient_that_does_not_fit():
     p = parameters()[0]
-    p.grad = ng.zeros(3, dtype=ng.float64)
     with pytest.raises(RuntimeError, match=r"\[4, 5\], but got \[3\]"):
-        optim.SGD([p]).step()
-    p.grad = ng.zeros(4, 5, dtype=ng.float32)
-    with pytest.raises(RuntimeError, match="float64, but got float32"):
-        optim.Adam([p]).step()
+        p.grad = ng.zeros(3, dtype=ng.float64)
+    with pytest.raises(RuntimeError, match="float64, but got numbagrad.float32"):
+        p.grad = ng.zeros(4, 5, dtype=ng.float32)
 
 
 def test_duplicate_parameters_warn():

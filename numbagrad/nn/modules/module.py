@@ -32,6 +32,10 @@ class Module:
     dump_patches: bool = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs:
+            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'")
+        if args:
+            raise TypeError(f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given")
         put = super().__setattr__
         put("training", True)
         put("_parameters", OrderedDict())
@@ -42,8 +46,6 @@ class Module:
         put("_forward_pre_hooks", OrderedDict())
         put("_backward_hooks", OrderedDict())
         put("_backward_pre_hooks", OrderedDict())
-        put("_state_dict_hooks", OrderedDict())
-        put("_load_state_dict_pre_hooks", OrderedDict())
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
@@ -286,8 +288,6 @@ class Module:
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        for hook in self._state_dict_hooks.values():
-            hook(self, out, prefix, {})
         return out
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
