@@ -17,7 +17,7 @@ from numbagrad.autograd import gradcheck
 from numbagrad.kernels import elementwise as kernels
 from numbagrad.kernels._cpu.cache import ContentCache
 from numbagrad.kernels._source import statements
-from numbagrad.kernels.elementwise import formulas
+from numbagrad.kernels.elementwise import activations, formulas
 from numbagrad.ops.elementwise import ElementwiseOperation
 from tests.test_formula import gradient, numbers
 
@@ -229,7 +229,7 @@ HOT = ["add", "mul", "exp_", "tanh", "gelu", "sigmoid", "relu", "silu", "log"]
 
 @pytest.mark.parametrize("name", HOT)
 def test_float32_loops_are_float32_and_vectorised(name, monkeypatch):
-    kernel = getattr(formulas, name)
+    kernel = getattr(formulas, name, None) or getattr(activations, name)
     arrays = [np.ones(64, np.float32)] * len(kernel.params)
     text = optimised(kernel, arrays, monkeypatch)
     assert not re.search(r"\bdouble\b", text), "a float32 kernel computes in float64"
@@ -238,7 +238,7 @@ def test_float32_loops_are_float32_and_vectorised(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tanh", "gelu", "mul"])
 def test_float32_gradients_are_float32_and_vectorised(name, monkeypatch):
-    kernel = getattr(formulas, name)
+    kernel = getattr(formulas, name, None) or getattr(activations, name)
     derivative = kernel.derivative((0,))
     text = optimised(derivative.operation, [np.ones(64, np.float32)] * len(derivative.needs), monkeypatch)
     assert not re.search(r"\bdouble\b", text)

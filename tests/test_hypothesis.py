@@ -245,6 +245,19 @@ def test_in_place_programs_on_views(data):
         np.testing.assert_allclose(zero if g is None else g, zero if w is None else w, rtol=1e-11, atol=1e-12, err_msg="\n".join(program))
 
 
+def test_what_is_written_into_a_tensor_without_history():
+    leaf = ng.ones(3, dtype=ng.float64, requires_grad=True)
+    x = ng.zeros(3, dtype=ng.float64)
+    assert x.copy_(leaf).requires_grad
+    (x * 5).sum().backward()
+    assert leaf.grad.tolist() == [5.0, 5.0, 5.0]
+    y = leaf * 2
+    y.fill_(3.0)
+    assert y.requires_grad  # as in PyTorch: it depends on the leaf, with derivative zero
+    (gradient,) = ng.autograd.grad((y * y).sum(), leaf)
+    assert gradient.tolist() == [0.0, 0.0, 0.0]
+
+
 # ---- reductions -------------------------------------------------------------------------------------------------------------------------
 
 

@@ -15,8 +15,9 @@ RESULTS = ("same", "number", "float", "bool", "real", "auto")
 class Elementwise:
     """One scalar formula as an operation on arrays of any strides and any broadcast.
 
-    Attributes: ``formula`` (traced when first used), ``result`` (``"same"`` as the operands, ``"number"``: bool becomes int64, ``"float"``: integers become the default float,
-    ``"bool"``, ``"real"``: the real part's type), ``accepts`` (which categories of operands: letters of ``"bifc"``).
+    Attributes: ``formula`` (traced when first used), ``accepts`` (which categories of operands: letters of ``"bifc"``), ``result``: the dtype
+    of the result, ``"same"`` as the operands, ``"number"``: bool becomes int64, ``"float"``: integers become the default float, ``"bool"``,
+    ``"real"``: the real part's type, ``"auto"``: what the formula's operations would give one by one.
     """
 
     run: Callable[..., Any]  # set by the contract

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..creation import ones
+from ..kernels.elementwise import activations
 from ..kernels.elementwise import formulas as f
 from ..ops import elementwise as e
 from ..ops.conv import conv1d, conv2d
@@ -41,22 +42,22 @@ def _activate(kernel: Any, input: Tensor, inplace: bool, *args: Any) -> Tensor:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)"""
-    return _activate(f.relu, input, inplace)
+    return _activate(activations.relu, input, inplace)
 
 
 def relu_(input: Tensor) -> Tensor:
     """``relu`` in place"""
-    return _activate(f.relu, input, True)
+    return _activate(activations.relu, input, True)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)"""
-    return _activate(f.relu6, input, inplace)
+    return _activate(activations.relu6, input, inplace)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where x > 0, else negative_slope · x"""
-    return _activate(f.leaky_relu, input, inplace, float(negative_slope))
+    return _activate(activations.leaky_relu, input, inplace, float(negative_slope))
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -68,51 +69,51 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                 f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and channel size = {channels}."
             )
         weight = weight.reshape(1, -1, *[1] * (input.ndim - 2))  # type: ignore[attr-defined]
-    return e.operation(f.leaky_relu)(input, weight)
+    return e.operation(activations.leaky_relu)(input, weight)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha · (eˣ − 1)"""
-    return _activate(f.elu, input, inplace, float(alpha), 1.0)
+    return _activate(activations.elu, input, inplace, float(alpha), 1.0)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha · (e^(x/alpha) − 1)"""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _activate(f.celu, input, inplace, float(alpha))
+    return _activate(activations.celu, input, inplace, float(alpha))
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """scale · elu(x) with the self-normalising constants (Klambauer et al., 2017)"""
-    return _activate(f.selu, input, inplace)
+    return _activate(activations.selu, input, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x · Φ(x); ``approximate="tanh"`` uses the tanh approximation of Φ (Hendrycks and Gimpel, 2016)"""
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return e.operation(f.gelu if approximate == "none" else f.gelu_tanh)(input)
+    return e.operation(activations.gelu if approximate == "none" else activations.gelu_tanh)(input)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x · sigmoid(x)"""
-    return _activate(f.silu, input, inplace)
+    return _activate(activations.silu, input, inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(softplus(x))"""
-    return _activate(f.mish, input, inplace)
+    return _activate(activations.mish, input, inplace)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x)) / beta, x itself above the threshold"""
-    return e.operation(f.softplus)(input, float(beta), float(threshold))
+    return e.operation(activations.softplus)(input, float(beta), float(threshold))
 
 
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)"""
-    return e.operation(f.softsign)(input)
+    return e.operation(activations.softsign)(input)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -123,23 +124,23 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         low, high = int(min_val), int(max_val)
         if low < 0 and not input.is_signed():
             raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-        return _activate(f.hardtanh, input, inplace, low, high)
-    return _activate(f.hardtanh, input, inplace, float(min_val), float(max_val))
+        return _activate(activations.hardtanh, input, inplace, low, high)
+    return _activate(activations.hardtanh, input, inplace, float(min_val), float(max_val))
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6"""
-    return _activate(f.hardsigmoid, input, inplace)
+    return _activate(activations.hardsigmoid, input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · relu6(x + 3) / 6"""
-    return _activate(f.hardswish, input, inplace)
+    return _activate(activations.hardswish, input, inplace)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x))"""
-    return e.operation(f.logsigmoid)(input)
+    return e.operation(activations.logsigmoid)(input)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:

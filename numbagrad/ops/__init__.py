@@ -5,7 +5,26 @@ Each module declares the operations of one kernel family: a kernel, and a gradie
 
 from . import elementwise, operators, views  # isort: skip
 from . import conversion  # isort: skip
-from . import closeness, complex_views, conv, copy, einsum, embedding, gather, grids, index, masks, matmul, norm, pool, random, reduce, scan, softmax, sort
+from . import (
+    closeness,
+    complex_views,
+    conv,
+    copy,
+    einsum,
+    embedding,
+    gather,
+    grids,
+    index,
+    masks,
+    matmul,
+    norm,
+    pool,
+    random,
+    reduce,
+    scan,
+    softmax,
+    sort,
+)
 from ._attach import FUNCTIONS
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..kernels.elementwise import formulas as f
+from ..kernels.elementwise import logic
 from ..tensor import Tensor
 from ._attach import public
 from ._elementwise import elementwise, operation
@@ -11,13 +11,13 @@ from ._elementwise import elementwise, operation
 @elementwise
 def _near(x, y, rtol, atol):  # type: ignore[no-untyped-def]
     gap = abs(x - y)
-    return (x == y) | (operation(f.isfinite)(gap) & (gap <= atol + abs(rtol * y)))
+    return (x == y) | (operation(logic.isfinite)(gap) & (gap <= atol + abs(rtol * y)))
 
 
 @elementwise
 def _near_or_nan(x, y, rtol, atol):  # type: ignore[no-untyped-def]
     gap = abs(x - y)
-    return (x == y) | (operation(f.isfinite)(gap) & (gap <= atol + abs(rtol * y))) | ((x != x) & (y != y))
+    return (x == y) | (operation(logic.isfinite)(gap) & (gap <= atol + abs(rtol * y))) | ((x != x) & (y != y))
 
 
 def _comparable(op: str, input: Tensor, other: Tensor) -> None:

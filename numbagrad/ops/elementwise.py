@@ -13,6 +13,7 @@ import numpy as np
 from ..autograd.mode import state
 from ..kernels import _dtypes
 from ..kernels import elementwise as kernels
+from ..kernels.elementwise import activations, logic
 from ..kernels.elementwise import formulas as f
 from ..tensor import Tensor
 from ._attach import public
@@ -103,19 +104,19 @@ for _kernel, _name, _aliases in (
     (f.log, "log", ()), (f.log2, "log2", ()), (f.log10, "log10", ()), (f.log1p, "log1p", ()), (f.sin, "sin", ()), (f.cos, "cos", ()),
     (f.tan, "tan", ()), (f.asin, "asin", ("arcsin",)), (f.acos, "acos", ("arccos",)), (f.atan, "atan", ("arctan",)), (f.sinh, "sinh", ()),
     (f.cosh, "cosh", ()), (f.tanh, "tanh", ()), (f.asinh, "asinh", ("arcsinh",)), (f.acosh, "acosh", ("arccosh",)),
-    (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (f.relu, "relu", ()), (f.selu, "selu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
-    (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()), (f.logical_not, "logical_not", ()),
-    (f.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
-    (f.copysign_, "copysign", ()), (f.eq, "eq", ()), (f.ne, "ne", ("not_equal",)), (f.lt, "lt", ("less",)),
-    (f.le, "le", ("less_equal",)), (f.gt, "gt", ("greater",)), (f.ge, "ge", ("greater_equal",)), (f.logical_and, "logical_and", ()),
-    (f.logical_or, "logical_or", ()), (f.logical_xor, "logical_xor", ()), (f.bitwise_and, "bitwise_and", ()), (f.bitwise_or, "bitwise_or", ()),
-    (f.bitwise_xor, "bitwise_xor", ()), (f.bitwise_left_shift, "bitwise_left_shift", ()), (f.bitwise_right_shift, "bitwise_right_shift", ()),
+    (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (activations.relu, "relu", ()), (activations.selu, "selu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
+    (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()), (logic.logical_not, "logical_not", ()),
+    (logic.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
+    (f.copysign_, "copysign", ()), (logic.eq, "eq", ()), (logic.ne, "ne", ("not_equal",)), (logic.lt, "lt", ("less",)),
+    (logic.le, "le", ("less_equal",)), (logic.gt, "gt", ("greater",)), (logic.ge, "ge", ("greater_equal",)), (logic.logical_and, "logical_and", ()),
+    (logic.logical_or, "logical_or", ()), (logic.logical_xor, "logical_xor", ()), (logic.bitwise_and, "bitwise_and", ()), (logic.bitwise_or, "bitwise_or", ()),
+    (logic.bitwise_xor, "bitwise_xor", ()), (logic.bitwise_left_shift, "bitwise_left_shift", ()), (logic.bitwise_right_shift, "bitwise_right_shift", ()),
 ):  # fmt: skip
     declare(_kernel, _name, aliases=_aliases)
-for _kernel, _name in ((f.isnan, "isnan"), (f.isfinite, "isfinite"), (f.maximum, "maximum"), (f.minimum, "minimum"), (f.fmax, "fmax"), (f.fmin, "fmin")):
+for _kernel, _name in ((logic.isnan, "isnan"), (logic.isfinite, "isfinite"), (f.maximum, "maximum"), (f.minimum, "minimum"), (f.fmax, "fmax"), (f.fmin, "fmin")):
     declare(_kernel, _name, inplace=False)
 
-_isinf = operation(f.isinf, "isinf")
+_isinf = operation(logic.isinf, "isinf")
 _abs, _abs_complex = operation(f.abs_, "abs"), operation(f.abs_complex, "abs")
 _round, _conj = operation(f.round_, "round"), operation(f.conj, "conj")
 _add, _add_scaled, _sub = operation(f.add, "add"), operation(f.add_scaled, "add"), operation(f.sub, "sub")
@@ -230,7 +231,7 @@ declare(f.clamp, "clamp", aliases=("clip",), wrapper=clamp)
 def isinf(input: Any) -> Any:  # noqa: A002
     """x is infinite"""
     if is_complex(input):
-        return operation(f.isinf_complex)(input)  # type: ignore[attr-defined]
+        return operation(logic.isinf_complex)(input)  # type: ignore[attr-defined]
     return _isinf(input)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.elementwise import formulas as f
+from ..kernels.elementwise import logic
 from ..tensor import Tensor, wrap
 from ._elementwise import operation
 from .elementwise import absolute, declare, floor_divide, is_integer, remainder
@@ -69,15 +70,15 @@ declare(f.pow_, "pow", wrapper=_pow_call)
 for _dunder, _op, _swapped, _changed in (
     ("__add__", _add, "__radd__", "add_"), ("__sub__", _sub, "__rsub__", "sub_"), ("__mul__", _mul, "__rmul__", "mul_"),
     ("__truediv__", _div, "__rtruediv__", "div_"), ("__floordiv__", floor_divide, "__rfloordiv__", "floor_divide_"),
-    ("__mod__", remainder, "__rmod__", "remainder_"), ("__pow__", _power, "__rpow__", "pow_"), ("__eq__", operation(f.eq), None, None),
-    ("__ne__", operation(f.ne), None, None), ("__lt__", operation(f.lt), None, None), ("__le__", operation(f.le), None, None),
-    ("__gt__", operation(f.gt), None, None), ("__ge__", operation(f.ge), None, None), ("__and__", operation(f.bitwise_and), "__rand__", "bitwise_and_"),
-    ("__or__", operation(f.bitwise_or), "__ror__", "bitwise_or_"), ("__xor__", operation(f.bitwise_xor), "__rxor__", "bitwise_xor_"),
-    ("__lshift__", operation(f.bitwise_left_shift), "__rlshift__", "bitwise_left_shift_"),
-    ("__rshift__", operation(f.bitwise_right_shift), "__rrshift__", "bitwise_right_shift_"),
+    ("__mod__", remainder, "__rmod__", "remainder_"), ("__pow__", _power, "__rpow__", "pow_"), ("__eq__", operation(logic.eq), None, None),
+    ("__ne__", operation(logic.ne), None, None), ("__lt__", operation(logic.lt), None, None), ("__le__", operation(logic.le), None, None),
+    ("__gt__", operation(logic.gt), None, None), ("__ge__", operation(logic.ge), None, None), ("__and__", operation(logic.bitwise_and), "__rand__", "bitwise_and_"),
+    ("__or__", operation(logic.bitwise_or), "__ror__", "bitwise_or_"), ("__xor__", operation(logic.bitwise_xor), "__rxor__", "bitwise_xor_"),
+    ("__lshift__", operation(logic.bitwise_left_shift), "__rlshift__", "bitwise_left_shift_"),
+    ("__rshift__", operation(logic.bitwise_right_shift), "__rrshift__", "bitwise_right_shift_"),
 ):  # fmt: skip
     _operator(_dunder, _op, _swapped, _changed)
 Tensor.__neg__ = lambda self: _neg(self)  # type: ignore[attr-defined]
 Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
 Tensor.__abs__ = lambda self: absolute(self)  # type: ignore[attr-defined]
-Tensor.__invert__ = lambda self: operation(f.bitwise_not)(self)  # type: ignore[attr-defined]
+Tensor.__invert__ = lambda self: operation(logic.bitwise_not)(self)  # type: ignore[attr-defined]
