@@ -173,22 +173,22 @@ class Expr:
         return make(bit_not, self)
 
     def __bool__(self) -> bool:
-        raise TypeError("a formula is traced once, so it cannot branch on its data: use where(condition, a, b) instead of `if`, `and`, `or` or `not`")
+        raise TypeError("a formula cannot branch on its data: use where(condition, a, b) instead of `if`, `and`, `or` or `not`")
 
     def _no_number(self, *_: Any) -> Any:
-        raise TypeError("a formula's argument has no value while it is traced: use numbagrad's functions (exp, tanh, where, ...), not those of math or numpy")
+        raise TypeError("a formula is traced without values: use numbagrad's functions (exp, tanh, where, ...), not those of math or numpy")
 
     __float__ = __int__ = __complex__ = __index__ = __trunc__ = __floor__ = __ceil__ = _no_number
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"a formula's argument is a number, not a tensor, and has no {name!r}: write numbagrad.{name}(x) rather than x.{name}()")
+        raise AttributeError(f"a formula's argument is a number, not a tensor: write numbagrad.{name}(x) rather than x.{name}()")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Expr:
         """NumPy's numbers take part in arithmetic like Python's; its functions cannot be traced."""
         operator = _OPERATORS.get(ufunc.__name__)
         if method == "__call__" and operator is not None and not settings:
             return make(operator, *inputs)
-        raise TypeError(f"np.{ufunc.__name__} cannot be used in a formula, which is traced with stand-ins for numbers: use numbagrad's function")
+        raise TypeError(f"np.{ufunc.__name__} cannot be used in a formula, which is traced without values: use numbagrad's function")
 
 
 def constant(value: Any) -> Expr:
@@ -202,6 +202,7 @@ def lift(value: Any) -> Expr:
         return value
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0 and not hasattr(value, "requires_grad"):  # a NumPy scalar
         value = value.item()
+    kind: Any  # subclasses of numbers count as the number that they hold
     for kind in (bool, int, float, complex):
         if isinstance(value, kind):
             return constant(kind(value))
@@ -368,7 +369,11 @@ class Formula:
             elif e.op is not ARGUMENT:
                 parts = [found[id(a)] for a in (e.args[1:] if e.op is where else e.args)]
                 widest = max(parts)
-                found[id(e)] = 0 if e.kind == "bool" else 2 if e.op in (real, imag, absolute) and widest == 3 else max(widest, 2 if e.op in _FLOATING else 0)
+                if e.op in _FLOATING:
+                    widest = max(widest, 2)
+                elif e.op in (real, imag, absolute):
+                    widest = min(widest, 2)
+                found[id(e)] = 0 if e.kind == "bool" else widest
         return max(found.values()), [found[id(y)] for y in outputs]
 
     def used(self) -> set[str]:

@@ -1,10 +1,10 @@
 """numbagrad: PyTorch's way of working, with every kernel written in Python and compiled by Numba.
 
-    import numbagrad as ng
+import numbagrad as ng
 
-    x = ng.randn(3, requires_grad=True)
-    (x * 2).tanh().sum().backward()
-    x.grad
+x = ng.randn(3, requires_grad=True)
+(x * 2).tanh().sum().backward()
+x.grad
 """
 
 from typing import Any as _Any
@@ -14,11 +14,33 @@ from ._printing import set_printoptions
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *  # noqa: F403
 from .devices import device
-from .dtypes import bool_ as bool
 from .dtypes import (
-    bfloat16, can_cast, cdouble, cfloat, complex64, complex128, double, dtype, finfo, float16, float32, float64, get_default_dtype, half, iinfo,
-    int8, int16, int32, int64, long, promote_types, set_default_dtype, short, uint8,
+    bfloat16,
+    can_cast,
+    cdouble,
+    cfloat,
+    complex64,
+    complex128,
+    double,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    set_default_dtype,
+    short,
+    uint8,
 )  # fmt: skip
+from .dtypes import bool_ as bool
 from .dtypes import float_ as float
 from .dtypes import int_ as int
 from .kernels._cpu import get_num_threads, set_num_threads
@@ -52,17 +74,17 @@ def is_tensor(obj: _Any) -> _Any:
     return isinstance(obj, Tensor)
 
 
-def numel(input: Tensor) -> _Any:  # noqa: A002
+def numel(input: Tensor) -> _Any:
     """The number of elements."""
     return input.numel()
 
 
-def is_floating_point(input: Tensor) -> _Any:  # noqa: A002
+def is_floating_point(input: Tensor) -> _Any:
     """Whether the dtype is a floating-point one."""
     return input.is_floating_point()
 
 
-def is_complex(input: Tensor) -> _Any:  # noqa: A002
+def is_complex(input: Tensor) -> _Any:
     """Whether the dtype is a complex one."""
     return input.is_complex()
 

@@ -127,7 +127,11 @@ def format_tensor(tensor: Tensor) -> str:
     else:
         summarize = tensor.numel() > _options["threshold"]  # type: ignore[operator]
         shown = _shown(values, summarize)
-        text = _ComplexFormatter(shown) if values.dtype.kind == "c" else _Formatter(shown.astype(np.float32) if values.dtype == np.float16 else shown)
+        text = (
+            _ComplexFormatter(shown)
+            if values.dtype.kind == "c"
+            else _Formatter(shown.astype(np.float32) if values.dtype == np.float16 else shown)
+        )
         body = _lines(values, len(prefix), summarize, text)
     default = (dtypes.get_default_dtype(), dtypes.get_default_dtype().to_complex())
     inferred = (*default, dtypes.int64, dtypes.bool_) if tensor.numel() else default

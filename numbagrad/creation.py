@@ -36,7 +36,7 @@ def _to_array(data: Any, dtype: Any, op: str) -> np.ndarray:
     """``data`` (numbers, nested sequences, arrays, tensors) as an array of its own."""
     if isinstance(data, Tensor):
         return copy_kernels.clone(data._data) if dtype is None else copy_kernels.cast(copy_kernels.clone(data._data), _numpy_dtype(dtype))
-    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
+    if isinstance(data, (np.ndarray, np.generic)):
         array = np.array(data, order="C")
         dtypes.of(array.dtype)  # a dtype we have
         array = array.astype(array.dtype.newbyteorder("="))
@@ -134,7 +134,9 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     dtypes.of(ndarray.dtype)
     if not ndarray.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.")
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported."
+        )
     if any(s < 0 for s in ndarray.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
@@ -171,7 +173,9 @@ def _checked(size: Sequence[Any], op: str) -> tuple[int, ...]:
     return shape
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def empty(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None
+) -> Tensor:
     """An uninitialised tensor."""
     as_device(device, "empty")
     return _finish(allocate(_checked(size, "empty"), _numpy_dtype(dtype)), requires_grad)
@@ -198,7 +202,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     return _finish(_filled(shape, value, _numpy_dtype(dtype, inferred)), requires_grad)
 
 
-_COMPLEX = type(1j)
+_COMPLEX = complex
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -207,7 +211,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 
 
 def _like(op: str, fill: Any) -> Any:
-    def make(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:  # noqa: A002
+    def make(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
         as_device(device, op)
         if not isinstance(input, Tensor):
             raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
@@ -233,7 +237,9 @@ def _allocate_like(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 empty_like, zeros_like, ones_like = _like("empty_like", None), _like("zeros_like", 0), _like("ones_like", 1)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:  # noqa: A002
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
     """``full`` with the shape and dtype of ``input``."""
     if not isinstance(input, Tensor):
         raise TypeError(f"full_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
@@ -251,7 +257,9 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
     return _finish(data, requires_grad)
 
 
-def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    *args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``arange(end)``, ``arange(start, end, step)``: start, start + step, ... below (step > 0) or above end."""
     as_device(device, "arange")
     given = [a.item() if isinstance(a, Tensor) else a for a in args]
@@ -291,7 +299,9 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     return _finish(copy_kernels.cast(values, target), requires_grad)
 
 
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``base`` to the powers ``linspace(start, end, steps)``."""
     as_device(device, "logspace")
     return _finish(copy_kernels.cast(np.power(base, np.linspace(start, end, steps)), _numpy_dtype(dtype)), requires_grad)
@@ -309,7 +319,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     return out.requires_grad_() if requires_grad else out
 
 
-def complex(real: Tensor, imag: Tensor) -> Tensor:  # noqa: A001 - PyTorch's name
+def complex(real: Tensor, imag: Tensor) -> Tensor:
     """real + i · imag"""
     return real + imag * 1j  # type: ignore[operator]
 

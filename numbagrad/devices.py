@@ -15,7 +15,7 @@ class device:
 
     __slots__ = ("type", "index")
 
-    def __init__(self, type: Any, index: int | None = None):  # noqa: A002 - PyTorch's argument name
+    def __init__(self, type: Any, index: int | None = None):
         if isinstance(type, device):
             type, index = type.type, type.index if index is None else index
         if isinstance(type, int):
@@ -59,5 +59,7 @@ def as_device(value: Any, op: str = "device") -> device:
         return cpu
     found = value if type(value) is device else device(value)
     if found.type != "cpu":
-        raise RuntimeError(f"{op}: the device {found} was asked for, but numbagrad has no CUDA kernels on this machine; only 'cpu' is available")
+        raise RuntimeError(
+            f"{op}: the device {found} was asked for, but numbagrad has no CUDA kernels on this machine; only 'cpu' is available"
+        )
     return found

@@ -69,9 +69,7 @@ def of(numpy: np.dtype) -> dtype:
         native = numpy.newbyteorder("=")
         found = _BY_NUMPY.get(native)
         if found is None:
-            raise TypeError(
-                f"can't convert an array of type {numpy} to a tensor. The only supported types are: {', '.join(_BY_NAME)}"
-            )
+            raise TypeError(f"can't convert an array of type {numpy} to a tensor. The only supported types are: {', '.join(_BY_NAME)}")
     return found
 
 
@@ -132,7 +130,7 @@ class _Info:
 class finfo(_Info):
     """Limits of a floating-point (or complex) dtype: min, max, eps, tiny, smallest_normal, resolution, bits."""
 
-    def __init__(self, type: dtype | None = None):  # noqa: A002 - PyTorch's argument name
+    def __init__(self, type: dtype | None = None):
         super().__init__(type, "f")
         d = (type or get_default_dtype()).to_real() if (type or get_default_dtype()).is_complex else (type or get_default_dtype())
         if not d.is_floating_point:
@@ -151,7 +149,7 @@ class finfo(_Info):
 class iinfo(_Info):
     """Limits of an integer dtype: min, max, bits."""
 
-    def __init__(self, type: dtype):  # noqa: A002 - PyTorch's argument name
+    def __init__(self, type: dtype):
         super().__init__(type, "i")
         if type.is_floating_point or type.is_complex or type is bool_:
             raise TypeError(f"iinfo() requires an integer input type, but got {type!r}")

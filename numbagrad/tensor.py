@@ -19,7 +19,6 @@ from . import dtypes
 from ._declared import Operations
 from .autograd import graph
 from .autograd.graph import RemovableHandle
-from .autograd.mode import state
 from .devices import cpu, device
 from .size import Size, dimension
 
@@ -265,7 +264,9 @@ class Tensor(Operations):
         self._data = value._data
         self._base = self._replay = None
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(
+        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
         """Add the gradient of this tensor (weighted by ``gradient`` if it is not a scalar) to ``.grad`` of every leaf it depends on."""
         graph.backward(self, None if gradient is None else gradient, retain_graph, create_graph, inputs)
 

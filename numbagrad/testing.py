@@ -23,7 +23,9 @@ def _pairs(actual: Any, expected: Any, where: str) -> Any:
     """The tensors of two equal structures, side by side, with where they stand."""
     if isinstance(actual, dict) and isinstance(expected, dict):
         if actual.keys() != expected.keys():
-            raise AssertionError(f"The keys of the mappings do not match{where}: {sorted(map(str, actual))} and {sorted(map(str, expected))}")
+            raise AssertionError(
+                f"The keys of the mappings do not match{where}: {sorted(map(str, actual))} and {sorted(map(str, expected))}"
+            )
         for key in actual:
             yield from _pairs(actual[key], expected[key], f"{where} at {key!r}")
     elif isinstance(actual, (list, tuple)) and isinstance(expected, (list, tuple)):

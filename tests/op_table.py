@@ -164,7 +164,15 @@ BINARY = [
 TERNARY = [
     Op("lerp", lambda a, b, w: a + w * (b - a), (_ALL, _ALL, (0.1, 0.4)), kinds="f", floats_only=True, ulps=16),
     Op("addcmul", lambda x, a, b, value: x + value * a * b, (_ALL, _ALL, _ALL), settings={"value": 2}, kinds="f", ulps=64),
-    Op("addcdiv", lambda x, a, b, value: x + value * a / b, (_ALL, _ALL, _POSITIVE), settings={"value": 0.5}, kinds="f", floats_only=True, ulps=64),
+    Op(
+        "addcdiv",
+        lambda x, a, b, value: x + value * a / b,
+        (_ALL, _ALL, _POSITIVE),
+        settings={"value": 0.5},
+        kinds="f",
+        floats_only=True,
+        ulps=64,
+    ),
 ]
 
 ELEMENTWISE = [*UNARY, *ACTIVATIONS, *BINARY, *TERNARY]

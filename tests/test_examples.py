@@ -380,7 +380,7 @@ def test_adding_a_kernel_as_the_texts_say(tmp_path):
             target.parent.mkdir(exist_ok=True)
             old = target.read_text() if target.exists() else ""
             assert not into or f"{into} = [\n" in old
-            target.write_text(old.replace(f"{into} = [\n", f"{into} = [\n{block}") if into else f"{old}\n\n{block}")
+            target.write_text(old.replace(f"{into} = [\n", f"{into} = [\n{block.rstrip()},\n") if into else f"{old}\n\n{block}")
     assert len(written) == 6
     with open(tmp_path / "numbagrad" / "ops" / "__init__.py", "a") as file:
         file.write("from . import difference\n")

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import numbagrad as ng
-import numbagrad.nn  # noqa: F401 - gives ng.nn
+import numbagrad.nn
 from numbagrad.autograd import gradcheck, gradgradcheck
-
 from tests.op_table import ELEMENTWISE, Op
 
 each = pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.id)

@@ -14,8 +14,9 @@ import numbagrad as ng
 class TestViews:
     def test_views_share_storage(self):
         x = ng.arange(12).reshape(3, 4)
-        for view in (x.view(4, 3), x.reshape(-1), x.t(), x.T, x[1:], x.unsqueeze(0), x.expand(2, 3, 4), x.narrow(1, 1, 2), x.flatten(), x.permute(1, 0), x.chunk(2)[0],
-                     x.split(2)[1], x.unbind(0)[2], x.select(1, 0), x.diagonal(), x.detach(), x.unflatten(1, (2, 2)), x.movedim(0, 1), x.squeeze()):  # fmt: skip
+        for view in (x.view(4, 3), x.reshape(-1), x.t(), x.T, x[1:], x.unsqueeze(0), x.expand(2, 3, 4), x.narrow(1, 1, 2), x.flatten(),
+                     x.permute(1, 0), x.chunk(2)[0], x.split(2)[1], x.unbind(0)[2],
+                     x.select(1, 0), x.diagonal(), x.detach(), x.unflatten(1, (2, 2)), x.movedim(0, 1), x.squeeze()):  # fmt: skip
             assert np.shares_memory(view.numpy(), x.numpy())
 
     def test_a_write_is_seen_by_every_view(self):
@@ -235,11 +236,15 @@ class TestPromotion:
                     assert mine.name == str(want).removeprefix("torch."), (a, left, b, right)
             for number in (True, 1, 1.5, 1j)[: 3 if a == "float16" else 4]:
                 mine = ng.result_type(ng.zeros(2, dtype=getattr(ng, a)), number)
-                assert mine.name == str(torch.result_type(torch.zeros(2, dtype=getattr(torch, a)), number)).removeprefix("torch."), (a, number)
+                assert mine.name == str(torch.result_type(torch.zeros(2, dtype=getattr(torch, a)), number)).removeprefix("torch."), (
+                    a,
+                    number,
+                )
 
 
 SHOWN = [
-    [1.0, 2.0], [1.5, -2.25], [[1.0, 2.0], [3.0, 4.0]], 3.0, [], [1e-5, 1.0], [1e10, 1.0], [float("nan"), 1.0], [float("inf"), -1.5], [1, 2, -30], [True, False],
+    [1.0, 2.0], [1.5, -2.25], [[1.0, 2.0], [3.0, 4.0]], 3.0, [], [1e-5, 1.0], [1e10, 1.0], [float("nan"), 1.0], [float("inf"), -1.5],
+    [1, 2, -30], [True, False],
     [[[1, 2], [3, 4]]], [0.1234567], [100000.0, 1.0], [1e-7], [0.0, 0.0], [[]], [1 + 2j, -0.5j], [1234.5, 0.001],
 ]  # fmt: skip
 

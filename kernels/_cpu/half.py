@@ -54,6 +54,4 @@ def float32_to_bfloat16(x):
     return np.uint16(quiet if (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000) else rounded)
 
 
-HALF_FUNCTIONS = {
-    f.__name__: f for f in (float16_to_float32, float32_to_float16, bfloat16_to_float32, float32_to_bfloat16)
-}
+HALF_FUNCTIONS = {f.__name__: f for f in (float16_to_float32, float32_to_float16, bfloat16_to_float32, float32_to_bfloat16)}

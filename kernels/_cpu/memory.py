@@ -153,7 +153,7 @@ def empty(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
     """
     if not isinstance(dtype, np.dtype):
         dtype = np.dtype(dtype)
-    size = (math.prod(shape) if isinstance(shape, (tuple, list)) else int(shape)) * dtype.itemsize
+    size = (int(shape) if isinstance(shape, (int, np.integer)) else math.prod(shape)) * dtype.itemsize
     if size < POOLED_BYTES or not _POOLING or dtype.hasobject:
         try:
             return np.empty(shape, dtype)

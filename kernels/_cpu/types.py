@@ -14,7 +14,7 @@ intp, int64, boolean = numba.intp, numba.int64, numba.boolean
 
 # 16-bit floats are handed to kernels as their bits.
 BY_DTYPE: dict[np.dtype, Any] = {d: numba.from_dtype(d) for d in _dtypes.ALL if d not in _dtypes.HALVES}
-BY_DTYPE |= {d: numba.uint16 for d in _dtypes.HALVES}
+BY_DTYPE |= dict.fromkeys(_dtypes.HALVES, numba.uint16)
 
 
 # What stands for a dtype in generated source: called as a conversion, and given to ``array_at`` and ``load``.

@@ -22,7 +22,13 @@ from .._cpu.intrinsics import address_of, array_from
 from .._cpu.transpose import BLOCK, transpose_block
 
 # How elements of each size are carried.  NumPy has no 128-bit integer; a complex128 moves bit for bit as well.
-CARRIERS: dict[int, Any] = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16), 4: np.dtype(np.uint32), 8: np.dtype(np.uint64), 16: np.dtype(np.complex128)}
+CARRIERS: dict[int, Any] = {
+    1: np.dtype(np.uint8),
+    2: np.dtype(np.uint16),
+    4: np.dtype(np.uint32),
+    8: np.dtype(np.uint64),
+    16: np.dtype(np.complex128),
+}
 
 # Same-layout copies of at most this many bytes go through NumPy's memcpy, which starts faster than a compiled kernel is called.
 SMALL_BYTES = 16384

@@ -95,12 +95,14 @@ def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
     kinds = [p.kind for p in op.formula.params]
     described = [d if isinstance(d, np.dtype) else d[0] if isinstance(d, tuple) else _number_dtype(d) for d in descriptors]
     if op.name == "sub" and op.result == "same" and _dtypes.bool_ in described:
-        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported: use the `~` or `^` operator or logical_not() instead.")
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported: use the `~` or `^` operator or logical_not() instead."
+        )
     voters = [d for d, p in zip(descriptors, op.formula.params) if p.kind == "number" and not p.args[1]] or list(descriptors)
     common = result_type(voters)
     category = _dtypes.category(common)
     if "bifc"[category] not in op.accepts:
-        raise NotImplementedError(f'"{op.name}" not implemented for \'{_dtypes.title(common)}\'')
+        raise NotImplementedError(f"\"{op.name}\" not implemented for '{_dtypes.title(common)}'")
     if op.result == "auto":
         return _eager(op, descriptors, described, common)
     if op.result == "float" and category < 2:
@@ -153,7 +155,8 @@ def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
                     out[i] = size
                 elif size != 1:
                     raise RuntimeError(
-                        f"The size of tensor a ({out[i]}) must match the size of tensor b ({size}) at non-singleton dimension {i}: shapes {', '.join(map(str, shapes))}"
+                        f"The size of tensor a ({out[i]}) must match the size of tensor b ({size}) at non-singleton dimension {i}: "
+                        f"shapes {', '.join(map(str, shapes))}"
                     )
     return tuple(out)
 
@@ -192,7 +195,8 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
         shape = broadcast_shape([x.shape for x, scalar in zip(operands, settled.scalars) if scalar is None])
     implementation = _on(*(x for x in operands if hasattr(x, "dtype") and not isinstance(x, np.generic)))
     values = [
-        x if scalar is None else implementation.number(x, scalar) if type(x) is not scalar else x for x, scalar in zip(operands, settled.scalars)
+        x if scalar is None else implementation.number(x, scalar) if type(x) is not scalar else x
+        for x, scalar in zip(operands, settled.scalars)
     ]
     dtypes = settled.outputs
     if out is not None:
@@ -247,7 +251,9 @@ def _quick(op: Elementwise, operands: Sequence[Any]) -> Any:
     return result
 
 
-def _remember(op: Elementwise, operands: Sequence[Any], values: Sequence[Any], settled: Plan, implementation: Any, results: Sequence[Any]) -> None:
+def _remember(
+    op: Elementwise, operands: Sequence[Any], values: Sequence[Any], settled: Plan, implementation: Any, results: Sequence[Any]
+) -> None:
     """Let ``_quick`` take calls like this one: an array first, nothing to check, one result."""
     if len(operands) > 2 or settled.integer_check or type(operands[0]) is not np.ndarray or not operands[0].ndim or len(results) != 1:
         return
@@ -255,7 +261,14 @@ def _remember(op: Elementwise, operands: Sequence[Any], values: Sequence[Any], s
         return
     call = implementation.bound(op, settled.compute, results, values)
     key = tuple(x.dtype if type(x) is np.ndarray else type(x) for x in operands)
-    op.quick[key[0] if len(key) == 1 else key] = (_default_float, call, implementation.empty, settled.outputs[0], op.cost, settled.scalars[-1])
+    op.quick[key[0] if len(key) == 1 else key] = (
+        _default_float,
+        call,
+        implementation.empty,
+        settled.outputs[0],
+        op.cost,
+        settled.scalars[-1],
+    )
 
 
 def _check_divisor(op: Elementwise, divisor: Any) -> None:
@@ -281,7 +294,9 @@ def _rows(op: Elementwise, settled: Plan, implementation: Any, shape: tuple[int,
     if out is None:
         ordered = tuple(shape[i] for i in perm)
         back = np.argsort(perm)
-        results = [implementation.empty(ordered, d).transpose(back) if perm != sorted(perm) else implementation.empty(shape, d) for d in dtypes]
+        results = [
+            implementation.empty(ordered, d).transpose(back) if perm != sorted(perm) else implementation.empty(shape, d) for d in dtypes
+        ]
     else:
         results = list(out)
     table = [_strides(x, shape) for x in results] + table

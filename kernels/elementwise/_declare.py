@@ -69,7 +69,9 @@ class Elementwise:
         known = dict(zip(self.params[count - len(self.defaults) :], self.defaults)) | dict(zip(self.params, operands)) | named
         missing = [name for name in self.params if name not in known]
         if missing or len(operands) > count:
-            raise TypeError(f"{self.name}() takes {count} arguments ({', '.join(self.params)}), but {len(operands) + len(named)} were given")
+            raise TypeError(
+                f"{self.name}() takes {count} arguments ({', '.join(self.params)}), but {len(operands) + len(named)} were given"
+            )
         return tuple([known[name] for name in self.params])
 
     @property
@@ -195,4 +197,6 @@ def elementwise(function: Callable[..., Any] | None = None, *, result: str = "sa
     for value in defaults:
         if not isinstance(value, (bool, int, float, complex)):
             raise TypeError(f"formula {label}: a default must be a number, but got a {type(value).__name__}")
-    return Elementwise(label, list(params), lambda: _formula.trace(function, label), result, accepts, inspect.getdoc(function) or "", defaults)
+    return Elementwise(
+        label, list(params), lambda: _formula.trace(function, label), result, accepts, inspect.getdoc(function) or "", defaults
+    )

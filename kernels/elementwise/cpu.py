@@ -53,13 +53,22 @@ def bound(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], val
     return call
 
 
-def rows(op: Elementwise, compute: np.dtype, results: Sequence[Any], values: Sequence[Any], sizes: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
+def rows(
+    op: Elementwise,
+    compute: np.dtype,
+    results: Sequence[Any],
+    values: Sequence[Any],
+    sizes: Sequence[int],
+    strides: Sequence[Sequence[int]],
+) -> None:
     """Run ``op`` over ``sizes``; ``strides`` holds one list of byte strides per result and per array among ``values``."""
     n = int(np.prod(sizes))
     if n == 0:
         return
     arrays = [*results, *(x for x in values if type(x) is np.ndarray)]
-    modes = "".join("c" if s[-1] == x.itemsize else "b" if s[-1] == 0 and i >= len(results) else "s" for i, (s, x) in enumerate(zip(strides, arrays)))
+    modes = "".join(
+        "c" if s[-1] == x.itemsize else "b" if s[-1] == 0 and i >= len(results) else "s" for i, (s, x) in enumerate(zip(strides, arrays))
+    )
     if "s" in modes:
         modes = "s" * len(modes)
     inner = sizes[-1]

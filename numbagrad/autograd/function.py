@@ -72,8 +72,11 @@ class _FunctionNode(Node):
     def backward(self, grads: list[Any]) -> Sequence[Any]:
         ctx = self.ctx
         if ctx._materialize:
-            shapes = [t for t in self.outputs]
-            grads = [self.metadata[i]() if g is None else g for i, (g, _) in enumerate(zip(grads, shapes))]
+            given = next(g for g in grads if g is not None)
+            grads = [
+                given.new_zeros(shape, dtype=dtype) if g is None and dtype is not None else g
+                for g, (shape, dtype) in zip(grads, self.outputs)
+            ]
         found = self.function.backward(ctx, *grads)
         found = found if isinstance(found, tuple) else (found,)
         expected = len(self.edges)
@@ -121,14 +124,15 @@ class Function:
                 result = cls.forward(ctx, *args, **kwargs)
         many = isinstance(result, (tuple, list))
         outputs = list(result) if many else [result]
-        outputs = [t.detach() if _is_tensor(t) and any(t is a for a in args) and not any(t is d for d in ctx._dirty) else t for t in outputs]
+        outputs = [
+            t.detach() if _is_tensor(t) and any(t is a for a in args) and not any(t is d for d in ctx._dirty) else t for t in outputs
+        ]
         edges = [edge_of(t) if t is not None and t.requires_grad else None for t in tensors] if recorded else []
         for t in ctx._dirty:
             t._bump()
         if recorded:
             meta = [(t._data.shape, t._data.dtype) if _is_tensor(t) else ((), None) for t in outputs]
             node = _FunctionNode(cls, ctx, edges, meta)
-            node.metadata = [(lambda t=t.detach(): t.new_zeros(t.shape)) if _is_tensor(t) else None for t in outputs]
             ctx._node = node
             for i, t in enumerate(outputs):
                 if _is_tensor(t) and id(t) not in ctx._non_differentiable and (t.is_floating_point() or t.is_complex()):

@@ -59,9 +59,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """The nodes behind the inputs, as PyTorch shows them; a leaf appears as its AccumulateGrad."""
-        return tuple(
-            (None, 0) if e is None else e if isinstance(e[0], Node) else (AccumulateGrad(e[0]), 0) for e in self.edges
-        )
+        return tuple((None, 0) if e is None else e if isinstance(e[0], Node) else (AccumulateGrad(e[0]), 0) for e in self.edges)
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward; a result replaces grad_inputs."""
@@ -214,7 +212,9 @@ def _deliver(edge: Any, grad: Any, buffers: Any, leaves: Any, heap: Any, leads: 
     slots[index] = grad if slots[index] is None else slots[index] + grad
 
 
-def _visit(node: Node, grads: list[Any], retain_graph: bool, buffers: Any, leaves: Any, heap: Any, leads: Any, targets: Any, captured: Any) -> None:
+def _visit(
+    node: Node, grads: list[Any], retain_graph: bool, buffers: Any, leaves: Any, heap: Any, leads: Any, targets: Any, captured: Any
+) -> None:
     """Run one node: hooks of its results, its rules, its own hooks; hand the gradients on."""
     if node.tensor_hooks:
         for index, hooks in node.tensor_hooks.items():
@@ -257,7 +257,9 @@ def _run_hooks(hooks: Any, grad: Any) -> Any:
         replaced = hook(grad)
         if replaced is not None:
             if replaced.shape != grad.shape:
-                raise RuntimeError(f"hook {getattr(hook, '__name__', hook)!r} has changed the size of value: {list(grad.shape)} to {list(replaced.shape)}")
+                raise RuntimeError(
+                    f"hook {getattr(hook, '__name__', hook)!r} has changed the size of value: {list(grad.shape)} to {list(replaced.shape)}"
+                )
             grad = replaced
     return grad
 
@@ -273,9 +275,7 @@ def _seed(output: Any, gradient: Any, op: str) -> Any:
     if not hasattr(gradient, "requires_grad"):
         raise TypeError(f"{op}: gradients can be either Tensors or None, but got {type(gradient).__name__}")
     if gradient.shape != output.shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output has a shape of {gradient.shape} and output has a shape of {output.shape}."
-        )
+        raise RuntimeError(f"Mismatch in shape: grad_output has a shape of {gradient.shape} and output has a shape of {output.shape}.")
     return gradient
 
 

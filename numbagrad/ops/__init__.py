@@ -28,6 +28,6 @@ from . import (
 from ._attach import FUNCTIONS
 
 __all__ = [
-    "FUNCTIONS", "closeness", "complex_views", "conv", "conversion", "copy", "einsum", "elementwise", "embedding", "gather", "grids", "index", "masks", "matmul", "norm", "operators", "pool", "random", "reduce",
-    "scan", "softmax", "sort", "views",
+    "FUNCTIONS", "closeness", "complex_views", "conv", "conversion", "copy", "einsum", "elementwise", "embedding", "gather",
+    "grids", "index", "masks", "matmul", "norm", "operators", "pool", "random", "reduce", "scan", "softmax", "sort", "views",
 ]  # fmt: skip

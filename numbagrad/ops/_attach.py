@@ -1,9 +1,9 @@
 """Where an operation gets its names: ``numbagrad.<name>`` and ``Tensor.<name>``.
 
-    @public                         function and method
-    @public(method=False)           function only
-    @public(function=False)         method only
-    public(op, name="mul", aliases=("multiply",), inplace=True)
+@public                         function and method
+@public(method=False)           function only
+@public(function=False)         method only
+public(op, name="mul", aliases=("multiply",), inplace=True)
 """
 
 from __future__ import annotations

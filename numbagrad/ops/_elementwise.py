@@ -109,7 +109,9 @@ class ElementwiseOperation:
             return TypeError(f"{self.name}() takes {expected} arguments ({', '.join(self.kernel.params)}), but {len(operands)} were given")
         for position, x in enumerate(operands):
             if not isinstance(x, (Tensor, bool, int, float, complex)):
-                return TypeError(f"{self.name}(): argument '{self.kernel.params[position]}' (position {position + 1}) must be Tensor, not {type(x).__name__}")
+                return TypeError(
+                    f"{self.name}(): argument '{self.kernel.params[position]}' (position {position + 1}) must be Tensor, not {type(x).__name__}"
+                )
         return TypeError(f"{self.name}(): invalid combination of arguments: {', '.join(type(x).__name__ for x in operands)}")
 
     def _record(self, operands: Sequence[Any], results: Sequence[Tensor]) -> None:
@@ -147,7 +149,9 @@ class ElementwiseOperation:
             written = self(kept, *others)
             self._check_result(target, written)
             return overwrite(target, written, op)
-        descriptors = tuple(x._data.dtype if isinstance(x, Tensor) and x.ndim else (x._data.dtype,) if isinstance(x, Tensor) else type(x) for x in operands)
+        descriptors = tuple(
+            x._data.dtype if isinstance(x, Tensor) and x.ndim else (x._data.dtype,) if isinstance(x, Tensor) else type(x) for x in operands
+        )
         settled = kernels.plan(self.kernel, descriptors) if descriptors else None
         assert settled is not None
         self._check_type(target, settled.outputs[0])

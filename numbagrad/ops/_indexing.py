@@ -140,8 +140,7 @@ def parse(x: Tensor, index: Any) -> tuple[tuple[Any, ...] | None, Indices | None
             item = item.__index__()
         else:
             raise IndexError(
-                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                f"(got {kind.__name__})"
+                f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {kind.__name__})"
             )
         if isinstance(item, Tensor):
             used += item.ndim if item._data.dtype == np.bool_ else 1

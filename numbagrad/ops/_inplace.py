@@ -74,8 +74,7 @@ def rebase(tensor: Tensor, written: Tensor) -> None:
     """Make the history of ``tensor`` (already overwritten) that of ``written``."""
     base = tensor._base
     if base is not None and tensor._replay is not None:
-        node = CopySlices(base, written, tensor._replay)
-        base._node, base._index = node, 0
+        base._node, base._index = CopySlices(base, written, tensor._replay), 0
         base._requires_grad = False
         base._rebased += 1
         tensor._refresh()

@@ -108,7 +108,8 @@ def freed() -> RuntimeError:
     """The error of walking a graph twice."""
     return RuntimeError(
         "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate "
-        "values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time."
+        "values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
+        "backward through the graph a second time."
     )
 
 
@@ -118,7 +119,9 @@ class Operation:
     Calling it takes tensors where the forward function takes arrays; every other argument is passed on as it is.
     """
 
-    def __init__(self, name: str, forward: Callable[..., Any], rules: dict[str, Rule], results: Sequence[str], differentiable: Sequence[str]):
+    def __init__(
+        self, name: str, forward: Callable[..., Any], rules: dict[str, Rule], results: Sequence[str], differentiable: Sequence[str]
+    ):
         self.name = self.__name__ = name
         self.node_name = "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
         self.forward = forward
@@ -154,7 +157,9 @@ class Operation:
         for suffix in ("_shape", "_dtype"):
             if name.endswith(suffix) and name[: -len(suffix)] in self.parameters:
                 return suffix[1:], self.parameters.index(name[: -len(suffix)])
-        raise TypeError(f"differentiable {self.name}: a rule asks for {name!r}; known are g, {', '.join(self.results)}, {', '.join(self.parameters)}")
+        raise TypeError(
+            f"differentiable {self.name}: a rule asks for {name!r}; known are g, {', '.join(self.results)}, {', '.join(self.parameters)}"
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if (kwargs or len(args) < len(self.parameters)) and self.variadic < 0:
@@ -194,9 +199,7 @@ class Operation:
         edges: list[Any] = [None] * len(args)
         for i in needing:
             edges[i] = edge_of(args[i])
-        held: list[Any] = [
-            (Saved(x) if i in keep_args else None) if isinstance(x, Tensor) else x for i, x in enumerate(args)
-        ]
+        held: list[Any] = [(Saved(x) if i in keep_args else None) if isinstance(x, Tensor) else x for i, x in enumerate(args)]
         facts = {s: self._fact(s, args) for s in self._facts} if self._facts else None
         node = OperationNode(self, held, facts, edges, [(t._data.shape, t._data.dtype) for t in outs])
         node.results = tuple(Saved(t, node, i) if i in keep_results else None for i, t in enumerate(outs))

@@ -20,7 +20,7 @@ _sum_to = differentiable("sum_to_size", reduce_kernels.sum_to, x=lambda g, x_sha
 
 
 @public
-def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:  # noqa: A002
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy, through which gradients flow."""
     return _clone(input)
 
@@ -50,7 +50,15 @@ _real_part = differentiable("real", lambda x: kernels.contiguous(x.real), x=lamb
 
 
 @public(function=False)
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False, memory_format: Any = None) -> Tensor:
+def to(
+    self: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """This tensor in another dtype and/or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
 
     Returns the tensor itself when nothing changes and ``copy`` is False.

@@ -45,14 +45,14 @@ def declare(
 
 
 def _unary(op: ElementwiseOperation) -> Any:
-    def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - PyTorch's argument name
+    def call(input: Any, *, out: Any = None) -> Any:
         return op(input) if out is None else into(out, op(input))
 
     return _named(call, op)
 
 
 def _binary(op: ElementwiseOperation) -> Any:
-    def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002 - PyTorch's argument name
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:
         return op(input, other) if out is None else into(out, op(input, other))
 
     return _named(call, op)
@@ -92,7 +92,9 @@ def into(out: Tensor, value: Tensor) -> Tensor:
             f"result type {_dtypes.title(value._data.dtype)} can't be cast to the desired output type {_dtypes.title(out._data.dtype)}"
         )
     if out.requires_grad or value.requires_grad:
-        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+        )
     if out.shape != value.shape:
         raise RuntimeError(f"out= has shape {list(out.shape)}, but the result has shape {list(value.shape)}")
     return overwrite(out, value, "out=")
@@ -104,8 +106,10 @@ for _kernel, _name, _aliases in (
     (f.log, "log", ()), (f.log2, "log2", ()), (f.log10, "log10", ()), (f.log1p, "log1p", ()), (f.sin, "sin", ()), (f.cos, "cos", ()),
     (f.tan, "tan", ()), (f.asin, "asin", ("arcsin",)), (f.acos, "acos", ("arccos",)), (f.atan, "atan", ("arctan",)), (f.sinh, "sinh", ()),
     (f.cosh, "cosh", ()), (f.tanh, "tanh", ()), (f.asinh, "asinh", ("arcsinh",)), (f.acosh, "acosh", ("arccosh",)),
-    (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (activations.relu, "relu", ()), (activations.selu, "selu", ()), (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
-    (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()), (logic.logical_not, "logical_not", ()),
+    (f.atanh, "atanh", ("arctanh",)), (f.sigmoid, "sigmoid", ()), (activations.relu, "relu", ()), (activations.selu, "selu", ()),
+    (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
+    (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()),
+    (logic.logical_not, "logical_not", ()),
     (logic.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
     (f.copysign_, "copysign", ()), (logic.eq, "eq", ()), (logic.ne, "ne", ("not_equal",)), (logic.lt, "lt", ("less",)),
     (logic.le, "le", ("less_equal",)), (logic.gt, "gt", ("greater",)), (logic.ge, "ge", ("greater_equal",)), (logic.logical_and, "logical_and", ()),
@@ -113,7 +117,14 @@ for _kernel, _name, _aliases in (
     (logic.bitwise_xor, "bitwise_xor", ()), (logic.bitwise_left_shift, "bitwise_left_shift", ()), (logic.bitwise_right_shift, "bitwise_right_shift", ()),
 ):  # fmt: skip
     declare(_kernel, _name, aliases=_aliases)
-for _kernel, _name in ((logic.isnan, "isnan"), (logic.isfinite, "isfinite"), (f.maximum, "maximum"), (f.minimum, "minimum"), (f.fmax, "fmax"), (f.fmin, "fmin")):
+for _kernel, _name in (
+    (logic.isnan, "isnan"),
+    (logic.isfinite, "isfinite"),
+    (f.maximum, "maximum"),
+    (f.minimum, "minimum"),
+    (f.fmax, "fmax"),
+    (f.fmin, "fmin"),
+):
     declare(_kernel, _name, inplace=False)
 
 _isinf = operation(logic.isinf, "isinf")
@@ -137,7 +148,7 @@ def is_integer(*operands: Any) -> bool:
     return all(x._data.dtype.kind in "biu" if isinstance(x, Tensor) else isinstance(x, int) for x in operands)
 
 
-def absolute(input: Any) -> Any:  # noqa: A002
+def absolute(input: Any) -> Any:
     """|x|; of a complex number, its modulus."""
     return (_abs_complex if is_complex(input) else _abs)(input)
 
@@ -147,26 +158,26 @@ def _check_setting(name: str, value: Any, *tensors: Any) -> None:
         raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
 
 
-def _scaled(input: Any, other: Any, alpha: Any) -> Any:  # noqa: A002
+def _scaled(input: Any, other: Any, alpha: Any) -> Any:
     if not isinstance(alpha, (bool, int, float, complex, np.generic)):
         raise TypeError(f"argument 'alpha' must be Number, not {type(alpha).__name__}")
     _check_setting("alpha", alpha, input, other)
     return _add_scaled(input, other, alpha)
 
 
-def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """input + alpha · other"""
     y = _add(input, other) if alpha == 1 else _scaled(input, other, alpha)
     return y if out is None else into(out, y)
 
 
-def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:  # noqa: A002
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """input − alpha · other"""
     y = _sub(input, other) if alpha == 1 else _scaled(input, other, alpha if isinstance(alpha, str) else -alpha)
     return y if out is None else into(out, y)
 
 
-def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:  # noqa: A002
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
     """input / other; ``rounding_mode`` ``"trunc"`` rounds towards zero, ``"floor"`` down."""
     if rounding_mode is None:
         y = _div(input, other)
@@ -183,22 +194,22 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     return y if out is None else into(out, y)
 
 
-def floor_divide(input: Any, other: Any) -> Any:  # noqa: A002
+def floor_divide(input: Any, other: Any) -> Any:
     """⌊input / other⌋"""
     return (_floor_divide_int if is_integer(input, other) else _floor_divide_float)(input, other)
 
 
-def remainder(input: Any, other: Any) -> Any:  # noqa: A002
+def remainder(input: Any, other: Any) -> Any:
     """the remainder of input / other with the sign of other"""
     return (_remainder_int if is_integer(input, other) else _remainder_float)(input, other)
 
 
-def fmod(input: Any, other: Any) -> Any:  # noqa: A002
+def fmod(input: Any, other: Any) -> Any:
     """the remainder of input / other with the sign of input"""
     return (_fmod_int if is_integer(input, other) else _fmod_float)(input, other)
 
 
-def round_(input: Any, *, decimals: int = 0) -> Any:  # noqa: A002
+def round_(input: Any, *, decimals: int = 0) -> Any:
     """the nearest integer, ties to even; ``decimals`` digits are kept"""
     if isinstance(input, Tensor) and is_integer(input):
         return input.clone()
@@ -208,7 +219,7 @@ def round_(input: Any, *, decimals: int = 0) -> Any:  # noqa: A002
     return _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
 
 
-def clamp(input: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """input limited to [min, max]; either bound may be None"""
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
@@ -228,7 +239,7 @@ declare(f.round_, "round", wrapper=round_)
 declare(f.clamp, "clamp", aliases=("clip",), wrapper=clamp)
 
 
-def isinf(input: Any) -> Any:  # noqa: A002
+def isinf(input: Any) -> Any:
     """x is infinite"""
     if is_complex(input):
         return operation(logic.isinf_complex)(input)  # type: ignore[attr-defined]
@@ -239,25 +250,25 @@ public(isinf, name="isinf")
 
 
 @public(name="clamp_min")
-def clamp_min(input: Any, min: Any) -> Any:  # noqa: A002
+def clamp_min(input: Any, min: Any) -> Any:
     """max(input, min)"""
     return _clamp_min(input, min)
 
 
 @public(name="clamp_max")
-def clamp_max(input: Any, max: Any) -> Any:  # noqa: A002
+def clamp_max(input: Any, max: Any) -> Any:
     """min(input, max)"""
     return _clamp_max(input, max)
 
 
 @public(name="conj")
-def conj(input: Any) -> Any:  # noqa: A002
+def conj(input: Any) -> Any:
     """The complex conjugate; a real tensor as it is."""
     return _conj(input) if is_complex(input) else input
 
 
 @public(method=False, name="where")
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:  # noqa: A002
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where ``condition`` holds, else ``other``; with the condition alone, the indices where it holds, per dimension.
 
     Raises TypeError if the condition is not boolean.
@@ -278,18 +289,18 @@ Tensor.where = _where_method  # type: ignore[attr-defined]
 _lerp, _addcmul, _addcdiv = operation(f.lerp, "lerp"), operation(f.addcmul, "addcmul"), operation(f.addcdiv, "addcdiv")
 
 
-def lerp(input: Any, end: Any, weight: Any) -> Any:  # noqa: A002
+def lerp(input: Any, end: Any, weight: Any) -> Any:
     """input + weight · (end − input)"""
     return _lerp(input, end, weight)
 
 
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:  # noqa: A002
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """input + value · tensor1 · tensor2"""
     _check_setting("value", value, input, tensor1, tensor2)
     return _addcmul(input, tensor1, tensor2, value)
 
 
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:  # noqa: A002
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """input + value · tensor1 / tensor2"""
     return _addcdiv(input, tensor1, tensor2, value)
 
@@ -297,5 +308,3 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:  
 declare(f.lerp, "lerp", wrapper=lerp)
 declare(f.addcmul, "addcmul", wrapper=addcmul)
 declare(f.addcdiv, "addcdiv", wrapper=addcdiv)
-
-

@@ -232,9 +232,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with ``value``, a number or 0-d tensor, in the slices ``index`` along ``dim``."""
     if isinstance(value, Tensor):
         if value.ndim:
-            raise RuntimeError(
-                f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
-            )
+            raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
     else:
         value = wrap(scalar_array(value, input._data.dtype))
     return _index_put(input, _slices(input, dim, index, "index_fill_"), value.to(input.dtype), False)  # type: ignore[attr-defined]

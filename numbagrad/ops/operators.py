@@ -61,7 +61,7 @@ def _power(a: Any, b: Any) -> Any:
     return _pow(a, b)
 
 
-def _pow_call(input: Any, exponent: Any) -> Any:  # noqa: A002
+def _pow_call(input: Any, exponent: Any) -> Any:
     """input ** exponent"""
     return _power(input, exponent)
 
@@ -72,7 +72,8 @@ for _dunder, _op, _swapped, _changed in (
     ("__truediv__", _div, "__rtruediv__", "div_"), ("__floordiv__", floor_divide, "__rfloordiv__", "floor_divide_"),
     ("__mod__", remainder, "__rmod__", "remainder_"), ("__pow__", _power, "__rpow__", "pow_"), ("__eq__", operation(logic.eq), None, None),
     ("__ne__", operation(logic.ne), None, None), ("__lt__", operation(logic.lt), None, None), ("__le__", operation(logic.le), None, None),
-    ("__gt__", operation(logic.gt), None, None), ("__ge__", operation(logic.ge), None, None), ("__and__", operation(logic.bitwise_and), "__rand__", "bitwise_and_"),
+    ("__gt__", operation(logic.gt), None, None), ("__ge__", operation(logic.ge), None, None),
+    ("__and__", operation(logic.bitwise_and), "__rand__", "bitwise_and_"),
     ("__or__", operation(logic.bitwise_or), "__ror__", "bitwise_or_"), ("__xor__", operation(logic.bitwise_xor), "__rxor__", "bitwise_xor_"),
     ("__lshift__", operation(logic.bitwise_left_shift), "__rlshift__", "bitwise_left_shift_"),
     ("__rshift__", operation(logic.bitwise_right_shift), "__rrshift__", "bitwise_right_shift_"),

@@ -29,7 +29,9 @@ def test_other_layouts(z):
         assert np.shares_memory(pairs.numpy(), z.numpy())
 
 
-@pytest.mark.parametrize("f", [lambda z: z.real * z.real, lambda z: z.imag**2, lambda z: ng.view_as_real(z) ** 2, lambda z: z.abs(), lambda z: z.conj() * z])
+@pytest.mark.parametrize(
+    "f", [lambda z: z.real * z.real, lambda z: z.imag**2, lambda z: ng.view_as_real(z) ** 2, lambda z: z.abs(), lambda z: z.conj() * z]
+)
 def test_gradients(z, f):
     z.requires_grad_()
     assert gradcheck(f, (z,))
@@ -47,7 +49,8 @@ def test_a_real_tensor_is_its_real_part():
 
 
 @pytest.mark.parametrize("call", [
-    lambda: ng.ones(2).imag, lambda: ng.view_as_real(ng.ones(2)), lambda: ng.view_as_complex(ng.ones(3)), lambda: ng.view_as_complex(ng.ones(2, dtype=ng.int64)),
+    lambda: ng.ones(2).imag, lambda: ng.view_as_real(ng.ones(2)), lambda: ng.view_as_complex(ng.ones(3)),
+    lambda: ng.view_as_complex(ng.ones(2, dtype=ng.int64)),
     lambda: ng.view_as_complex(ng.ones(2, 2).t()),
 ])  # fmt: skip
 def test_bad_arguments(call):

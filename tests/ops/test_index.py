@@ -262,7 +262,9 @@ def test_masks_and_counts():
     assert ng.masked_select(x, x > 2, out=out) is out and out.tolist() == [3]
 
 
-@pytest.mark.parametrize("options", [{}, {"padding_idx": -1}, {"scale_grad_by_freq": True}, {"max_norm": 1.0}, {"max_norm": 1.0, "norm_type": 1.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"padding_idx": -1}, {"scale_grad_by_freq": True}, {"max_norm": 1.0}, {"max_norm": 1.0, "norm_type": 1.0}]
+)
 def test_embedding_as_torch(options):
     values = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
     index = np.array([[1, 4, 1], [0, 1, 4]])

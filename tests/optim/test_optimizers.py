@@ -245,7 +245,7 @@ def test_gradient_that_does_not_fit():
     p = parameters()[0]
     with pytest.raises(RuntimeError, match=r"\[4, 5\], but got \[3\]"):
         p.grad = ng.zeros(3, dtype=ng.float64)
-    with pytest.raises(RuntimeError, match="float64, but got numbagrad.float32"):
+    with pytest.raises(RuntimeError, match=r"float64, but got numbagrad\.float32"):
         p.grad = ng.zeros(4, 5, dtype=ng.float32)
 
 
