@@ -93,7 +93,8 @@ def _cast_values(array: np.ndarray, target: np.dtype, op: str) -> np.ndarray:
         raise RuntimeError(f"{op}: value cannot be converted to type {_dtypes.name(target)} without overflow")
     if array.dtype.kind == "i" and target.kind in "iu" and array.size:
         info = np.iinfo(target)
-        if array.min() < info.min or array.max() > info.max:
+        low = -int(info.max) if target.kind == "u" else int(info.min)  # as in PyTorch, -1 becomes 255
+        if array.min() < low or array.max() > info.max:
             raise RuntimeError(f"{op}: value cannot be converted to type {_dtypes.name(target)} without overflow")
     return copy_kernels.cast(array, target)
 

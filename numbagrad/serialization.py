@@ -111,6 +111,8 @@ def _bytes(obj: Any) -> bytes:
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path`` so that at every moment the file is the old one or the new one, whole."""
     target = Path(os.path.realpath(path))  # as open() would, write through a link
+    if not target.parent.is_dir():
+        raise RuntimeError(f"Parent directory {target.parent} does not exist.")
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

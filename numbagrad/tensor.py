@@ -435,7 +435,7 @@ class Tensor(Operations):
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be pickled: call detach() first")
-        return _rebuild, (type(self), np.ascontiguousarray(self._data) if self._data.ndim else self._data, self._requires_grad)
+        return _rebuild, (type(self), self._data.copy(order="K"), self._requires_grad)
 
 
 def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool) -> Tensor:

@@ -178,7 +178,7 @@ def test_link_is_written_through(tmp_path):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(RuntimeError, match="Parent directory .*no does not exist"):
         ng.save(1, tmp_path / "no" / "x")
     with pytest.raises(FileNotFoundError):
         ng.load(tmp_path / "no")

@@ -21,7 +21,10 @@ class _Context:
         self.needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
-        """Keep tensors (or None) for backward; a change in place before then is an error."""
+        """Keep tensors (or None) for backward; a change in place before then is an error.  Raises TypeError for anything else."""
+        for i, tensor in enumerate(tensors):
+            if tensor is not None and not _is_tensor(tensor):
+                raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(tensor).__name__}")
         self._to_save = tensors
 
     def mark_non_differentiable(self, *outputs: Any) -> None:
@@ -84,6 +87,9 @@ class _FunctionNode(Node):
             found = found[:expected]
         if len(found) != expected:
             raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients (expected {expected}, got {len(found)})")
+        for i, grad in enumerate(found):
+            if grad is not None and not _is_tensor(grad):
+                raise RuntimeError(f"function {self.name()} returned a {type(grad).__name__} as gradient {i}; expected a Tensor or None")
         return found
 
     def release(self) -> None:

@@ -10,12 +10,26 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
+import threading
 from typing import Any, Callable, Sequence
 
 from . import anomaly
 from .mode import state
 
 _numbers = itertools.count()
+# Threads that walk graphs with a leaf in common add to its gradient one after another.  Reentrant: a hook may walk another graph.
+_accumulation = threading.RLock()
+
+
+def _new_lock() -> None:
+    """In the child of a fork the thread that held the lock does not exist."""
+    global _accumulation
+    _accumulation = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 class Node:
@@ -178,7 +192,8 @@ def walk(
             if targets is not None and id(leaf) in targets:
                 captured[(id(leaf), 0)] = grad
             if inputs is None:
-                leaf._accumulate(grad, create_graph)
+                with _accumulation:
+                    leaf._accumulate(grad, create_graph)
                 grad = None
         if inputs is None or wanted is None:
             return []
@@ -186,7 +201,8 @@ def walk(
         if accumulate:
             for tensor, grad in zip(inputs, found):
                 if grad is not None:
-                    tensor._accumulate(grad, create_graph)
+                    with _accumulation:
+                        tensor._accumulate(grad, create_graph)
         return found
     finally:
         state.recording = recording

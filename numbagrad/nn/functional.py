@@ -246,7 +246,7 @@ def _smooth_l1(x, t, beta):  # type: ignore[no-untyped-def]
 @_smooth_l1.vjp
 def _(g, x, t, beta):  # type: ignore[no-untyped-def]
     d = x - t
-    part = e.where(abs(d) < beta, g * d / beta, e.where(d > 0, g, -g))
+    part = e.where(d >= beta, g, e.where(d <= -beta, -g, g * d / beta))  # NaN takes the last way, and stays NaN
     return part, -part, None
 
 
@@ -259,7 +259,7 @@ def _huber(x, t, delta):  # type: ignore[no-untyped-def]
 @_huber.vjp
 def _(g, x, t, delta):  # type: ignore[no-untyped-def]
     d = x - t
-    part = e.where(abs(d) <= delta, g * d, e.where(d > 0, g * delta, -(g * delta)))
+    part = e.where(d > delta, g * delta, e.where(d < -delta, -(g * delta), g * d))
     return part, -part, None
 
 

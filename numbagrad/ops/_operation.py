@@ -164,7 +164,11 @@ class Operation:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if (kwargs or len(args) < len(self.parameters)) and self.variadic < 0:
             args = self._bind(args, kwargs)
-        y = self.forward(*[x._data if isinstance(x, Tensor) else x for x in args])
+        try:
+            y = self.forward(*[x._data if isinstance(x, Tensor) else x for x in args])
+        except (AttributeError, TypeError):
+            self._check_tensors(args)
+            raise
         many = type(y) is tuple
         outs = tuple(map(wrap, y)) if many else (wrap(y),)
         if state.recording:
@@ -173,6 +177,14 @@ class Operation:
             if needing:
                 self._record(args, outs, needing)
         return outs if many else outs[0]
+
+    def _check_tensors(self, args: Sequence[Any]) -> None:
+        """Raise TypeError for the first argument that should be a tensor and is not: why a forward function failed."""
+        for i in self.inputs:
+            optional = self.defaults[i] is None and args[i] is None
+            if i != self.variadic and not isinstance(args[i], Tensor) and not optional:
+                kind = type(args[i]).__name__
+                raise TypeError(f"{self.name}(): argument '{self.parameters[i]}' (position {i + 1}) must be Tensor, not {kind}") from None
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         if len(args) > len(self.parameters):

@@ -378,3 +378,11 @@ def test_refused(case):
     with pytest.raises(error) as caught:
         act()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["smooth_l1_loss", "huber_loss", "mse_loss", "l1_loss"])
+def test_nan_is_not_hidden_in_a_gradient(name):
+    x = ng.tensor([float("nan"), 2.0], requires_grad=True)
+    getattr(F, name)(x, ng.zeros(2)).backward()
+    assert x.grad[0].isnan().item()
+    assert x.grad[1].item() != 0
