@@ -56,7 +56,15 @@ def test_pytorch_refuses_likewise(call, error):
 
 
 def test_a_refused_change_leaves_the_tensor_alone():
-    for call in ("A.add_(ng.ones(5))", "A.copy_(ng.ones(5))", "I.div_(2)", "A.__setitem__(0,V[:2])", "G.add_(1)", "A.fill_('a')", "I.exp_()"):
+    for call in (
+        "A.add_(ng.ones(5))",
+        "A.copy_(ng.ones(5))",
+        "I.div_(2)",
+        "A.__setitem__(0,V[:2])",
+        "G.add_(1)",
+        "A.fill_('a')",
+        "I.exp_()",
+    ):
         scope = names(ng, data)
         with pytest.raises((RuntimeError, TypeError)):
             eval(call, scope)

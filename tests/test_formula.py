@@ -138,7 +138,13 @@ class TestSimplification:
 
     def test_nothing_is_simplified_that_floats_tell_apart(self):
         """0 * inf is NaN, x - x is NaN at infinity, 0 - x is not -x at zero."""
-        for expression, text in ((X * 0, "mul(x, 0)"), (X - X, "sub(x, x)"), (X / X, "div(x, x)"), (0 - X, "sub(0, x)"), (0 / X, "div(0, x)")):
+        for expression, text in (
+            (X * 0, "mul(x, 0)"),
+            (X - X, "sub(x, x)"),
+            (X / X, "div(x, x)"),
+            (0 - X, "sub(0, x)"),
+            (0 / X, "div(0, x)"),
+        ):
             assert repr(expression) == text
 
     def test_constants_are_python_numbers(self):
@@ -262,7 +268,14 @@ class TestComposites:
 
     def test_built_in_operations_inside(self):
         def mixed(x, k):
-            return ng.relu(x) * F.gelu(x) + ng.clamp(x, -0.5, k) + F.softplus(x) + ng.remainder(x, k) + ng.maximum(x, 0.1) * ng.rsqrt(k) + ng.abs(x)
+            return (
+                ng.relu(x) * F.gelu(x)
+                + ng.clamp(x, -0.5, k)
+                + F.softplus(x)
+                + ng.remainder(x, k)
+                + ng.maximum(x, 0.1) * ng.rsqrt(k)
+                + ng.abs(x)
+            )
 
         operation = ng.elementwise(mixed)
         x, k = numbers(-0.9, 0.3, 1.2, requires_grad=True), numbers(0.8, 0.7, 1.9, requires_grad=True)

@@ -124,7 +124,9 @@ class TestDtypes:
         x = ng.tensor([1, 2, 3, 7]).to(dtype)
         fused, eager = ng.elementwise(formula)(x), formula(x)
         assert fused.dtype is eager.dtype
-        np.testing.assert_allclose(fused.double().numpy(), eager.double().numpy(), rtol=8e-3 if dtype in (ng.float16, ng.bfloat16) else 1e-7)
+        np.testing.assert_allclose(
+            fused.double().numpy(), eager.double().numpy(), rtol=8e-3 if dtype in (ng.float16, ng.bfloat16) else 1e-7
+        )
 
     def test_integers_wrap_and_keep_their_digits(self):
         assert ng.elementwise(lambda x: x * 2)(ng.tensor([200, 3], dtype=ng.uint8)).tolist() == [144, 6]

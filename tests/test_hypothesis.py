@@ -40,7 +40,9 @@ def strided(draw: Any, shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, n
     base = values(tuple(1 if flat[d] and shape[d] else shape[d] * steps[d] for d in order), seed)
     back = [order.index(d) for d in range(len(shape))]
     key = tuple(slice(None, None, 1 if f else s) for f, s in zip(flat, steps))
-    return np.broadcast_to(base.transpose(back)[key], shape), ng.tensor(base).permute(*back)[key].expand(*shape) if shape else ng.tensor(base)
+    return np.broadcast_to(base.transpose(back)[key], shape), ng.tensor(base).permute(*back)[key].expand(*shape) if shape else ng.tensor(
+        base
+    )
 
 
 @st.composite

@@ -99,7 +99,10 @@ def test_shared_storage_and_names(tmp_path):
     found["a"].fill_(0)  # what is loaded can be written to
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, lambda: 0, {"a": [object()]}, b"bytes", 1j], ids=repr)
+STRANGERS = [object(), {1, 2}, lambda: 0, {"a": [object()]}, b"bytes", 1j]
+
+
+@pytest.mark.parametrize("value", STRANGERS, ids=["object", "set", "function", "nested", "bytes", "complex"])
 def test_what_cannot_be_stored(value, tmp_path):
     path = tmp_path / "x"
     ng.save(1, path)
@@ -178,7 +181,7 @@ def test_link_is_written_through(tmp_path):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(RuntimeError, match="Parent directory .*no does not exist"):
+    with pytest.raises(RuntimeError, match=r"Parent directory .*no does not exist"):
         ng.save(1, tmp_path / "no" / "x")
     with pytest.raises(FileNotFoundError):
         ng.load(tmp_path / "no")

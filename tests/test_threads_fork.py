@@ -22,7 +22,9 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def step(seed: int) -> list[np.ndarray]:
     """A small network forward and backward, with products and sums large enough to be split across threads."""
     rng = np.random.default_rng(seed)
-    x, w, v, b = (ng.tensor(rng.standard_normal(s).astype(np.float32), requires_grad=True) for s in ((96, 128), (128, 160), (160, 10), (160,)))
+    x, w, v, b = (
+        ng.tensor(rng.standard_normal(s).astype(np.float32), requires_grad=True) for s in ((96, 128), (128, 160), (160, 10), (160,))
+    )
     hidden = F.gelu(x @ w + b) * 0.1
     scores = F.layer_norm(hidden, (160,)) @ v
     loss = F.cross_entropy(scores, ng.tensor(np.arange(96) % 10)) + (hidden[::2] * hidden[1::2]).sum() + hidden.softmax(1).std()
