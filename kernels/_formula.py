@@ -63,6 +63,8 @@ class Expr:
     def __repr__(self) -> str:
         if self.op in (ARGUMENT, CONSTANT):
             return str(self.args[0])
+        if self.op is widen:  # as it is printed
+            return repr(self.args[0])
         return f"{self.op.name}({', '.join(map(repr, self.args))})"
 
     __hash__ = object.__hash__
@@ -214,29 +216,27 @@ def _is(e: Expr, value: float) -> bool:
 
 
 def make(op: Primitive, *values: Any) -> Expr:
-    """The expression ``op(*values)``, simplified by the identities that are exact in floating point (x * 1, x + 0, -(-x), ...)."""
+    """The expression ``op(*values)``, simplified by the identities that are exact in floating point (x * 1, x - 0, -(-x), ...).
+
+    Not x + 0: -0 + 0 is 0.  What an identity drops may still decide the type (an integer times 1.0 is a float): ``widen`` keeps that.
+    """
     args = tuple(lift(v) for v in values)
     if op is mul:
         if _is(args[0], 1):
-            return args[1]
+            return widen(args[1], args[0])
         if _is(args[1], 1):
-            return args[0]
+            return widen(args[0], args[1])
         if _is(args[0], -1):
-            return make(neg, args[1])
+            return make(neg, widen(args[1], args[0]))
         if _is(args[1], -1):
-            return make(neg, args[0])
+            return make(neg, widen(args[0], args[1]))
     elif op is div and _is(args[1], 1):
-        return args[0]
-    elif op is add:
-        if _is(args[0], 0):
-            return args[1]
-        if _is(args[1], 0):
-            return args[0]
-        if args[1].op is neg:
-            return make(sub, args[0], args[1].args[0])
+        return widen(args[0], constant(1.0))
+    elif op is add and args[1].op is neg:
+        return make(sub, args[0], args[1].args[0])
     elif op is sub:
         if _is(args[1], 0):
-            return args[0]
+            return widen(args[0], args[1])
         if args[1].op is neg:
             return make(add, args[0], args[1].args[0])
     elif op is neg:
@@ -358,24 +358,6 @@ class Formula:
         results = substitute(self.outputs, replace)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def categories(self, given: Sequence[int]) -> tuple[int, list[int]]:
-        """The widest category of number (0 bool, 1 integer, 2 float, 3 complex) among all intermediate results, and that of each result, by the rules of
-        eager evaluation, for parameters of the categories ``given``."""
-        found: dict[int, int] = {id(p): c for p, c in zip(self.params, given)}
-        outputs = expand(self.outputs)
-        for e in order(outputs):
-            if e.op is CONSTANT:
-                found[id(e)] = (bool, int, float, complex).index(type(e.args[0]))
-            elif e.op is not ARGUMENT:
-                parts = [found[id(a)] for a in (e.args[1:] if e.op is where else e.args)]
-                widest = max(parts)
-                if e.op in _FLOATING:
-                    widest = max(widest, 2)
-                elif e.op in (real, imag, absolute):
-                    widest = min(widest, 2)
-                found[id(e)] = 0 if e.kind == "bool" else widest
-        return max(found.values()), [found[id(y)] for y in outputs]
-
     def used(self) -> set[str]:
         """Names of the parameters that the results depend on."""
         return {e.args[0] for e in order(self.outputs) if e.op is ARGUMENT}
@@ -407,6 +389,7 @@ def trace(function: Callable[..., Any], name: str | None = None) -> Formula:
 
 # ---- the primitives and their rules ------------------------------------------------------------------------------------------------
 
+widen = Primitive("widen", "{0}")  # its first argument, in the common type of all of them
 add = Primitive("add", "{0} + {1}")
 sub = Primitive("sub", "{0} - {1}")
 mul = Primitive("mul", "{0} * {1}")
@@ -419,7 +402,9 @@ lt, le, gt, ge, eq, ne = (
     Primitive(n, f"{{0}} {s} {{1}}", "bool") for n, s in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("eq", "=="), ("ne", "!="))
 )
 bit_and, bit_or, bit_xor = (Primitive(n, f"{{0}} {s} {{1}}", "same") for n, s in (("bit_and", "&"), ("bit_or", "|"), ("bit_xor", "^")))
-shift_left, shift_right = Primitive("shift_left", "{0} << {1}"), Primitive("shift_right", "{0} >> {1}")
+# A shift by more than the type's width is undefined in machine code; it means what a long series of shifts by one would give.
+shift_left = Primitive("shift_left", "{0} << {1} if 0 <= {1} < BITS else T(0)")
+shift_right = Primitive("shift_right", "{0} >> {1} if 0 <= {1} < BITS else {0} >> T(BITS - 1) >> T(1)")
 bit_not = Primitive("bit_not", result="same", casts=False)
 where = Primitive("where", "{1} if {0} else {2}", "same")
 floor_int = Primitive("floor_int", "{0} // {1}")
@@ -434,7 +419,9 @@ FUNCTIONS = {name: Primitive(name) for name in UNARY}
 
 _OPERATORS = {"add": add, "subtract": sub, "multiply": mul, "divide": div, "power": pow, "floor_divide": floor_int, "remainder": mod_int,
               "less": lt, "less_equal": le, "greater": gt, "greater_equal": ge, "equal": eq, "not_equal": ne}  # fmt: skip
-_FLOATING = {div, atan2, hypot, copysign, *FUNCTIONS.values()} - {floor, ceil, rint, trunc}
+FLOATING = {div, atan2, hypot, copysign, *FUNCTIONS.values()} - {floor, ceil, rint, trunc}  # what makes floats of integers
+BITWISE = (bit_and, bit_or, bit_xor, bit_not, shift_left, shift_right)
+DIVISIONS = (floor_int, mod_int, fmod)  # those with an error for an integer divided by zero
 _FOLDED: dict[Primitive, Callable[..., Any]] = {add: lambda a, b: a + b, sub: lambda a, b: a - b, mul: lambda a, b: a * b}
 
 
@@ -442,10 +429,12 @@ def power(a: Any, b: Any) -> Expr:
     """a ** b; small whole exponents are products, as every library does them."""
     if not isinstance(b, Expr):
         if b == 1:
-            return lift(a)
+            return make(widen, a, b)
         if b == 2:
+            a = make(widen, a, b)
             return make(mul, a, a)
         if b == 3:
+            a = make(widen, a, b)
             return make(mul, make(mul, a, a), a)
         if b == 0.5:
             return make(sqrt, a)
@@ -454,10 +443,12 @@ def power(a: Any, b: Any) -> Expr:
     return make(pow, a, b)
 
 
+widen.derivative(lambda g, y, a, *others: (g, *[None] * len(others)))
 add.derivative(lambda g, y, a, b: (g, g))
 sub.derivative(lambda g, y, a, b: (g, -g))
 mul.derivative(lambda g, y, a, b: (g * conj(b), g * conj(a)))
-div.derivative(lambda g, y, a, b: (g / conj(b), -g * conj(y / b)))
+# Not by the result, which may be changed in place, as in PyTorch.
+div.derivative(lambda g, y, a, b: (g / conj(b), -g * conj(a / b / b)))
 neg.derivative(lambda g, y, a: (-g,))
 conj.derivative(lambda g, y, a: (conj(g),))
 where.derivative(lambda g, y, c, a, b: (None, where(c, g, 0), where(c, 0, g)))

@@ -23,7 +23,7 @@ FUNCTIONS = {
     "sqrt": np.sqrt, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p, "sin": np.sin,
     "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "erf": sp.erf, "erfc": sp.erfc, "erfinv": sp.erfinv, "floor": np.floor, "ceil": np.ceil,
-    "rint": np.rint, "trunc": np.trunc, "sigmoid": sp.expit,
+    "rint": np.rint, "trunc": np.trunc, "sigmoid": sp.expit, "widen": lambda x, *like: x,
 }  # fmt: skip
 
 
@@ -113,10 +113,10 @@ class TestTracing:
 
 class TestSimplification:
     @pytest.mark.parametrize("expression, expected", [
-        (X * 1, X), (1 * X, X), (X + 0, X), (0 + X, X), (X - 0, X), (X / 1, X), (-neg_x, X), (+X, X), (X**1, X), (X * 1.0, X), (f.conj(f.conj(X)), X),
+        (X * 1, X), (1 * X, X), (X - 0, X), (X / 1, X), (-neg_x, X), (+X, X), (X**1, X), (X * 1.0, X), (f.conj(f.conj(X)), X),
     ], ids=str)  # fmt: skip
     def test_identities(self, expression, expected):
-        assert expression is expected
+        assert repr(expression) == repr(expected)
 
     def test_negation_moves_into_sums(self):
         assert repr(X + -Y) == "sub(x, y)"
@@ -137,7 +137,8 @@ class TestSimplification:
         assert repr(2**X) == "pow(2, x)"
 
     def test_nothing_is_simplified_that_floats_tell_apart(self):
-        """0 * inf is NaN, x - x is NaN at infinity, 0 - x is not -x at zero."""
+        """0 * inf is NaN, x - x is NaN at infinity, 0 - x is not -x at zero, x + 0 is not x at -0."""
+        assert repr(X + 0) == "add(x, 0)"
         for expression, text in (
             (X * 0, "mul(x, 0)"),
             (X - X, "sub(x, x)"),

@@ -23,6 +23,10 @@ def test_one_value_into_overlapping_elements():
     assert x.tolist() == [2.0]
     x.expand(3).zero_()
     assert x.tolist() == [0.0]
-    for refused in (lambda: x.expand(3).mul_(2), lambda: x.expand(3).copy_(ng.ones(3)), lambda: (ng.ones(1, requires_grad=True) * 1).expand(3).zero_()):
+    for refused in (
+        lambda: x.expand(3).mul_(2),
+        lambda: x.expand(3).copy_(ng.ones(3)),
+        lambda: (ng.ones(1, requires_grad=True) * 1).expand(3).zero_(),
+    ):
         with pytest.raises(RuntimeError, match="single memory location"):
             refused()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from .. import _dtypes
+from .. import _dtypes, _formula
 from .._device import family
 from ._declare import Derivative, Elementwise, elementwise
 
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     compute: np.dtype  # the type of the arithmetic
     outputs: tuple[np.dtype, ...]  # the types of the results
     scalars: tuple[Any, ...]  # per operand: None for an array, else the Python type that a number is passed as
-    integer_check: bool  # a zero divisor is an error, not inf
+    divisors: tuple[int, ...]  # positions of the operands among which a zero is an error
 
 
 def _descriptor(x: Any) -> Any:
@@ -113,8 +113,7 @@ def plan(op: Elementwise, descriptors: tuple[Any, ...]) -> Plan:
     if op.result == "real":
         common = _dtypes.real_dtype(common)
     outputs = tuple(_dtypes.bool_ if op.result == "bool" or y.kind == "bool" else common for y in op.formula.outputs)
-    divides = category < 2 and op.name in ("floor_divide", "remainder", "fmod")
-    return Plan(compute, outputs, _scalars(compute, descriptors, kinds), divides)
+    return Plan(compute, outputs, _scalars(compute, descriptors, kinds), _divisors(op, compute))
 
 
 def _scalars(compute: np.dtype, descriptors: Sequence[Any], kinds: Sequence[str]) -> tuple[Any, ...]:
@@ -123,25 +122,77 @@ def _scalars(compute: np.dtype, descriptors: Sequence[Any], kinds: Sequence[str]
     return tuple((bool if kind == "bool" else width) if not isinstance(d, np.dtype) else None for d, kind in zip(descriptors, kinds))
 
 
+def _join(parts: Sequence[Any]) -> Any:
+    """The description of a result from those of its operands: a Python number only if all of them are."""
+    if all(isinstance(d, type) for d in parts):
+        return _KINDS[max(_dtypes.category(_number_dtype(d)) for d in parts)]
+    dtype = result_type(parts)
+    return dtype if any(isinstance(d, np.dtype) for d in parts) else (dtype,)
+
+
+_KINDS = (bool, int, float, complex)
+
+
+def _as(dtype: np.dtype, like: Any) -> Any:
+    """``dtype`` as a result of the rank of ``like``: an array with dimensions, a 0-d array or a number."""
+    return dtype if isinstance(like, np.dtype) else (dtype,) if isinstance(like, tuple) else _KINDS[_dtypes.category(dtype)]
+
+
+def _dtype_of(description: Any) -> np.dtype:
+    return (
+        description
+        if isinstance(description, np.dtype)
+        else description[0]
+        if isinstance(description, tuple)
+        else _number_dtype(description)
+    )
+
+
 def _eager(op: Elementwise, descriptors: Sequence[Any], described: Sequence[np.dtype], common: np.dtype) -> Plan:
     """The types that the formula's operations would give one by one: a float constant or a division makes integers floats.
 
     The arithmetic is in one type, the widest that any of them needs; float64 where integers come out of it, which keeps their digits.
     """
     params = op.formula.params
-    given = [_dtypes.category(common)] * len(params)
-    for i, p in enumerate(params):
-        if p.kind == "bool":
-            given[i] = 0
-        elif p.args[1]:
-            given[i] = _dtypes.category(described[i])
-    widest, each = op.formula.categories(given)
-    kinds = (bool, int, float, complex)
-    outputs = tuple(_combine(common, _number_dtype(kinds[c])) if c else _dtypes.bool_ for c in each)
-    compute = _dtypes.compute_dtype(_combine(common, _number_dtype(kinds[widest])))  # type: ignore[arg-type]
-    if widest == 2 and any(c == 1 for c in each):
+    found: dict[int, Any] = {}
+    for p, d, dtype in zip(params, descriptors, described):
+        found[id(p)] = _as(_dtypes.bool_, d) if p.kind == "bool" else _KINDS[_dtypes.category(dtype)] if p.args[1] else d
+    needed: list[Any] = [common]
+    outputs = _formula.expand(op.formula.outputs)
+    for e in _formula.order(outputs):
+        if e.op is _formula.CONSTANT:
+            found[id(e)] = type(e.args[0])
+        elif e.op is not _formula.ARGUMENT:
+            joined = _join([found[id(a)] for a in (e.args[1:] if e.op is _formula.where else e.args)])
+            category = _dtypes.category(_dtype_of(joined))
+            if e.op in _formula.BITWISE and category >= 2:
+                raise NotImplementedError(f"\"{e.op.name}\" not implemented for '{_dtypes.title(_dtype_of(joined))}'")
+            if e.op in _formula.FLOATING and category < 2:
+                joined = _as(_default_float, joined)
+            needed.append(joined)
+            if e.kind == "bool":
+                joined = _as(_dtypes.bool_, joined)
+            elif e.op in (_formula.real, _formula.imag, _formula.absolute):
+                joined = _as(_dtypes.real_dtype(_dtype_of(joined)), joined)
+            found[id(e)] = joined
+    results = tuple(_dtype_of(found[id(y)]) for y in outputs)
+    widest = result_type([*needed, *(found[id(y)] for y in outputs)])
+    for dtype in results:
+        widest = _dtypes.promote(widest, dtype)
+    compute = _dtypes.compute_dtype(widest)
+    if _dtypes.category(compute) == 2 and any(_dtypes.category(dtype) == 1 for dtype in results):
         compute = _dtypes.float64
-    return Plan(compute, outputs, _scalars(compute, descriptors, [p.kind for p in params]), False)  # type: ignore[arg-type]
+    return Plan(compute, results, _scalars(compute, descriptors, [p.kind for p in params]), _divisors(op, compute))
+
+
+def _divisors(op: Elementwise, compute: np.dtype) -> tuple[int, ...]:
+    """Positions of the parameters that integers are divided by.  Raises RuntimeError for a division by the constant zero."""
+    if _dtypes.category(compute) > 1:
+        return ()
+    below = [e.args[1] for e in _formula.order(_formula.expand(op.formula.outputs)) if e.op in _formula.DIVISIONS]
+    if any(e.op is _formula.CONSTANT and e.args[0] == 0 for e in below):
+        raise RuntimeError("ZeroDivisionError")
+    return tuple(i for i, p in enumerate(op.formula.params) if any(e is p for e in below))
 
 
 def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -187,8 +238,8 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
             if x.shape != shape or not x.flags.c_contiguous:
                 flat = False
                 break
-    if settled.integer_check:
-        _check_divisor(op, operands[1])
+    for position in settled.divisors:
+        _check_divisor(operands[position])
     if shape is None:  # numbers and 0-d arrays only
         shape = ()
     elif not flat:
@@ -255,7 +306,7 @@ def _remember(
     op: Elementwise, operands: Sequence[Any], values: Sequence[Any], settled: Plan, implementation: Any, results: Sequence[Any]
 ) -> None:
     """Let ``_quick`` take calls like this one: an array first, nothing to check, one result."""
-    if len(operands) > 2 or settled.integer_check or type(operands[0]) is not np.ndarray or not operands[0].ndim or len(results) != 1:
+    if len(operands) > 2 or settled.divisors or type(operands[0]) is not np.ndarray or not operands[0].ndim or len(results) != 1:
         return
     if any(hasattr(x, "dtype") and (type(x) is not np.ndarray or not x.ndim) for x in operands):
         return
@@ -271,7 +322,7 @@ def _remember(
     )
 
 
-def _check_divisor(op: Elementwise, divisor: Any) -> None:
+def _check_divisor(divisor: Any) -> None:
     zero = not divisor if isinstance(divisor, (bool, int)) else bool((divisor == 0).any())
     if zero:
         raise RuntimeError("ZeroDivisionError")

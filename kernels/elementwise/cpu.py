@@ -97,7 +97,7 @@ def _build(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], va
     source = writer(label, formula, types, body, stores, outs, ins, modes)
     namespace = {k: IN_SOURCE[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
     namespace |= {"array_at": array_at, "array_from": array_from, "address_of": address_of, "load": load, "store": store}
-    namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": IN_SOURCE[_dtypes.int64]}
+    namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": IN_SOURCE[_dtypes.int64], "BITS": 8 * compute.itemsize}
     function = kernel(compile_source(label, source, namespace), source=source)
     scalar_types = [intp if d is not None else _scalar_type(v, compute) for d, v in zip(ins, values)]
     geometry = [] if modes is None else [intp]
@@ -114,7 +114,7 @@ def _constant(e: Expr) -> str:
     value = e.args[0]
     if isinstance(value, int) and abs(value) >= 2**63:  # more than a literal of the source can be
         value = float(value)
-    return f"T({value!r})"
+    return f"T(complex({value.real!r}, {value.imag!r}))" if isinstance(value, complex) else f"T({value!r})"
 
 
 def _widen(text: str, dtype: np.dtype, kind: str) -> str:

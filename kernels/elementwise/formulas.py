@@ -109,7 +109,7 @@ def conj(x):
 @elementwise(accepts="bif")
 def sign(x):
     """1, 0 or −1"""
-    return where(x > 0, 1, where(x < 0, -1, 0))
+    return f.widen(where(x > 0, 1, where(x < 0, -1, 0)), x)
 
 
 @sign.vjp
@@ -149,6 +149,17 @@ def _(g, y):
 def pow_(a, b):
     """aᵇ"""
     return f.pow(a, b)
+
+
+@elementwise(result="float", accepts="bifc", name="pow")
+def root(x):
+    """x^½"""
+    return f.sqrt(x)
+
+
+@root.vjp
+def _(g, x):
+    return 0.5 * g / f.conj(f.sqrt(x))  # not by the result, which may be changed in place, as in PyTorch
 
 
 @elementwise(accepts="f", name="fmod")

@@ -50,12 +50,12 @@ def _operator(name: str, op: Any, swapped: str | None = None, changed: str | Non
 def _power(a: Any, b: Any) -> Any:
     """a ** b; the common whole exponents have formulas of their own, which are faster and exact."""
     if isinstance(a, Tensor) and not isinstance(b, Tensor):
-        if b == 2:
+        if b == 2 and (isinstance(b, int) or not is_integer(a)):
             return operation(f.square)(a)
-        if b == 1:
+        if b == 1 and not is_integer(a):
             return a.clone()
         if b == 0.5:
-            return operation(f.sqrt)(a)
+            return operation(f.root)(a)
         if isinstance(b, int) and b < 0 and is_integer(a):
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     return _pow(a, b)
