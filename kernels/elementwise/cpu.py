@@ -45,11 +45,16 @@ def flat(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], valu
 
 
 def bound(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any]) -> Any:
-    """The compiled flat loop for these types: called with the size, the ``id`` of each array, the numbers, and ``work``."""
-    key = (compute, *[r.dtype for r in results], *[x.dtype if type(x) is np.ndarray else type(x) for x in values])
+    """The compiled flat loop for these types: called with the size, the ``id`` of each array, the numbers, and ``work``.
+
+    An operand that is the result's own array is read through the result's pointer: of two pointers LLVM would have to find out, at every call, that they
+    are equal, and then take the loop that is not vectorised.
+    """
+    own = next((i for i, x in enumerate(values) if x is results[0]), None)
+    key = (own, compute, *[r.dtype for r in results], *[x.dtype if type(x) is np.ndarray else type(x) for x in values])
     call = op.compiled.get(key)
     if call is None:
-        call = op.compiled[key] = _build(op, compute, results, values, None)
+        call = op.compiled[key] = _build(op, compute, results, values, None, own)
     return call
 
 
@@ -84,8 +89,10 @@ def rows(
         call(n // inner, id(geometry), *ids, work=n * op.cost)
 
 
-def _build(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any], modes: str | None) -> Any:
-    """The compiled loop for these types; ``modes`` is None for the flat one."""
+def _build(
+    op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any], modes: str | None, own: int | None = None
+) -> Any:
+    """The compiled loop for these types; ``modes`` is None for the flat one, whose operand at position ``own`` is the result's own array."""
     formula = op.formula
     outs = [r.dtype for r in results]
     ins = [x.dtype if type(x) is np.ndarray else None for x in values]
@@ -94,7 +101,7 @@ def _build(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], va
     stores = [_narrow(name, d, y, i) for i, (name, d, y) in enumerate(zip(names, outs, formula.outputs))]
     writer: Any = _flat_source if modes is None else _rows_source
     label = f"{re.sub(r'[^0-9A-Za-z_]', '', op.name)}_{'flat' if modes is None else 'rows'}"  # a lambda's name is no identifier
-    source = writer(label, formula, types, body, stores, outs, ins, modes)
+    source = writer(label, formula, types, body, stores, outs, ins, own if modes is None else modes)
     namespace = {k: IN_SOURCE[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
     namespace |= {"array_at": array_at, "array_from": array_from, "address_of": address_of, "load": load, "store": store}
     namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": IN_SOURCE[_dtypes.int64], "BITS": 8 * compute.itemsize}
@@ -140,7 +147,7 @@ def _head(name: str, types: dict[str, np.dtype], function: str) -> list[str]:
     return [f"# {name}: " + ", ".join(f"{k} = {_dtypes.name(d)}" for k, d in types.items()), function]
 
 
-def _flat_source(name: str, formula: Formula, types: Any, body: list[str], stores: list[str], outs: Any, ins: Any, modes: None) -> str:
+def _flat_source(name: str, formula: Formula, types: Any, body: list[str], stores: list[str], outs: Any, ins: Any, own: int | None) -> str:
     params = [f"x{i}" if d is not None else f"s{i}" for i, d in enumerate(ins)]
     lines = _head(name, types, f"def {name}(lo, hi, {', '.join([f'o{i}' for i in range(len(outs))] + params)}):")
     lines += [f"    O{i} = array_at(o{i}, hi, out{i})" for i in range(len(outs))]
@@ -149,7 +156,7 @@ def _flat_source(name: str, formula: Formula, types: Any, body: list[str], store
         if d is None:
             lines.append(f"    {variable(p)} = {_number_in(i, p)}")
         else:
-            lines.append(f"    X{i} = array_at(x{i}, hi, in{i})")
+            lines.append(f"    X{i} = " + ("O0" if i == own else f"array_at(x{i}, hi, in{i})"))
             loop.append(f"{variable(p)} = {_widen(f'X{i}[i]', d, p.kind)}")
     lines.append("    for i in range(lo, hi):")
     lines += [f"        {line}" for line in [*loop, *body, *(f"O{i}[i] = {text}" for i, text in enumerate(stores))]]
