@@ -65,10 +65,17 @@ def _named(call: Any, op: ElementwiseOperation) -> Any:
     return call
 
 
+# Wrappers that are the operation itself unless a setting is given: their in-place forms can write straight into the tensor.
+_PLAIN: tuple[Any, ...] = ()
+
+
 def _in_place(op: ElementwiseOperation, call: Any) -> Any:
     direct = getattr(call, "operation", None) is op
+    plain = call in _PLAIN
 
     def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if plain and not kwargs and len(args) == 1:
+            return op.in_place(self, *args)
         if direct and not kwargs:
             return op.in_place(self, *args)
         if direct:
@@ -228,6 +235,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     return _clamp_max(input, max) if min is None else _clamp(input, min, max)
 
 
+_PLAIN += (add, sub, div)
 declare(f.abs_, "abs", aliases=("absolute",), wrapper=absolute)
 declare(f.add, "add", wrapper=add)
 declare(f.sub, "sub", aliases=("subtract",), wrapper=sub)
