@@ -67,3 +67,14 @@ def test_results_may_be_changed_in_place(f):
     y.add_(1)
     found = ng.autograd.grad(y.sum(), (a, b), allow_unused=True)
     assert [g is None or g.tolist() for g in found] == [g is None or g.tolist() for g in want]
+
+
+@pytest.mark.parametrize("dtype", [ng.int8, ng.int32, ng.int64, ng.float64])
+def test_remainders_of_negative_numbers(dtype):
+    """fmod has the sign of the dividend, remainder that of the divisor, in integers as in floats, eager and in a formula."""
+    x, n = ng.tensor([7, -7, -8, 7, -7, 6], dtype=dtype), ng.tensor([3, 3, 3, -3, -3, -3], dtype=dtype)
+    for fmod in (ng.fmod, ng.elementwise(lambda a, b: ng.fmod(a, b))):
+        assert fmod(x, n).tolist() == [1, -1, -2, 1, -1, 0]
+    for remainder in (ng.remainder, ng.elementwise(lambda a, b: ng.remainder(a, b))):
+        assert remainder(x, n).tolist() == [1, 2, 1, -2, -1, 0]
+    assert ng.div(x, n, rounding_mode="trunc").tolist() == [2, -2, -2, -2, 2, -2]

@@ -16,16 +16,6 @@ from .math32 import FLOAT32, FLOAT64
 
 
 @inline
-def _exp2(x):
-    return math.pow(2.0, x)
-
-
-@inline
-def _sigmoid(x):
-    return 1.0 / (1.0 + math.exp(-x))
-
-
-@inline
 def _not_bool(x):
     return not x
 
@@ -46,17 +36,24 @@ def _power(a, b):
 
 
 @inline
+def _integer_fmod(a, b):
+    """The remainder with the sign of a: Python's, which has that of b, moved by b where the signs differ."""
+    r = a % b
+    return r - b if r != 0 and (a < 0) != (b < 0) else r
+
+
+@inline
 def _same(x):
     return x
 
 
 _LIBM = {name: getattr(math, name) for name in """sqrt exp expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh
 erf erfc pow atan2 copysign hypot""".split()}  # fmt: skip
-_ROUNDING = {"floor": np.floor, "ceil": np.ceil, "rint": np.rint, "trunc": np.trunc, "fmod": np.fmod}
-_REAL = _LIBM | _ROUNDING | {"exp2": _exp2, "sigmoid": _sigmoid, "bit_not": _not_bool}
+_NUMPY = {"floor": np.floor, "ceil": np.ceil, "rint": np.rint, "trunc": np.trunc, "fmod": np.fmod}
+_REAL = _LIBM | _NUMPY | {"bit_not": _not_bool}
 _COMPLEX = {name: getattr(cmath, name) for name in "sqrt exp log log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh".split()}
 _COMPLEX |= {"pow": _power, "sigmoid": _complex_sigmoid, "bit_not": _not_bool}
-_INTEGER = {"pow": _power, "floor": _same, "ceil": _same, "rint": _same, "trunc": _same, "fmod": np.fmod, "bit_not": _not_int}
+_INTEGER = {"pow": _power, "floor": _same, "ceil": _same, "rint": _same, "trunc": _same, "fmod": _integer_fmod, "bit_not": _not_int}
 
 
 def functions_for(dtype: np.dtype, names: set[str]) -> dict[str, Any]:

@@ -212,6 +212,16 @@ def broadcast_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(out)
 
 
+def settle(op: Elementwise, operands: Sequence[Any]) -> Plan:
+    """The plan for operands of these types, made once.  Errors as of ``plan``."""
+    descriptors = tuple([x.dtype if (hasattr(x, "dtype") and x.ndim) else _descriptor(x) for x in operands])
+    key = (descriptors, _default_float)
+    found = op.plans.get(key)
+    if found is None:
+        found = op.plans[key] = plan(op, descriptors)
+    return found
+
+
 def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> Any:
     """``op`` over ``operands`` (arrays, Python numbers); one array, or a tuple for an operation with several results.
 
@@ -224,11 +234,7 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
         quick = _quick(op, operands)
         if quick is not None:
             return quick
-    descriptors = tuple([x.dtype if (hasattr(x, "dtype") and x.ndim) else _descriptor(x) for x in operands])
-    key = (descriptors, _default_float)
-    settled = op.plans.get(key)
-    if settled is None:
-        settled = op.plans[key] = plan(op, descriptors)
+    settled = settle(op, operands)
     shape = None
     flat = True
     for x, scalar in zip(operands, settled.scalars):

@@ -162,17 +162,10 @@ def _(g, x):
     return 0.5 * g / f.conj(f.sqrt(x))  # not by the result, which may be changed in place, as in PyTorch
 
 
-@elementwise(accepts="f", name="fmod")
-def fmod_float(a, b):
+@elementwise(accepts="if")
+def fmod_(a, b):
     """the remainder of a / b with the sign of a"""
     return fmod(a, b)
-
-
-@elementwise(accepts="i", name="fmod")
-def fmod_int(a, b):
-    """the remainder of a / b with the sign of a: that of ⌊a / b⌋, moved by b where the signs differ"""
-    r = f.mod_int(a, b)
-    return where((r != 0) & ((a < 0) ^ (b < 0)), r - b, r)
 
 
 @elementwise(accepts="f", name="remainder")

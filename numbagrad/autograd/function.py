@@ -62,8 +62,6 @@ class _Context:
 
 
 class _FunctionNode(Node):
-    metadata: Any  # set by apply: how to make a zero gradient of each output
-
     def __init__(self, function: type[Function], ctx: _Context, edges: Sequence[Any], outputs: Any):
         super().__init__(edges, outputs)
         self.function: Any = function

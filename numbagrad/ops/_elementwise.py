@@ -149,13 +149,9 @@ class ElementwiseOperation:
             written = self(kept, *others)
             self._check_result(target, written)
             return overwrite(target, written, op)
-        descriptors = tuple(
-            x._data.dtype if isinstance(x, Tensor) and x.ndim else (x._data.dtype,) if isinstance(x, Tensor) else type(x) for x in operands
-        )
-        settled = kernels.plan(self.kernel, descriptors) if descriptors else None
-        assert settled is not None
-        self._check_type(target, settled.outputs[0])
-        kernels.run(self.kernel, *[x._data if isinstance(x, Tensor) else x for x in operands], out=(data,))
+        arrays = [x._data if isinstance(x, Tensor) else x for x in operands]
+        self._check_type(target, kernels.settle(self.kernel, arrays).outputs[0])
+        kernels.run(self.kernel, *arrays, out=(data,))
         target._bump()
         return target
 
@@ -176,7 +172,7 @@ def _node_name(name: str) -> str:
 
 
 def _differentiable(x: Tensor) -> bool:
-    return x._data.dtype.kind in "fcV"
+    return _dtypes.is_differentiable(x._data.dtype)
 
 
 def operation(kernel: kernels.Elementwise, name: str | None = None) -> ElementwiseOperation:

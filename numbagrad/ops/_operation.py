@@ -26,6 +26,7 @@ from typing import Any, Callable, Sequence
 
 from ..autograd.graph import Node, edge_of
 from ..autograd.mode import state
+from ..kernels import _dtypes
 from ..tensor import Tensor, saved_version, wrap
 
 Rule = Callable[..., Any]
@@ -216,7 +217,7 @@ class Operation:
         node = OperationNode(self, held, facts, edges, [(t._data.shape, t._data.dtype) for t in outs])
         node.results = tuple(Saved(t, node, i) if i in keep_results else None for i, t in enumerate(outs))
         for i in self.differentiable_results:
-            if outs[i]._data.dtype.kind in "fcV":  # integers and bools, as of a cast, have no gradient
+            if _dtypes.is_differentiable(outs[i]._data.dtype):  # integers and bools, as of a cast, have no gradient
                 outs[i]._node, outs[i]._index = node, i
 
     def _fact(self, source: tuple[str, int], args: Sequence[Any]) -> Any:

@@ -41,12 +41,11 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
 def _cast_gradient(self: Tensor, dtype: Any) -> Tensor:
     """A gradient in its input's dtype: of a complex gradient for a real input, the real part."""
     if self._data.dtype.kind == "c" and dtype.kind != "c":
-        return _real_part(self)._cast_gradient(dtype)  # type: ignore[attr-defined]
+        return self.real._cast_gradient(dtype)  # type: ignore[attr-defined]
     return self if self._data.dtype == dtype else _cast(self, dtype)
 
 
 Tensor._cast_gradient = _cast_gradient  # type: ignore[attr-defined]
-_real_part = differentiable("real", lambda x: kernels.contiguous(x.real), x=lambda g: g)
 
 
 @public(function=False)

@@ -118,7 +118,7 @@ for _kernel, _name, _aliases in (
     (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()),
     (logic.logical_not, "logical_not", ()),
     (logic.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
-    (f.copysign_, "copysign", ()), (logic.eq, "eq", ()), (logic.ne, "ne", ("not_equal",)), (logic.lt, "lt", ("less",)),
+    (f.copysign_, "copysign", ()), (f.fmod_, "fmod", ()), (logic.eq, "eq", ()), (logic.ne, "ne", ("not_equal",)), (logic.lt, "lt", ("less",)),
     (logic.le, "le", ("less_equal",)), (logic.gt, "gt", ("greater",)), (logic.ge, "ge", ("greater_equal",)), (logic.logical_and, "logical_and", ()),
     (logic.logical_or, "logical_or", ()), (logic.logical_xor, "logical_xor", ()), (logic.bitwise_and, "bitwise_and", ()), (logic.bitwise_or, "bitwise_or", ()),
     (logic.bitwise_xor, "bitwise_xor", ()), (logic.bitwise_left_shift, "bitwise_left_shift", ()), (logic.bitwise_right_shift, "bitwise_right_shift", ()),
@@ -140,7 +140,7 @@ _round, _conj = operation(f.round_, "round"), operation(f.conj, "conj")
 _add, _add_scaled, _sub = operation(f.add, "add"), operation(f.add_scaled, "add"), operation(f.sub, "sub")
 _div, _trunc, _floor = operation(f.div, "div"), operation(f.trunc, "trunc"), operation(f.floor, "floor")
 _floor_divide_float, _floor_divide_int = operation(f.floor_divide_float, "floor_divide"), operation(f.floor_divide_int, "floor_divide")
-_fmod_float, _fmod_int = operation(f.fmod_float, "fmod"), operation(f.fmod_int, "fmod")
+_fmod = operation(f.fmod_, "fmod")
 _remainder_float, _remainder_int = operation(f.remainder_float, "remainder"), operation(f.remainder_int, "remainder")
 _where = operation(f.where_, "where")
 _clamp, _clamp_min, _clamp_max = operation(f.clamp, "clamp"), operation(f.clamp_min, "clamp"), operation(f.clamp_max, "clamp")
@@ -192,7 +192,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
         y = floor_divide(input, other)
     elif rounding_mode == "trunc":
         if is_integer(input, other):
-            y = _sub(input, _fmod_int(input, other))
+            y = _sub(input, _fmod(input, other))
             y = _floor_divide_int(y, other)
         else:
             y = _trunc(_div(input, other))
@@ -209,11 +209,6 @@ def floor_divide(input: Any, other: Any) -> Any:
 def remainder(input: Any, other: Any) -> Any:
     """the remainder of input / other with the sign of other"""
     return (_remainder_int if is_integer(input, other) else _remainder_float)(input, other)
-
-
-def fmod(input: Any, other: Any) -> Any:
-    """the remainder of input / other with the sign of input"""
-    return (_fmod_int if is_integer(input, other) else _fmod_float)(input, other)
 
 
 def round_(input: Any, *, decimals: int = 0) -> Any:
@@ -242,7 +237,6 @@ declare(f.sub, "sub", aliases=("subtract",), wrapper=sub)
 declare(f.div, "div", aliases=("divide", "true_divide"), wrapper=div)
 declare(f.floor_divide_float, "floor_divide", wrapper=floor_divide)
 declare(f.remainder_float, "remainder", wrapper=remainder)
-declare(f.fmod_float, "fmod", wrapper=fmod)
 declare(f.round_, "round", wrapper=round_)
 declare(f.clamp, "clamp", aliases=("clip",), wrapper=clamp)
 

@@ -17,7 +17,47 @@ def _position(index: Any, size: int, what: str) -> int:
     return i % size
 
 
-class Sequential(Module):
+class _Row(Module):
+    """What Sequential and ModuleList share: modules in a row, named by their positions."""
+
+    def _renumber(self, modules: Iterable[Module | None]) -> None:
+        self.__dict__["_modules"] = OrderedDict((str(i), m) for i, m in enumerate(modules))
+
+    def __delitem__(self, index: Any) -> None:
+        kept = list(self._modules.values())
+        del kept[index]
+        self._renumber(kept)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def append(self, module: Module) -> Any:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        """Add modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def _insert(self, index: int, module: Module) -> None:
+        kept = list(self._modules.values())
+        kept.insert(index, module)
+        self._renumber(kept)
+
+    def pop(self, index: Any) -> Any:
+        """Remove a module and return it."""
+        module = self[index]  # type: ignore[index]
+        del self[index]
+        return module
+
+
+class Sequential(_Row):
     """Modules called one after another: ``Sequential(a, b)`` or ``Sequential(OrderedDict(first=a, second=b))``."""
 
     def __init__(self, *args: Any):
@@ -42,37 +82,13 @@ class Sequential(Module):
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, list(self._modules)[_position(index, len(self), "Sequential")], module)
 
-    def __delitem__(self, index: Any) -> None:
-        kept = list(self._modules.values())
-        del kept[index]
-        self.__dict__["_modules"] = OrderedDict((str(i), m) for i, m in enumerate(kept))
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
-
-    def append(self, module: Module) -> Sequential:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, sequential: Iterable[Module]) -> Sequential:
-        """Add modules at the end."""
-        for module in sequential:
-            self.append(module)
-        return self
-
     def insert(self, index: int, module: Module) -> Sequential:
         """Put a module in before position ``index``."""
-        kept = list(self._modules.values())
-        kept.insert(index, module)
-        self.__dict__["_modules"] = OrderedDict((str(i), m) for i, m in enumerate(kept))
+        self._insert(index, module)
         return self
 
 
-class ModuleList(Module):
+class ModuleList(_Row):
     """A list of modules, each registered."""
 
     def __init__(self, modules: Iterable[Module] | None = None):
@@ -87,42 +103,12 @@ class ModuleList(Module):
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, str(_position(index, len(self), "ModuleList")), module)
 
-    def __delitem__(self, index: Any) -> None:
-        kept = list(self._modules.values())
-        del kept[index]
-        self.__dict__["_modules"] = OrderedDict((str(i), m) for i, m in enumerate(kept))
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
-
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
 
-    def append(self, module: Module) -> ModuleList:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> ModuleList:
-        """Add modules at the end."""
-        for module in modules:
-            self.append(module)
-        return self
-
     def insert(self, index: int, module: Module) -> None:
         """Put a module in before position ``index``."""
-        kept = list(self._modules.values())
-        kept.insert(index, module)
-        self.__dict__["_modules"] = OrderedDict((str(i), m) for i, m in enumerate(kept))
-
-    def pop(self, index: int) -> Module:
-        """Remove a module and return it."""
-        module = self[index]
-        del self[index]
-        return module
+        self._insert(index, module)
 
     def __repr__(self) -> str:
         """As of any module, with runs of equal lines as one: ``(0-2): 3 x ReLU()``."""
