@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import linecache
 import operator
@@ -11,9 +12,12 @@ from numba import njit
 from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import FixupArgs
 
 from .cache import ContentCache, cache_directory, write_atomically
+from .inlined import InlinedLowering
+from .wrapper import RANGE, KernelLowering
 
 # Sums may be reassociated and multiply-adds contracted, which is what lets a reduction loop vectorise; NaN, infinities and signed
 # zeros keep their meaning.
@@ -37,7 +41,7 @@ class _NaturalRange(FunctionPass):
 
     def run_pass(self, state: Any) -> bool:
         function = state.func_ir
-        if tuple(function.arg_names[:2]) != ("lo", "hi"):
+        if tuple(function.arg_names[:2]) != RANGE:
             return False
         block = function.blocks[min(function.blocks)]
         last = max(index for index, statement in enumerate(block.body) if isinstance(getattr(statement, "value", None), ir.Arg))
@@ -53,16 +57,43 @@ class _NaturalRange(FunctionPass):
         return True
 
 
-class _KernelCompiler(CompilerBase):
+class _Compiler(CompilerBase):
+    """Numba's passes, with ``lowering`` for the last one and ``first`` behind the one that reads the arguments."""
+
+    lowering: Any
+    first: Any = None
+
+    def compile_extra(self, func: Any) -> Any:
+        # Compiling makes many objects and leaves little garbage: looking for it would take a sixth of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(func)
+        finally:
+            if collecting:
+                gc.enable()
+
     def define_pipelines(self) -> list[Any]:
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_NaturalRange, FixupArgs)
+        passes.passes = [(self.lowering if step is NativeLowering else step, name) for step, name in passes.passes]
+        if self.first is not None:
+            passes.add_pass_after(self.first, FixupArgs)
         passes.finalize()
         return [passes]
 
 
+class _KernelCompiler(_Compiler):
+    lowering = KernelLowering
+    first = _NaturalRange
+
+
+class _InlinedCompiler(_Compiler):
+    lowering = InlinedLowering
+
+
 def kernel(function: Callable[..., Any] | None = None, *, reassociate: bool = False, source: str | None = None) -> Any:
-    """Compile ``function(lo, hi, *args)`` on first call, without the GIL, with NumPy's rules for division by zero, cached on disk.
+    """Compile ``function(lo, hi, *args)`` on first call, without the GIL, with NumPy's rules for division by zero, cached on disk.  The names
+    of the first two arguments are what makes it a function of a range, which can be launched.
 
     ``reassociate`` lets floating-point sums be reordered (it never ignores NaN or infinity).  ``source`` is the text of a generated
     function.
@@ -74,6 +105,7 @@ def kernel(function: Callable[..., Any] | None = None, *, reassociate: bool = Fa
     )
     if hasattr(dispatcher, "_cache"):  # absent under NUMBA_DISABLE_JIT
         dispatcher._cache = ContentCache(function, source)
+        dispatcher.over_range = function.__code__.co_varnames[: function.__code__.co_argcount][:2] == RANGE
     return dispatcher
 
 
@@ -82,7 +114,22 @@ def inline(function: Callable[..., Any] | None = None, *, reassociate: bool = Fa
     needs no cache entry of its own."""
     if function is None:
         return lambda f: inline(f, reassociate=reassociate)
-    return njit(nogil=True, error_model="numpy", forceinline=True, fastmath=REASSOCIATE if reassociate else False)(function)
+    return njit(
+        pipeline_class=_InlinedCompiler, nogil=True, error_model="numpy", forceinline=True, fastmath=REASSOCIATE if reassociate else False
+    )(function)
+
+
+def address(dispatcher: Any, types: Any) -> int:
+    """Where the machine code of ``dispatcher`` for arguments of these ``types`` begins, as a C function; it is compiled, or loaded from the
+    cache, when need be.
+
+    A void kernel is ``void f(int64_t lo, int64_t hi, ...)`` in C.  It may run without the GIL and on any thread.  An exception raised in it
+    is printed, not passed on, so it is for kernels that raise none.  The code stays as long as the dispatcher.
+    """
+    types = tuple(types)
+    dispatcher.compile(types)
+    compiled = dispatcher.overloads[types]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
 
 
 def compile_source(name: str, source: str, namespace: dict[str, Any]) -> Callable[..., Any]:

@@ -36,6 +36,10 @@ _trim_at = _IDLE_BYTES
 _POOLING = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
+# The types of NumPy's own dtypes: to look there is quicker than to ask for the common base of all.
+_DTYPES = frozenset(map(type, map(np.dtype, np.sctypeDict.values())))
+
+
 def _count_of_idle() -> int:
     """The count that ``getrefcount(item[0])`` shows for a block that only ``item`` refers to."""
     item = (np.empty(1, np.uint8), 0)
@@ -57,7 +61,7 @@ if hasattr(os, "register_at_fork"):
 
 def _size_class(size: int) -> int:
     """``size`` rounded up to one of eight sizes between neighbouring powers of two: at most an eighth is wasted."""
-    step = max(POOLED_BYTES >> 3, 1 << (size - 1).bit_length() - 4)
+    step = 1 << (size - 1).bit_length() - 4
     return -(-size // step) * step
 
 
@@ -151,19 +155,16 @@ def empty(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
 
     Raises RuntimeError for a negative size, MemoryError when the system has no memory left.
     """
-    if not isinstance(dtype, np.dtype):
+    if type(dtype) not in _DTYPES:
         dtype = np.dtype(dtype)
-    size = (int(shape) if isinstance(shape, (int, np.integer)) else math.prod(shape)) * dtype.itemsize
-    if size < POOLED_BYTES or not _POOLING or dtype.hasobject:
-        try:
-            return np.empty(shape, dtype)
-        except ValueError as error:
-            raise _bad_shape(shape) from error
-    size = _size_class(size)
-    queue = _blocks.get(size)
-    if queue is None:
-        queue = _blocks.setdefault(size, deque())
+    size = dtype.itemsize * (math.prod(shape) if type(shape) is tuple else _count(shape))
     try:
+        if size < POOLED_BYTES or dtype.hasobject or not _POOLING:
+            return np.empty(shape, dtype)
+        size = _size_class(size)
+        queue = _blocks.get(size)
+        if queue is None:
+            queue = _blocks.setdefault(size, deque())
         item = _idle_block(queue) or _new_block(size)
         try:
             return np.ndarray(shape, dtype, item[0], item[1])
@@ -171,6 +172,10 @@ def empty(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
             queue.append(item)
     except ValueError as error:
         raise _bad_shape(shape) from error
+
+
+def _count(shape: Sequence[int] | int) -> int:
+    return int(shape) if isinstance(shape, (int, np.integer)) else math.prod(shape)
 
 
 def _bad_shape(shape: Sequence[int] | int) -> RuntimeError:

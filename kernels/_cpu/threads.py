@@ -11,13 +11,13 @@ from typing import Any
 from numba.core import config
 from numba.core.compiler_lock import global_compiler_lock
 
-from . import atomics, pool
-from .jit import compile_source
-from .jit import kernel as compile_kernel
+from . import pool
 
-# Below this many scalar operations a launch stays on the calling thread: the others are worth half a microsecond when they are awake and
-# five when they sleep, and a vector unit does some twenty operations in a nanosecond.
+# Below this many scalar operations a launch stays on the calling thread: a vector unit does some twenty in a nanosecond, and to share work
+# with a thread that is awake takes half a microsecond.
 PARALLEL_WORK = 100_000
+# From here on it is worth waking threads that sleep, which takes the caller 5 microseconds, and 50 in a virtual machine.
+WAKING_WORK = 500_000
 # From here on there are more chunks than threads, so that a thread that was held up does not hold up the launch.
 BALANCED_WORK = 4_000_000
 
@@ -37,7 +37,7 @@ def _initial_threads() -> int:
     text = os.environ.get("NUMBAGRAD_NUM_THREADS", "")
     if not text:
         return _available_processors()
-    if not text.strip().isdigit() or int(text) < 1:
+    if not text.strip().isdecimal() or int(text) < 1:
         raise ValueError(f"NUMBAGRAD_NUM_THREADS: expected a positive integer, but got {text!r}")
     return int(text)
 
@@ -45,7 +45,6 @@ def _initial_threads() -> int:
 _threads = _initial_threads()
 _pool: pool.Pool | None = None
 _pool_lock = threading.Lock()
-_entries: dict[Any, Any] = {}
 
 
 def get_num_threads() -> int:
@@ -98,27 +97,14 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def _parallel_entry(kernel: Any, arity: int) -> Any:
-    """The compiled function ``(control, n, chunks, *args)`` that runs ``kernel`` on a pool."""
-    entry = _entries.get(kernel)
-    if entry is None:
-        names = "".join(f"a{index}, " for index in range(arity))
-        name = f"{kernel.__name__}_parallel"
-        source = f"def {name}(control, n, chunks, {names}):\n    return parallel_for(control, n, chunks, ({names}))\n"
-        function = compile_source(name, source, {"parallel_for": atomics.parallel_for(kernel)})
-        entry = _entries[kernel] = compile_kernel(function, source=source)
-    return entry
-
-
-def _run_parallel(entry: Any, kernel: Any, n: int, args: tuple[Any, ...], work: int) -> None:
+def _ready_pool() -> pool.Pool:
+    """The pool of ``_threads`` threads, with workers that will notice a launch."""
     here = _pool
     if here is None or here.threads != _threads:
         here = _current_pool()
     if not here.futex:
         here.wake()
-    chunks = here.threads if work < BALANCED_WORK else 4 * here.threads
-    if entry(here.control, n, chunks if chunks < n else n, *args):
-        raise RuntimeError(f"{kernel.__name__}: an exception was raised in a compiled kernel that ran on several threads")
+    return here
 
 
 def launch(kernel: Any, n: int, *args: Any, work: int = 0) -> None:
@@ -126,33 +112,36 @@ def launch(kernel: Any, n: int, *args: Any, work: int = 0) -> None:
     split.
 
     The ranges and the threads that take them are nobody's to rely on.  Launches from several threads at once are safe: one gets the
-    workers, the others run alone.  A kernel's exception is raised as it is from a serial launch, as RuntimeError from a split one.
+    workers, the others run alone.  An exception in a kernel is raised here; the rest of the range may be done by then, or not.
     """
     if work < PARALLEL_WORK or _threads == 1 or n < 2 or config.DISABLE_JIT:
         kernel(0, n, *args)
     else:
-        _run_parallel(_entries.get(kernel) or _parallel_entry(kernel, len(args)), kernel, n, args, work)
+        if not kernel.over_range:
+            raise TypeError(f"launch: expected a kernel whose first arguments are lo and hi, but got {kernel.__name__}")
+        here = _ready_pool()  # which lives as long as the launch
+        kernel(here.light if work < WAKING_WORK else here.medium if work < BALANCED_WORK else here.heavy, n, *args)
 
 
 def compiled(kernel: Any, signature: Any) -> Any:
     """``kernel`` for one explicit Numba ``signature`` ``void(intp, intp, ...)``: a callable ``(n, *args, work=0)`` that skips typing its
     arguments.
 
-    It compiles (or loads from the cache) on its first call, and once more on the first that is worth splitting.
+    It compiles (or loads from the cache) on its first call.
     """
-    serial: Any = None
-    parallel: Any = None
+    if not config.DISABLE_JIT and not kernel.over_range:
+        raise TypeError(f"compiled: expected a kernel whose first arguments are lo and hi, but got {kernel.__name__}")
+    entry: Any = None
 
     def call(n: int, *args: Any, work: int = 0) -> None:
-        nonlocal serial, parallel
+        nonlocal entry
+        if entry is None:
+            entry = _entry_point(kernel, signature.args)
         if work < PARALLEL_WORK or _threads == 1 or n < 2 or config.DISABLE_JIT:
-            if serial is None:
-                serial = _entry_point(kernel, signature.args)
-            serial(0, n, *args)
+            entry(0, n, *args)
         else:
-            if parallel is None:
-                parallel = _entry_point(_parallel_entry(kernel, len(args)), (signature.args[0],) * 3 + tuple(signature.args[2:]))
-            _run_parallel(parallel, kernel, n, args, work)
+            here = _ready_pool()
+            entry(here.light if work < WAKING_WORK else here.medium if work < BALANCED_WORK else here.heavy, n, *args)
 
     return call
 

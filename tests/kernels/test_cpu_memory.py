@@ -8,8 +8,9 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from numbagrad.kernels._cpu import empty, empty_cache, full, memory, memory_stats, zeros
 
@@ -144,6 +145,26 @@ def test_out_of_memory_gives_the_idle_blocks_back(monkeypatch):
     assert a.size == 10 * BIG and len(calls) == 2
 
 
+def test_out_of_memory_is_an_error_and_costs_nothing(monkeypatch):
+    """Where the system has nothing more to give: MemoryError, and everything goes on as before."""
+    kept = full(BIG, 3.0, np.float32)
+    before = memory_stats()
+    monkeypatch.setattr(memory.np, "empty", lambda shape, dtype: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        empty(20 * BIG, np.float32)
+    monkeypatch.undo()
+    assert memory_stats() == before | {"cached": 0, "reserved": before["allocated"]}
+    assert np.all(kept == 3) and full(20 * BIG, 1.0, np.float32).sum() == 20 * BIG
+
+
+def test_a_shape_that_cannot_be_leaves_the_block_for_others():
+    empty((300, 400), np.uint8)
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="empty: expected sizes"):
+            empty((-300, -400), np.uint8)
+    assert memory_stats()["cached"] == memory_stats()["reserved"] == memory._size_class(120_000)
+
+
 def churn(rng, turns):
     """Allocate, write, keep views, drop; every array kept must keep what was written to it."""
     live = []
@@ -186,25 +207,75 @@ def test_no_live_block_is_handed_out_in_many_threads():
     assert memory_stats()["allocated"] == 0
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(["new", "view", "drop", "trim"]), st.integers(0, 30), st.sampled_from(SIZES)), max_size=60))
-def test_live_arrays_never_overlap(steps):
-    live = []
-    for what, which, size in steps:
-        if what == "new":
-            array = empty(size, np.float32)
-            start = address(array)
-            assert all(start + array.nbytes <= low or high <= start for _, low, high in live)
-            live.append((array, start, start + array.nbytes))
-        elif what == "trim":
-            empty_cache()
-        elif live:
-            array, low, high = live.pop(which % len(live))
-            if what == "view":
-                live.append((array[which:], low, high))
-        array = None
-    live.clear()
-    assert memory_stats()["allocated"] == 0
+class Allocator(RuleBasedStateMachine):
+    """Arrays are made, viewed, written to, dropped, and idle blocks given back, in any order.
+
+    No two live blocks overlap, what was written stays, and the statistics are the sum of the live blocks.
+    """
+
+    names = Bundle("names")
+
+    def __init__(self):
+        super().__init__()
+        gc.collect()
+        empty_cache()
+        self.arrays = {}  # by name: the array or view, where its block starts, what was written
+        self.count = 0
+
+    def keep(self, array, start, value):
+        self.count += 1
+        self.arrays[self.count] = array, start, value
+        return self.count
+
+    @rule(target=names, elements=st.sampled_from((*SIZES, 7 * BIG)), columns=st.sampled_from((1, 4)))
+    def make(self, elements, columns):
+        array = empty((elements // columns, columns), np.float32)
+        array.fill(self.count)
+        return self.keep(array, address(array), self.count)
+
+    @rule(target=names, name=names, skip=st.integers(0, 20))
+    def view(self, name, skip):
+        array, start, value = self.arrays[name]
+        return self.keep(array[skip:].T[::-1], start, value)
+
+    @rule(name=consumes(names))
+    def drop(self, name):
+        array, _, value = self.arrays.pop(name)
+        assert np.all(array == value)
+
+    @rule()
+    def trim(self):
+        empty_cache()
+        assert memory_stats()["cached"] == 0
+
+    @rule(elements=st.sampled_from(SIZES))
+    def make_and_drop_in_a_thread(self, elements):
+        thread = threading.Thread(target=lambda: full(elements, -1.0, np.float32))
+        thread.start()
+        thread.join()
+
+    @invariant()
+    def everything_is_in_its_place(self):
+        blocks = {}
+        for array, _, value in self.arrays.values():
+            block = array.base if array.base is not None else array
+            while isinstance(block.base, np.ndarray):
+                block = block.base
+            blocks[id(block)] = block
+            assert array.size == 0 or array.flat[0] == array.flat[-1] == value
+        places = sorted((address(block), block.nbytes) for block in blocks.values())
+        assert all(low + size <= following for (low, size), (following, _) in zip(places, places[1:]))
+        stats = memory_stats()
+        assert stats["allocated"] == sum(block.nbytes - memory.ALIGNMENT for block in blocks.values())
+        assert stats["reserved"] == stats["allocated"] + stats["cached"] <= stats["peak"]
+
+    def teardown(self):
+        self.arrays.clear()
+        assert memory_stats()["allocated"] == 0
+
+
+class TestAllocator(Allocator.TestCase):
+    settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
 def test_an_array_outlives_the_module_state():

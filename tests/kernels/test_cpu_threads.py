@@ -11,7 +11,7 @@ import pytest
 from numba import types
 
 from numbagrad.kernels._cpu import array_at, compiled, get_num_threads, kernel, launch, set_num_threads, threads
-from numbagrad.kernels._cpu.atomics import atomic_add, atomic_load, relax
+from numbagrad.kernels._cpu.atomics import FUTEX_NUMBER, SKIPPED, SLEEPERS, atomic_add, atomic_load, relax
 from numbagrad.kernels._cpu.pool import Pool
 
 BIG = 10**9  # work that is always worth splitting
@@ -50,6 +50,13 @@ def scale_by_id(lo, hi, out, x, factor):
     source, target = array_at(x, hi, np.float32), array_at(out, hi, np.float32)
     for i in range(lo, hi):
         target[i] = source[i] * factor
+
+
+@kernel
+def refuse_with(lo, hi, x):
+    for i in range(lo, hi):
+        if x[i] > 0:
+            raise KeyError("no", x[i])
 
 
 @pytest.fixture(autouse=True)
@@ -147,9 +154,60 @@ def test_an_exception_in_a_kernel_is_not_lost():
         x[place] = 1
         with pytest.raises(ValueError, match="a positive number"):
             launch(refuse, x.size, x)
-        with pytest.raises(RuntimeError, match=r"refuse: an exception was raised .* on several threads"):
+        with pytest.raises(ValueError, match="a positive number"):
             launch(refuse, x.size, x, work=BIG)
     test_every_index_is_visited_once(2)
+
+
+@pytest.mark.parametrize("place", [0, 499, 999])
+def test_an_exception_keeps_its_arguments(place):
+    """Also those that are only known when it is raised, and also when every chunk raises one."""
+    x = np.zeros(1000)
+    x[place] = 7
+    for count, work in ((1, 0), (2, BIG), (3, BIG)):
+        set_num_threads(count)
+        with pytest.raises(KeyError) as caught:
+            launch(refuse_with, x.size, x, work=work)
+        assert caught.value.args == ("no", 7.0)
+    with pytest.raises(KeyError):
+        launch(refuse_with, x.size, np.ones(1000), work=BIG)
+    run = compiled(refuse, types.void(types.intp, types.intp, types.float64[::1]))
+    with pytest.raises(ValueError, match="a positive number"):
+        run(x.size, x, work=BIG)
+
+
+def test_only_functions_of_a_range_can_be_launched():
+    @kernel
+    def other(start, stop, visits):
+        for i in range(start, stop):
+            visits[i] += 1
+
+    set_num_threads(2)
+    visits = np.zeros(10, np.int64)
+    with pytest.raises(TypeError, match="launch: expected a kernel whose first arguments are lo and hi, but got other"):
+        launch(other, 10, visits, work=BIG)
+    with pytest.raises(TypeError, match="compiled: expected a kernel whose first arguments are lo and hi, but got other"):
+        compiled(other, types.void(types.intp, types.intp, types.int64[::1]))
+    assert not visits.any()
+
+
+@pytest.mark.skipif(not FUTEX_NUMBER, reason="workers sleep in Python here")
+def test_small_launches_seldom_wake_sleepers(monkeypatch):
+    set_num_threads(2)
+    pool = Pool(2)
+    monkeypatch.setattr(threads, "_pool", pool)
+    visits = np.zeros(1000, np.int64)
+    deadline = time.monotonic() + 30
+    while not pool._words[SLEEPERS // 8] and time.monotonic() < deadline:
+        time.sleep(0.001)
+    skipped = []
+    for _ in range(20):
+        launch(count_visits, visits.size, visits, work=threads.PARALLEL_WORK)
+        skipped.append(int(pool._words[SKIPPED // 8]))
+    assert skipped[:16] == list(range(1, 17)) and skipped[16] == 0
+    launch(count_visits, visits.size, visits, work=threads.WAKING_WORK)
+    assert np.all(visits == 21)
+    pool.stop(join=True)
 
 
 def test_idle_workers_are_woken():
@@ -241,7 +299,8 @@ def test_environment_variable():
         )
         == "3 3\n"
     )
-    for bad in ("0", "-1", "many", "1.5"):
+    assert run_python("print(get_num_threads())", NUMBAGRAD_NUM_THREADS=" 2 ") == "2\n"
+    for bad in ("0", "-1", "many", "1.5", "²", "1_0"):
         with pytest.raises(AssertionError, match="NUMBAGRAD_NUM_THREADS: expected a positive integer"):
             run_python("", NUMBAGRAD_NUM_THREADS=bad)
 
@@ -249,6 +308,42 @@ def test_environment_variable():
 def test_without_compilation():
     code = "launch(double, x.size, out, x, work=10**9)\nassert np.array_equal(out, 2 * x)\nprint(type(double).__name__)"
     assert run_python(code, NUMBA_DISABLE_JIT="1") == "function\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+class TestOneProcessor:
+    """A process that may use one processor only."""
+
+    ALONE = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+
+    def test_one_thread_by_default(self):
+        code = "import os\n" + self.ALONE + "from numbagrad.kernels._cpu import get_num_threads\nprint(get_num_threads())"
+        done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"NUMBAGRAD_NUM_THREADS": ""}, capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("1\n", "")
+
+    def test_more_threads_than_processors(self):
+        """Workers that take the launching thread's own processor leave it: nobody waits for them for long, not even at the end."""
+        code = self.ALONE + (
+            "set_num_threads(3)\nlaunch(double, x.size, out, x, work=10**9)\n"
+            "start = time.perf_counter()\n"
+            "for _ in range(2000):\n"
+            "    out[:] = 0\n"
+            "    launch(double, x.size, out, x, work=10**9)\n"
+            "    assert np.array_equal(out, 2 * x)\n"
+            "print('done' if time.perf_counter() - start < 20 else time.perf_counter() - start)"
+        )
+        assert run_python(code) == "done\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interrupt_arrives_between_launches():
+    code = (
+        "import signal\nset_num_threads(2)\nlaunch(double, x.size, out, x, work=10**9)\n"
+        "threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n    while True: launch(double, x.size, out, x, work=10**9)\n"
+        "except KeyboardInterrupt:\n    out[:] = 0\n    launch(double, x.size, out, x, work=10**9)\n    print(np.array_equal(out, 2 * x))"
+    )
+    assert run_python(code) == "True\n"
 
 
 @pytest.mark.parametrize("pause", ["0", "0.05"], ids=["spinning", "sleeping"])
