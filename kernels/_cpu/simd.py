@@ -151,7 +151,7 @@ class Emitter:
     def loop(self, count: Any, carried: Sequence[Any], body: Callable[[Any, list[Any]], Sequence[Any]]) -> list[Any]:
         """``for k in range(count): carried = body(k, carried)``; the values carried after the last turn.
 
-        Values, not variables, so that LLVM keeps each in its register.  ``body`` must not open blocks of its own.
+        Values, not variables, so that LLVM keeps each in its register.  ``body`` may hold a loop of its own.
         """
         builder, before = self.builder, self.builder.block
         head, turn, end = (builder.append_basic_block(label) for label in ("head", "turn", "end"))
@@ -166,9 +166,10 @@ class Emitter:
             values.append(value)
         builder.cbranch(builder.icmp_signed("<", k, count), turn, end)
         builder.position_at_end(turn)
-        for value, following in zip(values, body(k, values), strict=True):
-            value.add_incoming(following, turn)
-        k.add_incoming(builder.add(k, self.integer(1)), turn)
+        after = body(k, values)
+        following = builder.add(k, self.integer(1))
+        for value, carried_on in zip([k, *values], [following, *after], strict=True):
+            value.add_incoming(carried_on, builder.block)
         builder.branch(head)
         builder.position_at_end(end)
         return values
@@ -207,6 +208,23 @@ def emitted(arity: int, emit: Callable[..., None], dtype: Any, vector_lanes: int
     scope: dict[str, Any] = {}
     exec(f"def factory(typing):\n    def vector_code(typingctx, {names}):\n        return typing()\n    return vector_code\n", scope)
     return intrinsic(scope["factory"](typing))
+
+
+@functools.lru_cache(maxsize=None)
+def stack_space(size: int) -> Any:
+    """``stack_space(size)()`` in a kernel: the address of ``size`` bytes of the kernel's stack, uninitialised and aligned to 64."""
+
+    @intrinsic
+    def space(typingctx):  # type: ignore[no-untyped-def]
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            with builder.goto_entry_block():
+                area = builder.alloca(ir.ArrayType(ir.IntType(8), size))
+            area.align = 64
+            return builder.ptrtoint(area, _INT64)
+
+        return types.intp(), codegen
+
+    return space
 
 
 @functools.lru_cache(maxsize=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _dtypes
+from .._cpu import layout
 from .._device import family
 from .._half import through_float32
 from ..copy import contiguous
@@ -28,8 +29,17 @@ _NAMES = {
     _dtypes.complex128: "c10::complex<double>",
 }
 
-# What needs no check and no conversion.
-_DIRECT = frozenset({_dtypes.float32, _dtypes.float64})
+# Products whose operands have been checked, by all that the checks look at: kinds of array, dtypes, shapes and strides.
+_checked: dict[Any, Any] = {}
+_checked_linear: dict[Any, Any] = {}
+_MOST_CHECKED = 4096
+
+
+def _remember(checked: dict[Any, Any], key: Any, product: Any) -> Any:
+    if len(checked) >= _MOST_CHECKED:
+        checked.clear()
+    checked[key] = product
+    return product
 
 
 def _check_dtypes(op: str, a: Any, b: Any) -> None:
@@ -88,12 +98,16 @@ def matmul(a: Any, b: Any) -> Any:
     and broadcast.  Both of one dtype, not bool.  Sums over k = 0 elements are 0.
     Raises RuntimeError for dtypes or shapes that do not fit.
     """
-    dtype = a.dtype
-    if dtype is not b.dtype or dtype not in _DIRECT:
-        _check_dtypes("matmul", a, b)
+    key = layout.layout(a, b)
+    product = _checked.get(key)
+    if product is not None:
+        return product(a, b, None)
+    _check_dtypes("matmul", a, b)
+    if a.dtype in _dtypes.HALVES:
         return _widened_matmul(a, b)
-    if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
-        return _on(a, b).matmul(a, b, (), None)
+    if a.ndim == b.ndim and a.ndim >= 2 and a.shape[-1] == b.shape[-2]:
+        batch = broadcast_batch(a.shape[:-2], b.shape[:-2])
+        return _remember(_checked, key, _on(a, b).prepare(a, b, batch, None))(a, b, None)
     return _matmul(a, b)
 
 
@@ -172,11 +186,14 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     ``weight`` [n, k], or [k] for a scalar result per row; ``bias`` [n] (or a scalar) or None.  All of one dtype, not bool.
     Raises RuntimeError for dtypes or shapes that do not fit.
     """
-    dtype = x.dtype
-    if dtype is weight.dtype and dtype in _DIRECT and x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]:
-        if bias is None or (dtype is bias.dtype and bias.shape == weight.shape[:1]):
-            return _on(x, weight, bias).matmul(x, weight.T, (), bias)
+    key = layout.layout(x, weight, bias)
+    product = _checked_linear.get(key)
+    if product is not None:
+        return product(x, weight.T, bias)
     _check_dtypes("linear", x, weight)
+    if x.dtype not in _dtypes.HALVES and x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]:
+        if bias is None or (x.dtype == bias.dtype and bias.shape == weight.shape[:1]):
+            return _remember(_checked_linear, key, _on(x, weight, bias).prepare(x, weight.T, (), bias))(x, weight.T, bias)
     if x.ndim == 0 or weight.ndim not in (1, 2):
         raise RuntimeError(f"linear: expected an input of at least 1D and a weight of 1D or 2D, but got {x.ndim}D and {weight.ndim}D")
     rows, k, matrix = _count(x.shape[:-1]), x.shape[-1], weight if weight.ndim == 2 else weight[None, :]

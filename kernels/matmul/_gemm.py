@@ -1,13 +1,16 @@
 """Matrix products in float32 and float64: packed panels around a register tile.
 
-The product is cut as Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008) cut it: a panel of B, ``DEPTH``
-rows by one tile's width, stays in the first-level cache while the rows of A pass by; a block of A stays in the second level; the tile
-(``_cpu.simd.tile``) keeps its part of C in registers for ``DEPTH`` multiply-adds.  Operands are copied into panels only where that pays:
-B where its rows are not contiguous or are used often, A where its stride would fight over cache sets.  Both pack from either
-orientation, so a transpose costs nothing more.  Large products are bound by arithmetic, small ones by the loads and stores of C.
+The product is cut as Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008) cut it, with the roles of the caches
+as van Zee and van de Geijn ("BLIS", 2015) discuss them: the rows of A that one tile needs, ``DEPTH`` deep, stay in the first-level cache
+while a block of B, ``DEPTH`` by some 512 columns, streams past from the second; the tile (``_cpu.simd.tile``) keeps its part of C in
+registers for ``DEPTH`` multiply-adds.  That order also writes C along its rows.  Operands are read where they lie, A from either
+orientation, and copied into panels only where that pays: B where its rows are not contiguous, too short, or far apart in a big matrix; A
+where it has fewer rows than a tile.  Packing a transpose in registers costs no more than a copy.  Products are bound by arithmetic, but
+for a very small k, where the memory of C is the bound.
 
 Every element of C is summed in the order of k, in blocks of ``DEPTH``, by one thread, and so does not depend on how the work is split.
-Edges are computed as whole tiles: shifted inward, or on zero-padded panels, into a scratch tile of which the wanted part is copied.
+A tile at an edge is moved inward and computes some elements once more; where they must not be stored twice, or the matrix is smaller than
+a tile (its panels are then padded with zeros), it goes to a scratch tile of which the wanted part is copied.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ import numpy as np
 from .._cpu import address_of, array_from, compiled, inline, kernel, simd
 from .._cpu.types import intp, signature
 
-# Bytes of one row of a panel of B times DEPTH is what the first-level cache holds besides a panel of A.
+# What the first-level cache holds: a tile's rows of A, this deep, beside the stream of B.
 DEPTH = 256
-# Rows of A and columns of B that are packed at a time: parts of the second and the last level of cache.
-BLOCK_ROWS = 336
-BLOCK_COLUMNS = 2048
+# Bytes of a row of a block of B: DEPTH of them take half of a second-level cache of 1 MiB.
+BLOCK_ROW = 2048
+# Bytes on the stack of each worker for the panels of B of a small product; bigger ones get a workspace.
+SMALL = 1 << 15
 
 
 class Tile(NamedTuple):
@@ -35,10 +39,10 @@ class Tile(NamedTuple):
     waste: float
 
 
-# The first has as many accumulators as the registers hold beside a row of B and a broadcast; the second fits few rows, the third few
+# The first has two accumulators for every multiply-add in flight (or as many as the registers hold), the second fits few rows, the third few
 # columns.
 TILES = {
-    "avx512": (Tile(14, 2, 1.0), Tile(8, 2, 1.03), Tile(8, 1, 1.15)),
+    "avx512": (Tile(8, 2, 1.0), Tile(4, 4, 1.0), Tile(8, 1, 1.0)),
     "avx2": (Tile(6, 2, 1.0), Tile(4, 2, 1.12), Tile(8, 1, 1.35)),
     "neon": (Tile(8, 3, 1.0), Tile(4, 3, 1.15), Tile(8, 1, 1.35)),
     "generic": (Tile(6, 2, 1.0), Tile(4, 2, 1.12), Tile(8, 1, 1.35)),
@@ -57,6 +61,7 @@ class Plan(NamedTuple):
     a_col: int
     b_row: int
     b_col: int
+    d_row: int
     style: int  # the tile's place in TILES
     packs_a: bool
     packs_b: bool
@@ -64,7 +69,9 @@ class Plan(NamedTuple):
     tiles_n: int
     tall: int
     wide: int
-    slot: int  # bytes of workspace for each worker
+    block: int  # columns of a block of B
+    slot: int  # bytes of workspace for each worker, or 0 if the stack will do
+    places: int  # the address of the byte offsets of every A[t], then of every B[t]; 0 for one product
 
 
 PLAN_SIZE = len(Plan._fields)
@@ -75,17 +82,17 @@ def pitch(rows: int, lanes: int) -> int:
     return rows if rows <= lanes else -(-rows // lanes) * lanes
 
 
-def workspace(dtype: Any, tile: Tile, m: int, n: int, k: int, pack_a: bool, pack_b: bool) -> int:
-    """Bytes that one worker needs: the scratch tile, a row of zeros and the panels of one block of A and of B."""
-    lanes, itemsize = simd.lanes(dtype), np.dtype(dtype).itemsize
-    depth, width = -(-min(k, DEPTH) // lanes) * lanes, tile.vectors * lanes
-    size = (tile.rows + 1) * width * itemsize
-    if pack_a:
-        panels = -(-min(m, BLOCK_ROWS // tile.rows * tile.rows) // tile.rows)
-        size += panels * (depth * pitch(tile.rows, lanes) * itemsize + simd.VECTOR_BYTES)
-    if pack_b:
-        size += -(-min(n, BLOCK_COLUMNS) // width) * (depth * width * itemsize + simd.VECTOR_BYTES)
-    return -(-size // 64) * 64
+def panel_bytes(k: int, width_bytes: int) -> int:
+    """Of one panel of B, ``k`` deep: a square is written whole, and its last column may reach beyond."""
+    return max(k, simd.VECTOR_BYTES // 4) * width_bytes + simd.VECTOR_BYTES
+
+
+def workspace(dtype: Any, tile: Tile, block: int, k: int) -> int:
+    """Bytes that one worker needs for the panels of a block of B; 0 where the stack has room for them."""
+    width = tile.vectors * simd.lanes(dtype)
+    blocks = max(1, -(-k // DEPTH))
+    size = -(-block // width) * panel_bytes(-(-k // blocks), tile.vectors * simd.VECTOR_BYTES)
+    return 0 if size <= SMALL else -(-size // 64) * 64
 
 
 @functools.lru_cache(maxsize=None)
@@ -100,29 +107,44 @@ def gemm(dtype: Any) -> Any:
     vector = simd.vectors(dtype)
     get, get_part, put, put_part = vector.load, vector.load_part, vector.store, vector.store_part
     add, zero = vector.add, vector.zero
+    # The stack: a scratch tile, a row of zeros, a panel of A, small panels of B.
+    zeros_at = max(tile.rows * tile.vectors for tile in TILES) * vector_bytes
+    panel_a_at = zeros_at + max(tile.vectors for tile in TILES) * vector_bytes
+    small_at = panel_a_at + DEPTH * max(pitch_0, pitch_1, pitch_2) * itemsize + 64
+    stack_space = simd.stack_space(small_at + SMALL)
+    least = vector_bytes // 4
 
-    # Not inlined: it is long and called in two places, and compiling it twice would cost more than it saves.
+    # Not inlined: it is called in two places, and compiling it twice would cost more than it saves.
     @kernel(source=f"matmul pack {np.dtype(dtype).name}")
-    def pack(to, x, x_row, x_col, k, m, rows, column):
-        """Panels of ``rows`` rows of x [m, k], column after column (``column`` bytes each), padded with zeros.
+    def pack(to, x, x_row, x_col, k, count, rows, column):
+        """A panel of ``rows`` rows of x, of which the first ``count`` exist, column after column (``column`` bytes each); zeros beyond them.
 
-        B is packed as its transpose.  One stride of x is that of an element.  Vectors may reach beyond a column into the next, which is
-        written after it.
+        B, where its columns are contiguous or few, is packed as its transpose.  One stride of x is that of an element.  Vectors may reach
+        beyond a column into the next, which is written after it.
         """
-        panel = (k + lanes - 1) // lanes * lanes * column + vector_bytes
-        for i in range(0, m, rows):
-            for r in range(0, rows, lanes):
-                target = to + i // rows * panel + r * itemsize
-                source, left = x + (i + r) * x_row, min(m - i, rows) - r
-                if x_col == itemsize:
-                    for p in range(0, k, lanes):
-                        square(target + p * column, column, source + p * itemsize, x_row, left, k - p)
-                elif left >= lanes:
-                    for p in range(k):
-                        put(target + p * column, get(source + p * x_col))
-                else:
-                    for p in range(k):
-                        put(target + p * column, get_part(source + p * x_col, left))
+        for r in range(0, rows, lanes):
+            target, source, left = to + r * itemsize, x + r * x_row, min(count, rows) - r
+            if x_col == itemsize:
+                for p in range(0, k, lanes):
+                    at = min(p, max(0, k - lanes))
+                    square(target + at * column, column, source + at * itemsize, x_row, left, k - at)
+            elif left >= lanes:
+                for p in range(k):
+                    put(target + p * column, get(source + p * x_col))
+            else:
+                for p in range(k):
+                    put(target + p * column, get_part(source + p * x_col, left))
+
+    @inline
+    def pack_rows(to: int, panel: int, b: int, b_row: int, k: int, n: int, width: int, last: int) -> None:
+        """All panels of k contiguous rows of B, in the order in which they lie; the last panel begins at column ``last``."""
+        panel_row = width * itemsize
+        for p in range(k):
+            target, source = to + p * panel_row, b + p * b_row
+            for j in range(0, n, width):
+                for r in range(0, panel_row, vector_bytes):
+                    put(target + r, get(source + min(j, last) * itemsize + r))
+                target += panel
 
     @inline
     def copy_edge(c: int, c_row: int, scratch: int, scratch_row: int, d: int, d_row: int, m: int, n: int) -> None:
@@ -134,90 +156,92 @@ def gemm(dtype: Any) -> Any:
                 put_part(c + i * c_row + shift, total, left)
 
     @kernel(source=f"matmul gemm {np.dtype(dtype).name}")
-    def products(lo, hi, plan_id, c_id, a_id, b_id, d_id, d_row, places_id, space_id):
-        """C[t] = D + A[t]·B[t] for t < batch, cut as ``plan`` says (the values of a ``Plan``, in its order).
+    def products(lo, hi, plan_at, c_id, a_id, b_id, d_id, space_id):
+        """C[t] = D + A[t]·B[t] for t < batch, cut as the ``Plan`` at ``plan_at`` says (``d_id`` 0: no D).
 
-        ``places`` holds the byte offsets of every A[t], then of every B[t] (``places_id`` 0: one product).  Worker w uses the ``slot``
-        bytes of the workspace from ``w * slot`` on, and takes its equal share of the pieces.
+        Worker w takes its equal share of the pieces, and uses the ``slot`` bytes of the workspace from ``w * slot`` on.
         """
-        plan = array_from(address_of(plan_id), PLAN_SIZE, np.int64)
+        plan = array_from(plan_at, PLAN_SIZE, np.int64)
         workers, batch, m, n, k = plan[0], plan[1], plan[2], plan[3], plan[4]
-        a_row, a_col, b_row, b_col = plan[5], plan[6], plan[7], plan[8]
-        style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot = (
-            plan[9], plan[10], plan[11], plan[12], plan[13], plan[14], plan[15], plan[16],
-        )  # fmt: skip
+        a_row, a_col, b_row, b_col, d_row = plan[5], plan[6], plan[7], plan[8], plan[9]
+        style, packs_a, packs_b, tiles_m, tiles_n = plan[10], plan[11], plan[12], plan[13], plan[14]
+        tall, wide, block, slot, places_at = plan[15], plan[16], plan[17], plan[18], plan[19]
         rows, width, column = rows_0, vectors_0 * lanes, pitch_0 * itemsize
         if style == 1:
             rows, width, column = rows_1, vectors_1 * lanes, pitch_1 * itemsize
         elif style == 2:
             rows, width, column = rows_2, vectors_2 * lanes, pitch_2 * itemsize
-        panel_row, c_row, block = width * itemsize, n * itemsize, BLOCK_ROWS // rows * rows
+        panel_row, c_row = width * itemsize, n * itemsize
         depth_blocks = max(1, (k + DEPTH - 1) // DEPTH)
         depth = (k + depth_blocks - 1) // depth_blocks  # equal blocks, none of them a remainder
-        pieces = batch * tiles_m * tiles_n
+        panel = max(depth, least) * panel_row + vector_bytes
+        scratch = stack_space()
+        zeros, panel_a, panels_b = scratch + zeros_at, scratch + panel_a_at, scratch + small_at
+        for j in range(0, panel_row, vector_bytes):
+            put(zeros + j, zero())
+        pieces = tiles_m * tiles_n
         for worker in range(lo, hi):
-            scratch = (address_of(space_id) + 63) // 64 * 64 + worker * slot
-            zeros = scratch + rows * panel_row
-            panels_a = zeros + panel_row
-            panels_b = panels_a
-            if packs_a:
-                panels_b += (min(tall, block) + rows - 1) // rows * ((depth + lanes - 1) // lanes * lanes * column + vector_bytes)
-            for j in range(0, panel_row, vector_bytes):
-                put(zeros + j, zero())
-            for piece in range(pieces * worker // workers, pieces * (worker + 1) // workers):
-                t, rest = piece // (tiles_m * tiles_n), piece % (tiles_m * tiles_n)
+            if space_id != 0:
+                panels_b = (address_of(space_id) + 63) // 64 * 64 + worker * slot
+            for piece in range(batch * pieces * worker // workers, batch * pieces * (worker + 1) // workers):
+                t, rest = piece // pieces, piece % pieces
                 top, left = rest // tiles_n * tall, rest % tiles_n * wide
                 bottom, right = min(m, top + tall), min(n, left + wide)
-                a, b, c = address_of(a_id), address_of(b_id), address_of(c_id) + t * m * c_row
-                d = address_of(d_id) if d_id != 0 else 0
-                if places_id != 0:
-                    places = array_from(address_of(places_id), 2 * batch, np.int64)
+                a, b, c, d = address_of(a_id), address_of(b_id), address_of(c_id) + t * m * c_row, zeros
+                if d_id != 0:
+                    d = address_of(d_id)
+                if places_at != 0:
+                    places = array_from(places_at, 2 * batch, np.int64)
                     a, b = a + places[t], b + places[batch + t]
-                for block_n in range(left, right, BLOCK_COLUMNS):
-                    end_n = min(right, block_n + BLOCK_COLUMNS)
+                for block_n in range(left, right, block):
+                    end_n = min(right, block_n + block)
                     for step in range(depth_blocks):
                         k0 = step * depth
                         k_block = min(depth, k - k0)
-                        k_padded = (k_block + lanes - 1) // lanes * lanes
-                        if packs_b:
-                            pack(panels_b, b + k0 * b_row + block_n * b_col, b_col, b_row, k_block, end_n - block_n, width, panel_row)
-                        for block_m in range(top, bottom, block):
-                            end_m = min(bottom, block_m + block)
-                            if packs_a:
-                                pack(panels_a, a + block_m * a_row + k0 * a_col, a_row, a_col, k_block, end_m - block_m, rows, column)
+                        if packs_b and b_col == itemsize and n >= width:
+                            b_block, last = b + k0 * b_row + block_n * itemsize, n - width - block_n
+                            pack_rows(panels_b, panel, b_block, b_row, k_block, end_n - block_n, width, last)
+                        elif packs_b:
                             for j in range(block_n, end_n, width):
-                                # An edge tile starts further left or up, so that it reads nothing beyond the matrix.
-                                shift_n, b_here, b_step = (
-                                    0,
-                                    panels_b + (j - block_n) // width * (k_padded * panel_row + vector_bytes),
-                                    panel_row,
-                                )
+                                j_at = min(j, max(0, n - width))
+                                to = panels_b + (j - block_n) // width * panel
+                                pack(to, b + k0 * b_row + j_at * b_col, b_col, b_row, k_block, n - j_at, width, panel_row)
+                        for i in range(top, bottom, rows):
+                            i_at = min(i, max(0, m - rows))
+                            a_here, a_step, a_next = a + i_at * a_row + k0 * a_col, a_row, a_col
+                            if packs_a:
+                                pack(panel_a, a_here, a_row, a_col, k_block, m - i_at, rows, column)
+                                a_here, a_step, a_next = panel_a, itemsize, column
+                            # Elements computed twice may be stored twice while nothing is added to them, by the same worker.
+                            moves_m = depth_blocks == 1 and i_at >= top and i_at + rows <= m
+                            fits_m = moves_m or (i_at == i and i + rows <= bottom)
+                            for j in range(block_n, end_n, width):
+                                j_at = min(j, max(0, n - width))
+                                moves_n = depth_blocks == 1 and j_at >= left and j_at + width <= n
+                                direct = fits_m and (moves_n or (j_at == j and j + width <= right))
+                                b_here, b_step = panels_b + (j - block_n) // width * panel, panel_row
                                 if not packs_b:
-                                    shift_n = max(0, j + width - n)
-                                    b_here, b_step = b + k0 * b_row + (j - shift_n) * itemsize, b_row
-                                for i in range(block_m, end_m, rows):
-                                    shift_m, a_step, a_next = 0, itemsize, column
-                                    a_here = panels_a + (i - block_m) // rows * (k_padded * column + vector_bytes)
-                                    if not packs_a:
-                                        shift_m, a_step, a_next = max(0, i + rows - m), a_row, a_col
-                                        a_here = a + (i - shift_m) * a_row + k0 * a_col
-                                    tile_m, tile_n = min(rows, end_m - i), min(width, end_n - j)
+                                    b_here, b_step = b + k0 * b_row + j_at * itemsize, b_row
+                                to, to_row, start, start_row = scratch, panel_row, zeros, 0
+                                if direct:
+                                    to, to_row = c + i_at * c_row + j_at * itemsize, c_row
+                                    if k0 != 0:
+                                        start, start_row = to, c_row
+                                    elif d_id != 0:
+                                        start, start_row = d + i_at * d_row + j_at * itemsize, d_row
+                                if style == 0:
+                                    tile_0(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
+                                elif style == 1:
+                                    tile_1(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
+                                else:
+                                    tile_2(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
+                                if not direct:
+                                    corner = scratch + (i - i_at) * panel_row + (j - j_at) * itemsize
                                     c_here = c + i * c_row + j * itemsize
                                     d_here, d_step = c_here, c_row
                                     if k0 == 0:
-                                        d_here, d_step = (d + i * d_row + j * itemsize, d_row) if d != 0 else (zeros, 0)
-                                    to, to_row, start, start_row = c_here, c_row, d_here, d_step
-                                    whole = tile_m == rows and tile_n == width
-                                    if not whole:
-                                        to, to_row, start, start_row = scratch, panel_row, zeros, 0
-                                    if style == 0:
-                                        tile_0(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
-                                    elif style == 1:
-                                        tile_1(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
-                                    else:
-                                        tile_2(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
-                                    if not whole:
-                                        corner = scratch + shift_m * panel_row + shift_n * itemsize
-                                        copy_edge(c_here, c_row, corner, panel_row, d_here, d_step, tile_m, tile_n)
+                                        d_here, d_step = (d + i * d_row + j * itemsize, d_row) if d_id != 0 else (zeros, 0)
+                                    used_m, used_n = min(rows, bottom - i), min(width, end_n - j)
+                                    copy_edge(c_here, c_row, corner, panel_row, d_here, d_step, used_m, used_n)
 
-    return compiled(products, signature(*[intp] * 8))
+    return compiled(products, signature(*[intp] * 6))

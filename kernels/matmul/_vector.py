@@ -1,28 +1,53 @@
-"""Matrix times vector and dot products in float32 and float64: each element of the matrix is used once, so memory bounds them.
+"""A matrix times a few vectors and dot products in float32 and float64: memory bounds them.
 
 ``row_dots`` reads rows that are contiguous in k, four at a time so that one load of the vector serves four rows; ``column_sums`` reads a
 matrix whose rows lie across k, eight rows at a time so that the sums in the first-level cache are loaded and stored once for eight.
+Both read the matrix from memory once, in the order in which it lies, and again from the first-level cache for each further vector.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._cpu import address_of, compiled, inline, kernel, load, simd, store
+from .._cpu import address_of, array_from, compiled, inline, kernel, load, simd, store
 from .._cpu.types import intp, signature
 
 # Sums run over blocks of this many elements and the blocks' sums are then added, which keeps long sums accurate.
 BLOCK = 4096
 # Rows and vectors of columns that one index of the launches stands for.
 ROWS, VECTORS = 4, 16
+# With more vectors than this, the tiles of ``_gemm`` are faster.
+FEW = 4
+
+
+class Thin(NamedTuple):
+    """``few`` vectors x times a matrix of ``extent`` rows or columns: y[t][v, i] = d[v, i] + Σ_k x[t][v, k]·matrix[t][i, k]; strides in bytes."""
+
+    groups: int  # launch indices for each product
+    batch: int
+    few: int
+    extent: int
+    k: int
+    row: int  # of the matrix: what is not contiguous
+    x_vector: int
+    x_step: int
+    x_row: int  # how x moves with the rows of the matrix: 0, but for the blocks of a dot product
+    y_vector: int
+    y_step: int
+    d_vector: int
+    d_step: int
+    places: int  # the address of the byte offsets of every matrix, then of every x; 0 for one product
+
+
+THIN_SIZE = len(Thin._fields)
 
 
 @functools.lru_cache(maxsize=None)
 def row_dots(dtype: Any) -> Any:
-    """y[i] = d[i] + Σ_k a[i, k]·x[i, k] as a launch over groups of ``ROWS`` rows; a and x have unit stride in k, x_row is usually 0."""
+    """The products of a ``Thin`` plan as a launch over groups of ``ROWS`` rows; the matrix [extent, k] and x have unit stride in k."""
     lanes, itemsize, element = simd.lanes(dtype), np.dtype(dtype).itemsize, np.dtype(dtype).type
     v = simd.vectors(dtype)
     zero, get, get_part, fma, add, total = v.zero, v.load, v.load_part, v.fma, v.add, v.total
@@ -77,78 +102,105 @@ def row_dots(dtype: Any) -> Any:
         return r0, r1, r2, r3
 
     @kernel(source=f"matmul row_dots {np.dtype(dtype).name}")
-    def rows(lo, hi, y_id, a_id, x_id, d_id, m, k, a_row, x_row, d_step):
-        y, a, x = address_of(y_id), address_of(a_id), address_of(x_id)
-        d = address_of(d_id) if d_id != 0 else 0
-        for group in range(lo, hi):
-            top = group * ROWS
-            if x_row == 0 and top + ROWS <= m:
-                r0, r1, r2, r3 = four(a + top * a_row, a_row, x, k)
-                store(y + top * itemsize, r0)
-                store(y + (top + 1) * itemsize, r1)
-                store(y + (top + 2) * itemsize, r2)
-                store(y + (top + 3) * itemsize, r3)
-            else:
-                for i in range(top, min(top + ROWS, m)):
-                    store(y + i * itemsize, one(a + i * a_row, x + i * x_row, k))
-            if d != 0:
-                for i in range(top, min(top + ROWS, m)):
-                    store(y + i * itemsize, load(d + i * d_step, element) + load(y + i * itemsize, element))
+    def rows(lo, hi, plan_at, y_id, x_id, a_id, d_id):
+        plan = array_from(plan_at, THIN_SIZE, np.int64)
+        groups, batch, few, m, k, a_row, x_vector, x_row = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5], plan[6], plan[8]
+        y_vector, y_step, d_vector, d_step, places_at = plan[9], plan[10], plan[11], plan[12], plan[13]
+        for index in range(lo, hi):
+            t, top = index // groups, index % groups * ROWS
+            a, x = address_of(a_id) + top * a_row, address_of(x_id) + top * x_row
+            if places_at != 0:
+                places = array_from(places_at, 2 * batch, np.int64)
+                a, x = a + places[t], x + places[batch + t]
+            size = min(m - top, ROWS)
+            for v in range(few):
+                y = address_of(y_id) + t * few * m * itemsize + v * y_vector + top * y_step
+                if x_row == 0 and size == ROWS:
+                    r0, r1, r2, r3 = four(a, a_row, x + v * x_vector, k)
+                    store(y, r0)
+                    store(y + y_step, r1)
+                    store(y + 2 * y_step, r2)
+                    store(y + 3 * y_step, r3)
+                else:
+                    for i in range(size):
+                        store(y + i * y_step, one(a + i * a_row, x + v * x_vector + i * x_row, k))
+                if d_id != 0:
+                    d = address_of(d_id) + v * d_vector + top * d_step
+                    for i in range(size):
+                        store(y + i * y_step, load(d + i * d_step, element) + load(y + i * y_step, element))
 
-    return compiled(rows, signature(*[intp] * 9))
+    return compiled(rows, signature(*[intp] * 5))
 
 
 @functools.lru_cache(maxsize=None)
 def column_sums(dtype: Any) -> Any:
-    """y[j] = d[j] + Σ_k x[k]·b[k, j] as a launch over groups of ``VECTORS`` vectors of columns; b, d and y have unit stride in j."""
+    """The products of a ``Thin`` plan as a launch over groups of ``VECTORS`` vectors of columns; the matrix [k, extent], d and y have unit
+    stride along extent."""
     lanes, itemsize, element = simd.lanes(dtype), np.dtype(dtype).itemsize, np.dtype(dtype).type
     v = simd.vectors(dtype)
     zero, splat, get, get_part, put, put_part, fma, add = (
         v.zero, v.splat, v.load, v.load_part, v.store, v.store_part, v.fma, v.add,
     )  # fmt: skip
-    group_bytes = VECTORS * simd.VECTOR_BYTES
+
+    @inline
+    def eight(y: int, x: int, x_step: int, b: int, b_row: int, width: int) -> None:
+        """y[j] += Σ x[p]·b[p, j] for p < 8, j < width."""
+        x0, x1, x2, x3 = (
+            splat(load(x, element)), splat(load(x + x_step, element)),
+            splat(load(x + 2 * x_step, element)), splat(load(x + 3 * x_step, element)),
+        )  # fmt: skip
+        x4, x5, x6, x7 = (
+            splat(load(x + 4 * x_step, element)), splat(load(x + 5 * x_step, element)),
+            splat(load(x + 6 * x_step, element)), splat(load(x + 7 * x_step, element)),
+        )  # fmt: skip
+        b1, b2, b3, b4, b5, b6, b7 = b + b_row, b + 2 * b_row, b + 3 * b_row, b + 4 * b_row, b + 5 * b_row, b + 6 * b_row, b + 7 * b_row
+        for j in range(0, width, lanes):
+            at, left = j * itemsize, width - j
+            if left >= lanes:
+                s = fma(get(b1 + at), x1, fma(get(b + at), x0, get(y + at)))
+                s = fma(get(b3 + at), x3, fma(get(b2 + at), x2, s))
+                s = fma(get(b5 + at), x5, fma(get(b4 + at), x4, s))
+                put(y + at, fma(get(b7 + at), x7, fma(get(b6 + at), x6, s)))
+            else:
+                s = fma(get_part(b1 + at, left), x1, fma(get_part(b + at, left), x0, get_part(y + at, left)))
+                s = fma(get_part(b3 + at, left), x3, fma(get_part(b2 + at, left), x2, s))
+                s = fma(get_part(b5 + at, left), x5, fma(get_part(b4 + at, left), x4, s))
+                put_part(y + at, fma(get_part(b7 + at, left), x7, fma(get_part(b6 + at, left), x6, s)), left)
 
     @kernel(source=f"matmul column_sums {np.dtype(dtype).name}")
-    def columns(lo, hi, y_id, x_id, b_id, d_id, n, k, x_step, b_row):
-        x, b = address_of(x_id), address_of(b_id) + lo * group_bytes
-        y = address_of(y_id) + lo * group_bytes
-        width = min(n, hi * VECTORS * lanes) - lo * VECTORS * lanes
-        for j in range(0, width, lanes):
-            put_part(y + j * itemsize, zero(), width - j)
-        for k0 in range(0, k, 8):
-            if k - k0 < 8:
-                for p in range(k0, k):
-                    xp = splat(load(x + p * x_step, element))
-                    row = b + p * b_row
+    def columns(lo, hi, plan_at, y_id, x_id, b_id, d_id):
+        plan = array_from(plan_at, THIN_SIZE, np.int64)
+        groups, batch, few, n, k, b_row, x_vector, x_step = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5], plan[6], plan[7]
+        y_vector, d_vector, places_at = plan[9], plan[11], plan[13]
+        index = lo
+        while index < hi:
+            # As many neighbouring groups as there are: the longer the stretch of each row, the better it is prefetched.
+            t, group = index // groups, index % groups
+            end = min(groups, group + min(hi - index, max(1, 4 // few)))
+            left_column = group * VECTORS * lanes
+            width, shift = min(n, end * VECTORS * lanes) - left_column, left_column * itemsize
+            b, x, y = address_of(b_id) + shift, address_of(x_id), address_of(y_id) + t * few * n * itemsize + shift
+            if places_at != 0:
+                places = array_from(places_at, 2 * batch, np.int64)
+                b, x = b + places[t], x + places[batch + t]
+            whole = k // 8 * 8
+            if whole != 0:
+                for v in range(few):
+                    for j in range(0, width, lanes):
+                        put_part(y + v * y_vector + j * itemsize, zero(), width - j)
+            for p in range(0, whole, 8):
+                for v in range(few):
+                    eight(y + v * y_vector, x + v * x_vector + p * x_step, x_step, b + p * b_row, b_row, width)
+            if whole < k or d_id != 0:
+                for v in range(few):
                     for j in range(0, width, lanes):
                         at, left = j * itemsize, width - j
-                        put_part(y + at, fma(get_part(row + at, left), xp, get_part(y + at, left)), left)
-                break
-            at_x = x + k0 * x_step
-            x0, x1 = splat(load(at_x, element)), splat(load(at_x + x_step, element))
-            x2, x3 = splat(load(at_x + 2 * x_step, element)), splat(load(at_x + 3 * x_step, element))
-            x4, x5 = splat(load(at_x + 4 * x_step, element)), splat(load(at_x + 5 * x_step, element))
-            x6, x7 = splat(load(at_x + 6 * x_step, element)), splat(load(at_x + 7 * x_step, element))
-            b0 = b + k0 * b_row
-            b1, b2, b3, b4, b5, b6, b7 = (
-                b0 + b_row, b0 + 2 * b_row, b0 + 3 * b_row, b0 + 4 * b_row, b0 + 5 * b_row, b0 + 6 * b_row, b0 + 7 * b_row,
-            )  # fmt: skip
-            for j in range(0, width, lanes):
-                at, left = j * itemsize, width - j
-                if left >= lanes:
-                    s = fma(get(b1 + at), x1, fma(get(b0 + at), x0, get(y + at)))
-                    s = fma(get(b3 + at), x3, fma(get(b2 + at), x2, s))
-                    s = fma(get(b5 + at), x5, fma(get(b4 + at), x4, s))
-                    put(y + at, fma(get(b7 + at), x7, fma(get(b6 + at), x6, s)))
-                else:
-                    s = fma(get_part(b1 + at, left), x1, fma(get_part(b0 + at, left), x0, get_part(y + at, left)))
-                    s = fma(get_part(b3 + at, left), x3, fma(get_part(b2 + at, left), x2, s))
-                    s = fma(get_part(b5 + at, left), x5, fma(get_part(b4 + at, left), x4, s))
-                    put_part(y + at, fma(get_part(b7 + at, left), x7, fma(get_part(b6 + at, left), x6, s)), left)
-        if d_id != 0:
-            d = address_of(d_id) + lo * group_bytes
-            for j in range(0, width, lanes):
-                at, left = j * itemsize, width - j
-                put_part(y + at, add(get_part(d + at, left), get_part(y + at, left)), left)
+                        s = get_part(y + v * y_vector + at, left) if whole != 0 else zero()
+                        for p in range(whole, k):
+                            s = fma(get_part(b + p * b_row + at, left), splat(load(x + v * x_vector + p * x_step, element)), s)
+                        if d_id != 0:
+                            s = add(get_part(address_of(d_id) + v * d_vector + shift + at, left), s)
+                        put_part(y + v * y_vector + at, s, left)
+            index += end - group
 
-    return compiled(columns, signature(*[intp] * 8))
+    return compiled(columns, signature(*[intp] * 5))

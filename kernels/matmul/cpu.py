@@ -1,14 +1,21 @@
-"""Matrix products on the CPU: which of the kernels takes a product, and how it is cut into pieces for the threads."""
+"""Matrix products on the CPU: which of the kernels takes a product, and how it is cut into pieces for the threads.
+
+All of that follows from dtypes, shapes and strides, so it is decided once for each combination: ``prepare`` returns the function to call.
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+import math
+import threading
+from typing import Any, Callable
 
 import numpy as np
 
 from .. import _dtypes
 from .._cpu import empty, full, get_num_threads, simd
+from .._cpu.memory import POOLED_BYTES
+from .._cpu.threads import BALANCED_WORK
 from ..copy import contiguous
 from . import _gemm, _vector
 from ._plain import plain
@@ -17,45 +24,87 @@ from ._plain import plain
 _SERIAL = 300_000
 _DOT_BLOCK = 16_384
 _FLOATS = (_dtypes.float32, _dtypes.float64)
+_MOST_SPACE = 1 << 22
+# Tiles of rows from which on a big B is worth packing.
+_OFTEN = 8
+# Sums longer than this are cut into segments of about a quarter of it where the result is too small to be shared by the threads.
+_LONG = 16_384
+_MOST_SEGMENTS = 32
+
+Product = Callable[[Any, Any, Any], Any]
+
+
+class _Local(threading.local):
+    """The workspace of a thread that launches products."""
+
+    space = np.empty(0, np.uint8)
+
+
+_local = _Local()
+
+
+def _workspace(size: int) -> np.ndarray:
+    """``size`` bytes that nobody else uses during the next launch of this thread."""
+    if size > _MOST_SPACE:
+        return empty(size, np.uint8)
+    if _local.space.size < size:
+        _local.space = empty(size, np.uint8)
+    return _local.space
 
 
 def _blocked(dtype: np.dtype) -> bool:
     return dtype in _FLOATS and simd.COMPILED
 
 
-@functools.lru_cache(maxsize=4096)
-def _plan(
-    dtype: np.dtype, batch: int, m: int, n: int, k: int, a_row: int, a_col: int, b_row: int, b_col: int, threads: int
-) -> tuple[Any, int, int, np.ndarray]:
-    """How ``threads`` threads share a product: (kernel, workers, bytes of workspace, a ``_gemm.Plan`` as an array)."""
-    lanes, itemsize = simd.lanes(dtype), dtype.itemsize
-    workers = 1 if batch * m * n * k < _SERIAL else threads
-    pieces = -(-workers // batch)
-    best = None
+def _rounded(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
+
+
+def _cut(dtype: np.dtype, m: int, n: int, k: int, pieces: int, b_lies: bool) -> tuple[int, int, int]:
+    """How one product is cut into at most ``pieces``, each with a thread of its own: (style of tile, rows, columns), by estimated cycles."""
+    lanes, best = simd.lanes(dtype), None
     for style, tile in enumerate(_gemm.TILES):
         width = tile.vectors * lanes
         for split in range(1, pieces + 1):
             tall, wide = min(m, _rounded(-(-m // split), tile.rows)), min(n, _rounded(-(-n // (pieces // split)), width))
-            # Multiply-adds of the largest piece; packing an element costs about as much as sixteen.
-            cost = _rounded(tall, tile.rows) * _rounded(wide, width) * tile.waste + 16 * (tall + wide)
+            tiles = -(-tall // tile.rows) * -(-wide // width)
+            # A tile's sums are loaded and stored; packing moves about two elements in a cycle; what is read comes from a farther cache.
+            cost = tiles * (tile.rows * tile.vectors * (tile.waste * k + 3) + 30) + 0.05 * k * (tall + wide)
+            if not b_lies or n < width:
+                cost += 0.45 * k * _rounded(wide, width)
+            if m < tile.rows:
+                cost += 0.5 * k * tile.rows
             if best is None or cost < best[0]:
                 best = cost, style, tall, wide
     assert best is not None
-    _, style, tall, wide = best
+    return best[1:]
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(
+    dtype: np.dtype, batch: int, m: int, n: int, k: int, a: tuple[int, int], b: tuple[int, int], d_row: int, places: int, threads: int
+) -> tuple[int, int, int, np.ndarray]:
+    """How ``threads`` threads share a product: (workers, bytes of workspace, address of the ``_gemm.Plan``, and the array that holds it)."""
+    itemsize, (a_row, a_col), (b_row, b_col) = dtype.itemsize, a, b
+    work = batch * m * n * k
+    # Large products get more shares than threads, so that a thread that is held up does not hold up the rest.
+    workers = 1 if work < _SERIAL or threads == 1 else threads if work < BALANCED_WORK else 4 * threads
+    style, tall, wide = _cut(dtype, m, n, k, -(-workers // batch), b_col == itemsize)
     tile = _gemm.TILES[style]
+    width = tile.vectors * simd.lanes(dtype)
     tiles_m, tiles_n = -(-m // tall), -(-n // wide)
     workers = min(workers, batch * tiles_m * tiles_n)
-    clashes = a_col == itemsize and a_row % 2048 == 0 and tall > tile.rows  # the rows of a tile would share a set of the cache
-    used_often = wide >= 128 and tall * k * itemsize > 1 << 20
-    packs_a = m < tile.rows or (clashes and wide >= 64) or used_often
-    packs_b = n < tile.vectors * lanes or b_col != itemsize or tall >= 8 * tile.rows
-    slot = _gemm.workspace(dtype, tile, tall, wide, k, packs_a, packs_b)
-    plan = _gemm.Plan(workers, batch, m, n, k, a_row, a_col, b_row, b_col, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, slot)
-    return _gemm.gemm(dtype), workers, workers * slot + 64, np.array(plan, np.int64)
-
-
-def _rounded(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
+    # Rows of a big B, far apart, fight over cache sets and address translations; A, read a tile's rows at a time, does not.
+    packs_a = m < tile.rows
+    packs_b = n < width or b_col != itemsize or (k * n * itemsize > 1 << 20 and tall >= _OFTEN * tile.rows)
+    blocks = -(-wide * itemsize // _gemm.BLOCK_ROW)
+    block = _rounded(-(-wide // blocks), width)
+    slot = _gemm.workspace(dtype, tile, min(block, wide), k) if packs_b else 0
+    plan = _gemm.Plan(
+        workers, batch, m, n, k, a_row, a_col, b_row, b_col, d_row, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, block, slot, places
+    )  # fmt: skip
+    words = np.array(plan, np.int64)
+    return workers, workers * slot + 64 if slot else 0, words.ctypes.data, words
 
 
 def _offsets(batch: tuple[int, ...], shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
@@ -67,19 +116,42 @@ def _offsets(batch: tuple[int, ...], shape: tuple[int, ...], strides: tuple[int,
     return offsets.reshape(-1)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def _places(batch: tuple[int, ...], a: tuple[Any, ...], b: tuple[Any, ...]) -> np.ndarray:
     """The offsets of every matrix of a, then of every matrix of b."""
     return np.concatenate([_offsets(batch, *a), _offsets(batch, *b)])
 
 
-def _initial_rows(initial: Any, n: int) -> tuple[Any, int]:
-    """``initial`` with contiguous rows of n elements, and the bytes from one row to the next: 0 where there is but one."""
-    if initial.ndim == 0 or initial.shape[-1] != n:
-        initial = np.broadcast_to(initial, (*initial.shape[:-1], n))
-    if n > 1 and initial.strides[-1] != initial.itemsize:
-        initial = contiguous(initial)
-    return initial, initial.strides[0] if initial.ndim == 2 and initial.shape[0] != 1 else 0
+def _layout(x: Any) -> tuple[int, int]:
+    """The strides of a matrix; where a dimension has but one element, its stride is what suits the kernels."""
+    row, col = x.strides[-2:]
+    if x.shape[-1] == 1:
+        return row, x.itemsize
+    return (x.itemsize if x.shape[-2] == 1 and col != x.itemsize else row), col
+
+
+def _ready(x: Any) -> bool:
+    """Whether rows or columns are contiguous."""
+    return x.itemsize in _layout(x)
+
+
+def _readable(x: Any) -> Any:
+    return x if _ready(x) else contiguous(x)
+
+
+def _row_stride(initial: Any, n: int) -> int | None:
+    """Bytes from one row of ``initial`` to the next, 0 where there is but one; None where a row is not n contiguous elements."""
+    if initial.ndim == 0 or initial.shape[-1] != n or (n > 1 and initial.strides[-1] != initial.itemsize):
+        return None
+    return initial.strides[0] if initial.ndim == 2 and initial.shape[0] != 1 else 0
+
+
+def _in_rows(initial: Any, n: int) -> Any:
+    return contiguous(np.broadcast_to(initial, (*initial.shape[:-1], n)))
+
+
+def _by_columns(x: Any) -> Any:
+    return contiguous(x.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any) -> Any:
@@ -87,66 +159,170 @@ def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any) -> Any:
 
     ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None.
     """
-    if batch:
-        m, k = a.shape[-2:]
-        a_row, a_col = a.strides[-2:]
-        b_row, b_col = b.strides[-2:]
-    else:
-        m, k = a.shape
-        a_row, a_col = a.strides
-        b_row, b_col = b.strides
-    n = b.shape[-1]
-    dtype, itemsize = a.dtype, a.itemsize
-    out = empty((*batch, m, n), dtype)
-    if out.size == 0:
-        return out
-    blocked = _blocked(dtype)
-    if blocked and a_row != itemsize and a_col != itemsize:
-        a = contiguous(a)
-        a_row, a_col = a.strides[-2:]
-    if b_col != itemsize and (b_row != itemsize or not blocked):
-        b = contiguous(b)
-        b_row, b_col = b.strides[-2:]
-    d_id = d_row = 0
-    if initial is not None:
-        initial, d_row = _initial_rows(initial, n)
-        d_id = id(initial)
-    products, places_id = 1, 0
-    if batch:
-        products = out.size // (m * n)
-        places = _places(batch, (a.shape[:-2], a.strides[:-2]), (b.shape[:-2], b.strides[:-2]))
-        places_id = id(places)
-    work = products * m * n * k
-    if not blocked:
-        plain(dtype)(products * m, id(out), id(a), id(b), d_id, places_id, products, m, n, k, a_row, a_col, b_row, d_row, work=work)
-        return out
-    if products == 1 and (m == 1 or n == 1) and _thin(out, a, b, d_id, d_row, m, n, k):
-        return out
-    gemm, workers, bytes_, plan = _plan(dtype, products, m, n, k, a_row, a_col, b_row, b_col, get_num_threads())
-    space = empty(bytes_, np.uint8)
-    gemm(workers, id(plan), id(out), id(a), id(b), d_id, d_row, places_id, id(space), work=work)
+    return prepare(a, b, batch, initial)(a, b, initial)
+
+
+def _filled(shape: tuple[int, ...], dtype: np.dtype, values: Any) -> Any:
+    out = empty(shape, dtype)
+    out[...] = values
     return out
 
 
-def _thin(out: Any, a: Any, b: Any, d_id: int, d_row: int, m: int, n: int, k: int) -> bool:
-    """A product with one row or one column, by the vector kernels where a stride of the matrix allows it; whether it was done."""
-    dtype, itemsize = a.dtype, a.itemsize
-    if n == 1:  # the matrix is a
-        matrix, vector, vector_step, count, d_step = a.swapaxes(-1, -2), b, b.strides[-2], m, d_row
-    else:
-        matrix, vector, vector_step, count, d_step = b, a, a.strides[-1], n, itemsize
-    across, along = matrix.strides[-2:]  # from one k to the next, from one result to the next
-    if k <= 1:
-        return False
-    if across == itemsize and vector_step == itemsize:
-        groups = -(-count // _vector.ROWS)
-        _vector.row_dots(dtype)(groups, id(out), id(matrix), id(vector), d_id, count, k, along, 0, d_step, work=count * k)
-        return True
-    if along == itemsize and (d_id == 0 or d_step == itemsize):
-        groups = -(-count // (_vector.VECTORS * simd.lanes(dtype)))
-        _vector.column_sums(dtype)(groups, id(out), id(vector), id(matrix), d_id, count, k, vector_step, across, work=count * k)
-        return True
-    return False
+def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any) -> Product:
+    """``matmul`` for operands of these dtypes, shapes and strides: a function of a, b and initial."""
+    (m, k), n, dtype = a.shape[-2:], b.shape[-1], a.dtype
+    shape = (*batch, m, n)
+    if 0 in shape:
+        return lambda a, b, initial: empty(shape, dtype)
+    if k == 0:
+        return lambda a, b, initial: _filled(shape, dtype, 0 if initial is None else initial)
+    d_row = 0 if initial is None else _row_stride(initial, n)
+    if d_row is None:
+        in_rows = prepare(a, b, batch, _in_rows(initial, n))
+        return lambda a, b, initial: in_rows(a, b, _in_rows(initial, n))
+    blocked = _blocked(dtype)
+    if blocked and not (_ready(a) and _ready(b)):
+        readable = prepare(_readable(a), _readable(b), batch, initial)
+        return lambda a, b, initial: readable(_readable(a), _readable(b), initial)
+    if not blocked and _layout(b)[1] != b.itemsize:
+        copied = prepare(a, contiguous(b), batch, initial)
+        return lambda a, b, initial: copied(a, contiguous(b), initial)
+    products, places = math.prod(batch), None
+    if batch:
+        places = _places(batch, (a.shape[:-2], a.strides[:-2]), (b.shape[:-2], b.strides[:-2]))
+    if not blocked:
+        return _plainly(shape, a, b, products, places, d_row)
+    if not batch and k >= _LONG and m * n <= 4096:
+        return _segmented(a, b, initial)
+    return _chosen(shape, a, b, products, places, initial, d_row)
+
+
+def _chosen(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, initial: Any, d_row: int) -> Product:
+    """The vector kernels for few rows or columns, else tiles."""
+    thin = _thinly(shape, a, b, products, places, initial, d_row) if a.shape[-1] > 1 and min(shape[-2:]) <= _vector.FEW else None
+    return thin or _tiled(shape, a, b, products, places, d_row)
+
+
+def _segmented(a: Any, b: Any, initial: Any) -> Product:
+    """A small product of long sums as a batch of segments, whose results are then added in order; however many threads there are."""
+    (m, k), n, dtype = a.shape, b.shape[-1], a.dtype
+    count = min(_MOST_SEGMENTS, 4 * k // _LONG)
+    size = -(-k // count)
+    count = -(-k // size) - 1  # whole ones; the last, which may be shorter, begins with ``initial``
+    done = count * size
+    places = np.concatenate([np.arange(count) * size * a.strides[-1], np.arange(count) * size * b.strides[-2]])
+    parts = _chosen((count, m, n), a[:, :size], b[:size], count, places, None, 0)
+    last = prepare(a[:, done:], b[done:], (), initial)
+    ones = full((1, count), 1, dtype)
+    added = prepare(ones, empty((count, m * n), dtype), (), empty(m * n, dtype))
+
+    def product(a: Any, b: Any, initial: Any) -> Any:
+        start = last(a[:, done:], b[done:], initial).reshape(m * n)
+        return added(ones, parts(a, b, None).reshape(count, m * n), start).reshape(m, n)
+
+    return product
+
+
+def _new(shape: tuple[int, ...], dtype: np.dtype) -> Callable[..., Any]:
+    """What makes a result: ``empty``, or NumPy itself where ``empty`` would only ask it."""
+    return np.empty if math.prod(shape) * dtype.itemsize < POOLED_BYTES else empty
+
+
+def _tiled(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d_row: int) -> Product:
+    dtype, (m, k), n = a.dtype, a.shape[-2:], b.shape[-1]
+    work = products * m * n * k
+    facts = (dtype, products, m, n, k, _layout(a), _layout(b), d_row, 0 if places is None else places.ctypes.data)
+    gemm, new = _gemm.gemm(dtype), _new(shape, dtype)
+    _, space, plan_at, plan = _plan(*facts, get_num_threads())
+
+    def small(a: Any, b: Any, initial: Any) -> Any:
+        out = new(shape, dtype)
+        gemm(1, plan_at, id(out), id(a), id(b), 0 if initial is None else id(initial), 0)
+        return out
+
+    plans: dict[int, Any] = {}
+
+    def product(a: Any, b: Any, initial: Any) -> Any:
+        threads = get_num_threads()
+        workers, space, plan_at, _ = plans.get(threads) or plans.setdefault(threads, _plan(*facts, threads))
+        out = new(shape, dtype)
+        d_id, room = 0 if initial is None else id(initial), _workspace(space) if space else None
+        gemm(workers, plan_at, id(out), id(a), id(b), d_id, id(room) if space else 0, work=work)
+        return out
+
+    return _keeping(small if work < _SERIAL and not space else product, plan, places)
+
+
+def _keeping(product: Any, *arrays: Any) -> Product:
+    """``product``, with the arrays of which it or its plan holds the address."""
+    product.arrays = arrays
+    return product
+
+
+def _plainly(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d_row: int) -> Product:
+    dtype, (m, k), n = a.dtype, a.shape[-2:], b.shape[-1]
+    (a_row, a_col), b_row = a.strides[-2:], b.strides[-2]
+    places_id, kernel = 0 if places is None else id(places), plain(dtype)
+
+    def product(a: Any, b: Any, initial: Any) -> Any:
+        out = empty(shape, dtype)
+        d_id = 0 if initial is None else id(initial)
+        kernel(
+            products * m, id(out), id(a), id(b), d_id, places_id, products, m, n, k, a_row, a_col, b_row, d_row, work=products * m * n * k
+        )  # fmt: skip
+        return out
+
+    return _keeping(product, places)
+
+
+def _thinly(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, initial: Any, d_row: int) -> Product | None:
+    """A product with few rows or few columns, by the vector kernels where the strides allow it."""
+    dtype, itemsize, (m, k), n = a.dtype, a.itemsize, a.shape[-2:], b.shape[-1]
+    turned = n < m  # the matrix is a, the vectors are the columns of b
+    matrix, vectors = (a.swapaxes(-1, -2), b.swapaxes(-1, -2)) if turned else (b, a)
+    few, count = vectors.shape[-2], matrix.shape[-1]
+    across, along = _layout(matrix)  # from one k to the next, from one result to the next
+    x_vector, x_step = _layout(vectors)
+    y_vector, y_step, d_vector, d_step = (itemsize, n * itemsize, itemsize, d_row) if turned else (n * itemsize, itemsize, d_row, itemsize)
+    in_rows = across == itemsize
+    if in_rows and x_step != itemsize:
+        if places is not None and a.ndim == 2:  # segments of one matrix
+            return None
+        if turned:
+            columns = prepare(a, _by_columns(b), shape[:-2], initial)
+            return lambda a, b, initial: columns(a, _by_columns(b), initial)
+        rows = prepare(contiguous(a), b, shape[:-2], initial)
+        return lambda a, b, initial: rows(contiguous(a), b, initial)
+    if turned and not in_rows and n > 1 and initial is None and not shape[:-2] and m * k * itemsize > 1 << 19:
+        across_first = prepare(vectors, matrix, (), None)
+        return lambda a, b, initial: contiguous(across_first(b.swapaxes(0, 1), a.swapaxes(0, 1), None).swapaxes(0, 1))
+    if not in_rows and (along != itemsize or (y_step != itemsize and count > 1) or (initial is not None and d_step != itemsize)):
+        return None
+    if places is not None and not turned:
+        places = np.concatenate([places[products:], places[:products]])
+    groups = -(-count // (_vector.ROWS if in_rows else _vector.VECTORS * simd.lanes(dtype)))
+    kernel = _vector.row_dots(dtype) if in_rows else _vector.column_sums(dtype)
+    places_at = 0 if places is None else places.ctypes.data
+    plan = _vector.Thin(
+        groups, products, few, count, k, along if in_rows else across, x_vector, x_step, 0, y_vector, y_step, d_vector, d_step, places_at
+    )  # fmt: skip
+    return _thin_product(kernel, plan, shape, dtype, turned, places)
+
+
+def _thin_product(kernel: Any, plan: _vector.Thin, shape: tuple[int, ...], dtype: np.dtype, turned: bool, places: Any) -> Product:
+    words = np.array(plan, np.int64)
+    plan_at, indices, new = words.ctypes.data, plan.groups * plan.batch, _new(shape, dtype)
+    work = plan.batch * plan.few * plan.extent * plan.k
+
+    def product(a: Any, b: Any, initial: Any) -> Any:
+        out = new(shape, dtype)
+        d_id = 0 if initial is None else id(initial)
+        if turned:
+            a, b = b, a
+        kernel(indices, plan_at, id(out), id(a), id(b), d_id, work=work)
+        return out
+
+    return _keeping(product, words, places)
 
 
 def dot(a: Any, b: Any) -> Any:
@@ -156,16 +332,25 @@ def dot(a: Any, b: Any) -> Any:
         return matmul(a[None, :], b[:, None], (), None).reshape(())
     out = empty((), dtype)
     a, b = contiguous(a), contiguous(b)
-    dots = _vector.row_dots(dtype)
     if k < 2 * _DOT_BLOCK:
-        dots(1, id(out), id(a), id(b), 0, 1, k, 0, 0, 0)
+        _dots(out, a, b, 1, k)
         return out
     blocks = k // _DOT_BLOCK
-    rest = k - blocks * _DOT_BLOCK
     sums, ones = empty(blocks + 1, dtype), full(blocks + 1, 1, dtype)
-    row = _DOT_BLOCK * dtype.itemsize
-    dots(-(-blocks // _vector.ROWS), id(sums), id(a), id(b), 0, blocks, _DOT_BLOCK, row, row, 0, work=k)
-    last_a, last_b, last_sum = a[blocks * _DOT_BLOCK :], b[blocks * _DOT_BLOCK :], sums[blocks:]
-    dots(1, id(last_sum), id(last_a), id(last_b), 0, 1, rest, 0, 0, 0)
-    dots(1, id(out), id(sums), id(ones), 0, 1, blocks + 1, 0, 0, 0)
+    _dots(sums, a, b, blocks, _DOT_BLOCK)
+    done = blocks * _DOT_BLOCK
+    _dots(sums[blocks:], a[done:], b[done:], 1, k - done)
+    _dots(out, sums, ones, 1, blocks + 1)
     return out
+
+
+def _dots(out: Any, a: Any, b: Any, rows: int, k: int) -> None:
+    """out[i] = Σ a[i·k + p]·b[i·k + p] for p < k."""
+    plan = _dots_plan(rows, k, a.itemsize)
+    _vector.row_dots(a.dtype)(-(-rows // _vector.ROWS), plan.ctypes.data, id(out), id(b), id(a), 0, work=rows * k)
+
+
+@functools.lru_cache(maxsize=256)
+def _dots_plan(rows: int, k: int, itemsize: int) -> np.ndarray:
+    groups, row = -(-rows // _vector.ROWS), k * itemsize
+    return np.array(_vector.Thin(groups, 1, 1, rows, k, row, 0, itemsize, row, 0, itemsize, 0, 0, 0), np.int64)

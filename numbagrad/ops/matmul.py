@@ -9,6 +9,7 @@ import builtins
 from typing import Any
 
 from ..kernels import matmul as kernels
+from ..kernels.matmul.gradients import linear_gradients
 from ..tensor import Tensor
 from ._arguments import result_into
 from ._attach import public
@@ -32,8 +33,22 @@ def _ndim(op: str, message: str, *expected: tuple[Tensor, int]) -> None:
 _mm = differentiable(
     "mm",
     lambda input, mat2: kernels.matmul(input, mat2),
-    input=lambda g, mat2: _mm(g, mat2.mH),
-    mat2=lambda g, input: _mm(input.mH, g),
+    input=lambda g, mat2: _mm_nt(g, mat2.conj()),
+    mat2=lambda g, input: _mm_tn(input.conj(), g),
+)
+# The same with an operand transposed, input·mat2ᵀ and inputᵀ·mat2: gradients are made of these, and a view of an array costs a tenth of a
+# view of a tensor.
+_mm_nt = differentiable(
+    "mm",
+    lambda input, mat2: kernels.matmul(input, mat2.T),
+    input=lambda g, mat2: _mm(g, mat2.conj()),
+    mat2=lambda g, input: _mm_tn(g, input.conj()),
+)
+_mm_tn = differentiable(
+    "mm",
+    lambda input, mat2: kernels.matmul(input.T, mat2),
+    input=lambda g, mat2: _mm_nt(mat2.conj(), g),
+    mat2=lambda g, input: _mm(input.conj(), g),
 )
 _bmm = differentiable(
     "bmm",
@@ -81,7 +96,7 @@ def _batched_other_rule(g: Any, input: Any, other_shape: Any) -> Any:
     if input.ndim == 1:
         return input.conj().unsqueeze(-1) * g.unsqueeze(-2)
     if len(other_shape) <= 2:  # one matrix for the whole batch: its gradient is one product over all rows
-        slope = _mm(_rows(input).mH, _rows(g))
+        slope = _mm_tn(_rows(input).conj(), _rows(g))
     else:
         slope = matmul(input.mH, g)
     return slope.squeeze(-1) if len(other_shape) == 1 else slope
@@ -171,7 +186,7 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     if input.shape[-1] != other.shape[-1]:
         shapes = f"{list(input.shape)} and {list(other.shape)}"
         raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {shapes}")
-    flat = _mm(_rows(input), _rows(other).mT)  # type: ignore[attr-defined]
+    flat = _mm_nt(_rows(input), _rows(other))
     return result_into(out, flat.reshape((*input.shape[:-1], *other.shape[:-1])))  # type: ignore[attr-defined]
 
 
@@ -189,15 +204,16 @@ _addmm = differentiable(
     "addmm",
     lambda input, mat1, mat2: kernels.addmm(input, mat1, mat2),
     input=lambda g: g,
-    mat1=lambda g, mat2: _mm(g, mat2.mH),
-    mat2=lambda g, mat1: _mm(mat1.mH, g),
+    mat1=lambda g, mat2: _mm_nt(g, mat2.conj()),
+    mat2=lambda g, mat1: _mm_tn(mat1.conj(), g),
 )
 _linear = differentiable(
     "linear",
     lambda input, weight, bias: kernels.linear(input, weight, bias),
-    input=lambda g, weight: matmul(g, weight.conj()),
-    weight=lambda g, input: _mm(_rows(g).mT, _rows(input).conj()),
+    input=lambda g, weight: (_mm if g.ndim == 2 else matmul)(g, weight.conj()),
+    weight=lambda g, input: _mm_tn(_rows(g), _rows(input).conj()),
     bias=lambda g: g,
+    together=linear_gradients,
 )
 
 

@@ -71,6 +71,65 @@ def test_several_blocks(m, k, n):
         assert_product(M.matmul(a, b), a, b)
 
 
+@pytest.mark.parametrize("few", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_rows_or_columns(few, dtype):
+    rng = np.random.default_rng(20)
+    for many, k in [(1, 9), (6, 2), (7, 8), (33, 1), (130, 41), (600, 300), (3, 5000)]:
+        for left, right in itertools.product(["rows", "columns", "strided"], ["rows", "columns", "strided"]):
+            for m, n in ((few, many), (many, few)):
+                a, b = laid_out((m, k), left, dtype, rng), laid_out((k, n), right, dtype, rng)
+                assert_product(M.matmul(a, b), a, b)
+                for start in (laid_out((m, n), "columns", dtype, rng), laid_out((m, n), "rows", dtype, rng)[0]):
+                    assert_product(M.addmm(start, a, b), a, b, start)
+
+
+def test_few_columns_of_a_big_transposed_matrix():
+    rng = np.random.default_rng(21)
+    a = laid_out((700, 600), "columns", np.float32, rng)
+    for n in (1, 2, 3, 4):
+        b = laid_out((600, n), "rows", np.float32, rng)
+        result = M.matmul(a, b)
+        assert result.flags.c_contiguous
+        assert_product(result, a, b)
+
+
+@pytest.mark.parametrize("m, n", [(1, 1), (3, 3), (16, 16), (1, 40), (8, 1), (40, 65)])
+@pytest.mark.parametrize("k", [16384, 16385, 70001])
+def test_long_sums(m, n, k):
+    rng = np.random.default_rng(22)
+    start = laid_out((m, n), "rows", np.float32, rng)
+    for left, right in itertools.product(["rows", "columns", "reversed"], ["rows", "columns"]):
+        a, b = laid_out((m, k), left, np.float32, rng), laid_out((k, n), right, np.float32, rng)
+        assert_product(M.matmul(a, b), a, b)
+        assert_product(M.addmm(start, a, b), a, b, start)
+        assert_product(M.addmm(start[0], a, b), a, b, np.broadcast_to(start[0], (m, n)))
+
+
+@pytest.mark.parametrize("m, k, n", [(1, 64, 70), (70, 64, 1), (4, 4, 4), (8, 8, 8), (2, 33, 5), (20, 5, 3), (16, 17, 18), (2, 1, 3)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_batches_of_small_products(m, k, n, dtype):
+    rng = np.random.default_rng(23)
+    for left, right in itertools.product(["rows", "columns"], ["rows", "columns"]):
+        a, b = laid_out((5, 3, m, k), left, dtype, rng), laid_out((5, 3, k, n), right, dtype, rng)
+        assert_product(M.matmul(a, b), a, b)
+        assert_product(M.matmul(a[::-1, 1:2], b[:1]), a[::-1, 1:2], b[:1])
+
+
+def test_a_product_is_chosen_by_all_that_it_depends_on():
+    """Operands that agree in all but one of dtype, strides and bias, one after the other: what was prepared for one is not used for another."""
+    rng = np.random.default_rng(24)
+    for _ in range(2):
+        for dtype in (np.float32, np.float64, np.int32, np.int64, np.complex64):
+            square = [np.asarray(x, dtype) for x in rng.integers(-9, 9, (2, 6, 6))]
+            for a, b in itertools.product((square[0], square[0].T, square[0][:, ::-1]), (square[1], square[1].T, square[1][::-1])):
+                assert np.array_equal(M.matmul(a, b), a @ b)
+                for bias in (None, square[0][0], square[0][:, 1], square[0][:1, 0].reshape(()), square[0][:1]):
+                    assert np.array_equal(M.linear(a, b, bias), a @ b.T + (0 if bias is None else bias))
+    with pytest.raises(RuntimeError, match="same dtype"):
+        M.matmul(np.ones((6, 6), np.float32), np.ones((6, 6)))
+
+
 def test_power_of_two_strides():
     rng = np.random.default_rng(3)
     a, b = (rng.standard_normal((512, 512)).astype(np.float32) for _ in range(2))
@@ -239,7 +298,8 @@ def test_nan_and_infinity_stay_in_their_rows_and_columns():
 
 def test_reads_nothing_outside():
     """Operands and result surrounded by NaN: a tile that reads over an edge shows it."""
-    for m, k, n in [(15, 17, 33), (7, 40, 16), (30, 5, 50), (1, 33, 31), (31, 33, 1)]:
+    sizes = [(15, 17, 33), (7, 40, 16), (30, 5, 50), (1, 33, 31), (31, 33, 1), (3, 17, 70), (70, 17, 3), (9, 3, 65), (2, 16400, 3)]
+    for m, k, n in sizes:
         frame_a, frame_b = np.full((m + 40, k + 40), np.nan, np.float32), np.full((k + 40, n + 40), np.nan, np.float32)
         a, b = frame_a[20 : 20 + m, 20 : 20 + k], frame_b[20 : 20 + k, 20 : 20 + n]
         a[:], b[:] = 2, 3
@@ -257,6 +317,10 @@ def test_same_bits_for_any_number_of_threads():
         ((600, 900), (900,)),
         ((900,), (900, 600)),
         ((10**6,), (10**6,)),
+        ((16, 40_000), (40_000, 16)),
+        ((3, 700), (700, 900)),
+        ((40, 2, 300), (40, 300, 60)),
+        ((333, 350), (350, 333)),
     ]
     before = _cpu.get_num_threads()
     try:
@@ -280,9 +344,14 @@ rng = np.random.default_rng(0)
 for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-13)):
     for m, n in itertools.product([1, 3, 4, 5, 6, 7, 8, 9, 12, 13, 17, 25, 33], repeat=2):
         k = int(rng.choice([1, 2, 3, 4, 5, 8, 9, 17, 300]))
+        if (m, n) in ((3, 5), (8, 8), (33, 1)):
+            k = 17000
         for a, b in ((rng.standard_normal((m, k)), rng.standard_normal((k, n))), (rng.standard_normal((k, m)).T, rng.standard_normal((n, k)).T)):
             a, b = a.astype(dtype, order="K"), b.astype(dtype, order="K")
             assert np.abs(M.matmul(a, b) - a.astype(np.float64) @ b).max() <= tolerance * (k + 1), (m, n, k, dtype)
+    a, b, d = (rng.standard_normal(s).astype(dtype) for s in ((150, 600), (600, 530), (150, 530)))
+    for left, right in itertools.product((a, a.T.copy().T), (b, b.T.copy().T)):
+        assert np.abs(M.addmm(d, left, right) - (d + a.astype(np.float64) @ b)).max() <= tolerance * 600
 """
 
 

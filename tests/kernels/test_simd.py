@@ -51,6 +51,26 @@ def test_tile(dtype, rows, columns):
         assert np.allclose(c, 2 * (a @ b) + bias, rtol=1e-5, atol=1e-5)
 
 
+def test_stack_space():
+    """Each area is its own, aligned, and there for as long as the call."""
+    first, second, load, store = simd.stack_space(256), simd.stack_space(64), simd.vectors(np.float32).load, simd.vectors(np.float32).store
+    zero, lanes = simd.vectors(np.float32).zero, simd.lanes(np.float32)
+
+    @kernel
+    def work(lo, hi, out, x_id):
+        a, b = first(), second()
+        for i in range(lo, hi):
+            store(a + i % 4 * 64, load(address_of(x_id) + i * lanes * 4))
+            store(b, zero())
+        out[0], out[1], out[2] = a % 64, b % 64, abs(a - b)
+        store(address_of(x_id), load(a + 3 * 64))
+
+    x, out = np.arange(8 * lanes, dtype=np.float32), np.ones(3, np.int64)
+    work(0, 8, out, id(x))
+    assert out[0] == out[1] == 0 and out[2] >= 64
+    assert np.array_equal(x[:lanes], np.arange(7 * lanes, 8 * lanes))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_vector_functions(dtype):
     v = simd.vectors(dtype)

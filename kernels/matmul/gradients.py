@@ -1,0 +1,60 @@
+"""The gradients of the fused forms, from arrays to arrays: for a backward pass that is not itself recorded.
+
+The products are those of the rules in ``numbagrad.ops.matmul``, without a tensor made for each step between them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from .. import _dtypes
+from ..copy import contiguous
+from ..reduce import sum as sum_over
+from . import matmul
+
+__all__ = ["linear_gradients"]
+
+
+def _rows(x: Any) -> Any:
+    """``x`` [..., k] as a matrix."""
+    if x.ndim == 2:
+        return x
+    return contiguous(x).reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
+
+
+# Up to so many rows their sum is a product with a vector of ones, which is called in a third of the time; beyond, the tree of ``sum`` keeps
+# the rounding error small.
+_FEW_ROWS = 1024
+
+
+@functools.lru_cache(maxsize=64)
+def _ones(count: int, dtype: Any) -> Any:
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _column_sums(rows: Any) -> Any:
+    """Σ_rows of a matrix [m, n]."""
+    m = rows.shape[0]
+    if type(rows) is not np.ndarray or not 0 < m <= _FEW_ROWS or rows.dtype in _dtypes.HALVES:
+        return sum_over(rows, 0)
+    return matmul(_ones(m, rows.dtype), rows)
+
+
+def linear_gradients(wanted: tuple[bool, bool, bool], g: Any, input: Any, weight: Any) -> tuple[Any, Any, Any] | None:
+    """For y = x·Wᵀ + b the gradients g·W of x, gᵀ·x of W and Σ_rows g of b, each where ``wanted`` says so; None for complex numbers.
+
+    ``g`` [..., n], ``input`` [..., k] (needed for that of W), ``weight`` [n, k] (for that of x).
+    """
+    if g.dtype in _dtypes.COMPLEXES:
+        return None
+    rows = _rows(g)
+    return (
+        matmul(g, weight) if wanted[0] else None,
+        matmul(rows.T, _rows(input)) if wanted[1] else None,
+        _column_sums(rows) if wanted[2] else None,
+    )
