@@ -54,6 +54,7 @@ _MANY = REGISTERS >= 32
 WIDE_PIXELS = 14 if _MANY else 6  # x 1 or 2 vectors of output channels
 NARROW_CHANNELS, NARROW_VECTORS = (8, 3) if _MANY else (4, 3)
 SINGLE_VECTORS = 8
+BATCH_TILES = ((6, 4), (12, 2), (24, 1)) if _MANY else ((6, 2), (12, 1))
 LANE_CHANNELS, LANE_TAPS = (3, 9) if _MANY else (3, 3)
 
 
@@ -87,20 +88,25 @@ def wide_tile(dtype: Any, columns: int) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def tap_tile(dtype: Any, columns: int) -> Any:
-    """out[i, :] += sum_p x[p + table[i]] * g[p, :]: ``tap_tile(p, x, table, g, out)``.
+    """out[i, :] += sum_p x[p + table[i]] * g[p, :]: ``tap_tile(rows, width, x_row, x, table, g, out)``.
 
-    The weight gradient's counterpart of ``wide_tile``: lanes are output channels, rows are WIDE_PIXELS entries of the table, and the sum
-    runs over pixels.  It starts from zero, so what is added to ``out`` is the sum of one block.  Rows of ``g`` and ``out`` are two vectors
-    long, of which the first ``columns`` are used.
+    p are the pixels of ``rows`` rows of ``width``, which lie ``x_row`` bytes apart in x and one after the other in g.  The weight
+    gradient's counterpart of ``wide_tile``: lanes are output channels, rows are WIDE_PIXELS entries of the table, and the sum runs over
+    pixels.  It starts from zero, so what is added to ``out`` is the sum of one block.  Rows of ``g`` and ``out`` are two vectors long, of
+    which the first ``columns`` are used.
     """
 
-    def emit(e: Emitter, count: Any, x: Any, table: Any, g: Any, out: Any) -> None:
-        add, at = e.builder.add, e.integer
-        taps = [add(x, e.word(add(table, at(8 * i)))) for i in range(WIDE_PIXELS)]
+    def emit(e: Emitter, rows: Any, width: Any, x_row: Any, x: Any, table: Any, g: Any, out: Any) -> None:
+        builder, add, at = e.builder, e.builder.add, e.integer
+        offsets = [e.word(add(table, at(8 * i))) for i in range(WIDE_PIXELS)]
 
-        def turn(k: Any, values: list[Any]) -> list[Any]:
+        def row(_: Any, values: list[Any]) -> list[Any]:
+            taps = [add(values[0], offset) for offset in offsets]
+            return [add(values[0], x_row), *e.loop(width, values[1:], lambda k, carried: pixel(taps, k, carried))]
+
+        def pixel(taps: list[Any], k: Any, values: list[Any]) -> list[Any]:
             gradient, sums = values[0], values[1:]
-            shift = e.builder.mul(k, at(e.itemsize))
+            shift = builder.mul(k, at(e.itemsize))
             right = [e.load(add(gradient, at(j * e.register_bytes))) for j in range(columns)]
             after = []
             for i in range(WIDE_PIXELS):
@@ -108,11 +114,11 @@ def tap_tile(dtype: Any, columns: int) -> Any:
                 after += [e.fma(left, right[j], sums[i * columns + j]) for j in range(columns)]
             return [add(gradient, at(2 * e.register_bytes)), *after]
 
-        for n, total in enumerate(e.loop(count, [g, *[e.zero] * (WIDE_PIXELS * columns)], turn)[1:]):
+        for n, total in enumerate(e.loop(rows, [x, g, *[e.zero] * (WIDE_PIXELS * columns)], row)[2:]):
             address = add(out, at((n // columns * 2 + n % columns) * e.register_bytes))
-            e.store(address, e.builder.fadd(e.load(address), total))
+            e.store(address, builder.fadd(e.load(address), total))
 
-    return _function(5, emit, dtype, f"tap_tile_{columns}")
+    return _function(7, emit, dtype, f"tap_tile_{columns}")
 
 
 @functools.lru_cache(maxsize=None)
@@ -149,6 +155,38 @@ def narrow_tile(dtype: Any, rows: int, columns: int) -> Any:
         builder.position_at_end(end)
 
     return _function(8, emit, dtype, f"narrow_tile_{rows}_{columns}")
+
+
+@functools.lru_cache(maxsize=None)
+def batch_tile(dtype: Any, rows: int, columns: int) -> Any:
+    """out[i, :] = start[i] + sum over runs r and taps k of w[r, k, i] * x[r, k, :], for ``rows`` i and ``columns`` vectors:
+    ``batch_tile(runs, taps, x, x_run, w, w_run, start, out, out_row)``.
+
+    The taps of a run are consecutive in x and in w; runs lie ``x_run`` and ``w_run`` bytes apart.
+    """
+
+    def emit(e: Emitter, runs: Any, taps: Any, x: Any, x_run: Any, w: Any, w_run: Any, start: Any, out: Any, out_row: Any) -> None:
+        add, at = e.builder.add, e.integer
+
+        def run(_: Any, values: list[Any]) -> list[Any]:
+            return [add(values[0], x_run), add(values[1], w_run), *e.loop(taps, values, tap)[2:]]
+
+        def tap(_: Any, values: list[Any]) -> list[Any]:
+            here, weights, sums = values[0], values[1], values[2:]
+            right = [e.load(add(here, at(j * e.register_bytes))) for j in range(columns)]
+            after = []
+            for i in range(rows):
+                left = e.broadcast(add(weights, at(i * e.itemsize)))
+                after += [e.fma(left, right[j], sums[i * columns + j]) for j in range(columns)]
+            return [add(here, at(columns * e.register_bytes)), add(weights, at(rows * e.itemsize)), *after]
+
+        first = [e.broadcast(add(start, at(i * e.itemsize))) for i in range(rows) for _ in range(columns)]
+        sums = e.loop(runs, [x, w, *first], run)[2:]
+        for i in range(rows):
+            for j in range(columns):
+                e.store(add(e.offset(out, out_row, i), at(j * e.register_bytes)), sums[i * columns + j])
+
+    return _function(9, emit, dtype, f"batch_tile_{rows}_{columns}")
 
 
 @functools.lru_cache(maxsize=None)
@@ -232,37 +270,71 @@ def copy_rows(dtype: Any) -> Any:
     def emit(
         e: Emitter, to: Any, to_row: Any, source: Any, source_row: Any, column: Any, rows: Any, first: Any, last: Any, low: Any, high: Any
     ) -> None:
-        builder = e.builder
-        within = builder.and_(e.mask(high), builder.xor(e.mask(low), ir.Constant(e.mask_type, [1] * e.lanes)))
-        none, count = ir.Constant(e.mask_type, [0] * e.lanes), builder.sub(last, first)
+        builder, at = e.builder, e.integer
+        every, none = ir.Constant(e.mask_type, [1] * e.lanes), ir.Constant(e.mask_type, [0] * e.lanes)
+        count = builder.sub(last, first)
         words = ir.VectorType(ir.IntType(64), e.lanes)
         steps = builder.mul(e.splat(column), ir.Constant(words, list(range(e.lanes))))
         pointers = ir.VectorType(e.element.as_pointer(), e.lanes)
+
+        def between(start: Any, stop: Any) -> Any:
+            return builder.and_(e.mask(stop), builder.xor(e.mask(start), every))
 
         def row(load: Callable[[Any, Any], Any]) -> Callable[[Any, list[Any]], list[Any]]:
             def turn(r: Any, values: list[Any]) -> list[Any]:
                 target, origin = values
                 inside = builder.icmp_unsigned("<", builder.sub(r, first), count)
-                e.store(target, load(origin, builder.select(inside, within, none)))
+                e.store(target, load(origin, lambda mask: builder.select(inside, mask, none)))
                 return [builder.add(target, to_row), builder.add(origin, source_row)]
 
             return turn
 
-        def gather(address: Any, mask: Any) -> Any:
-            where = builder.inttoptr(builder.add(e.splat(address), steps), pointers)
-            return e.call(
-                f"{e.name('masked.gather')}.v{e.lanes}p0", e.vector, [where, ir.Constant(ir.IntType(32), e.itemsize), mask, e.zero]
-            )
+        def load_dense(address: Any, where: Any) -> Any:
+            return e.load(address, where(within))
 
-        dense, spread, end = (builder.append_basic_block(label) for label in ("dense", "spread", "copied"))
-        builder.cbranch(builder.icmp_signed("==", column, e.integer(e.itemsize)), dense, spread)
-        for block, load in ((dense, e.load), (spread, gather)):
+        def load_pairs(address: Any, where: Any) -> Any:
+            halves = e.load(address, where(even[0])), e.load(builder.add(address, at(e.register_bytes)), where(even[1]))
+            return builder.shuffle_vector(*halves, ir.Constant(ir.VectorType(ir.IntType(32), e.lanes), list(range(0, 2 * e.lanes, 2))))
+
+        def load_spread(address: Any, where: Any) -> Any:
+            cells = builder.inttoptr(builder.add(e.splat(address), steps), pointers)
+            name = f"{e.name('masked.gather')}.v{e.lanes}p0"
+            return e.call(name, e.vector, [cells, ir.Constant(ir.IntType(32), e.itemsize), where(within), e.zero])
+
+        within = between(low, high)
+        start, stop = builder.mul(low, at(2)), builder.sub(builder.mul(high, at(2)), at(1))
+        even = between(start, stop), between(builder.sub(start, at(e.lanes)), builder.sub(stop, at(e.lanes)))
+        dense, pairs, spread, end = (builder.append_basic_block(label) for label in ("dense", "pairs", "spread", "copied"))
+        choice = builder.switch(column, spread)
+        choice.add_case(at(e.itemsize), dense)
+        choice.add_case(at(2 * e.itemsize), pairs)
+        for block, load in ((dense, load_dense), (pairs, load_pairs), (spread, load_spread)):
             builder.position_at_end(block)
             e.loop(rows, [to, source], row(load))
             builder.branch(end)
         builder.position_at_end(end)
 
     return _function(10, emit, dtype, "copy_rows")
+
+
+def _prefetch(write: int) -> Any:
+    @intrinsic
+    def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word, name = ir.IntType(32), "llvm.prefetch.p0"
+            pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
+            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            builder.call(function, [pointer, word(write), word(3), word(1)])
+            return context.get_dummy_value()
+
+        return types.void(types.intp), codegen
+
+    return prefetch
+
+
+# Ask for the cache line at an address that will be read, or written, some hundred cycles from now; any address will do.
+prefetch_read, prefetch_write = _prefetch(0), _prefetch(1)
 
 
 @functools.lru_cache(maxsize=None)
@@ -284,18 +356,22 @@ def load_between(dtype: Any) -> Any:
 
 
 __all__ = [
+    "BATCH_TILES",
     "LANE_CHANNELS",
     "LANE_TAPS",
     "NARROW_CHANNELS",
     "NARROW_VECTORS",
     "SINGLE_VECTORS",
     "WIDE_PIXELS",
+    "batch_tile",
     "copy_rows",
     "lane_tile",
     "inlined",
     "lanes",
     "load_between",
     "narrow_tile",
+    "prefetch_read",
+    "prefetch_write",
     "store_columns",
     "tap_tile",
     "wide_tile",

@@ -8,6 +8,7 @@ linear in both its arguments and is again one of these functions, with other arg
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -79,9 +80,24 @@ def _parameters(op: str, kernel: Sequence[int], stride: Any, padding: Any, dilat
     return stride, before, after, dilation, int(groups)
 
 
-def _checked(
-    op: str, shape: Sequence[int], weight: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int
-) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], int]:
+Checked = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], int]
+
+
+def _exact(value: Any) -> bool:
+    """Whether ``value`` is of the types that are expected, so that what equals it is as good as it (1.0 equals 1, but is an error)."""
+    if type(value) is tuple:
+        return len(value) == 2 and type(value[0]) is int and type(value[1]) is int
+    return type(value) is int or type(value) is str
+
+
+def _checked(op: str, shape: tuple[int, ...], weight: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int) -> Checked:
+    """``_check``, remembered."""
+    if type(groups) is int and _exact(stride) and _exact(padding) and _exact(dilation):
+        return _remembered(op, shape, weight, stride, padding, dilation, groups)
+    return _check(op, shape, weight, stride, padding, dilation, groups)
+
+
+def _check(op: str, shape: Sequence[int], weight: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> Checked:
     """(output size, stride, padding above and left, dilation, groups) for a batched input of ``shape`` and a weight of shape ``weight``."""
     if len(weight) != 4:
         raise RuntimeError(
@@ -115,6 +131,9 @@ def _checked(
     return ((padded[0] - extent[0]) // stride[0] + 1, (padded[1] - extent[1]) // stride[1] + 1), stride, before, dilation, groups
 
 
+_remembered = functools.lru_cache(maxsize=1024)(_check)
+
+
 def _batched(op: str, x: Any) -> Any:
     """``x`` with an image dimension."""
     if x.ndim not in (3, 4):
@@ -146,7 +165,6 @@ def _filled(like: Any, shape: Sequence[int], bias: Any = None) -> Any:
     return out
 
 
-@through_float32
 def _conv2d(
     x: Any,
     weight: Any,
@@ -172,6 +190,9 @@ def _conv2d(
     return out if x.ndim == 4 else out[0]
 
 
+_conv2d_of_halves = through_float32(_conv2d)
+
+
 def conv2d(
     x: Any,
     weight: Any,
@@ -195,7 +216,8 @@ def conv2d(
     _same_dtype("conv2d", x, weight, ("Input", "weight"))
     if bias is not None:
         _same_dtype("conv2d", x, bias, ("Input", "bias"))
-    return _conv2d(x, weight, bias, stride, padding, dilation, groups)
+    convolve = _conv2d if x.dtype in _REAL else _conv2d_of_halves
+    return convolve(x, weight, bias, stride, padding, dilation, groups)
 
 
 def _grad_shapes(op: str, grad: Any, shape: Sequence[int], weight: Sequence[int], size: tuple[int, int]) -> None:

@@ -20,6 +20,22 @@ def place_phase(lo, hi, out, phase, first_row, first_column, step_rows, step_col
                 out[plane, r, c] = zero if empty else phase[plane, row, column]
 
 
+@kernel
+def place_pair(lo, hi, out, even, odd, first_row, step_rows):
+    """As ``place_phase`` for both phases of a column stride of 2, whose elements alternate: twice as many consecutive stores."""
+    width = out.shape[2]
+    whole = width // 2
+    for plane in range(lo, hi):
+        target, left, right = out[plane].reshape(-1), even[plane].reshape(-1), odd[plane].reshape(-1)
+        for row, r in enumerate(range(first_row, out.shape[1], step_rows)):
+            to, a, b = np.uintp(r * width), np.uintp(row * even.shape[2]), np.uintp(row * odd.shape[2])
+            for c in range(np.uintp(whole)):
+                target[to + 2 * c] = left[a + c]
+                target[to + 2 * c + 1] = right[b + c]
+            if width % 2:
+                target[to + np.uintp(width - 1)] = left[a + np.uintp(whole)]
+
+
 @functools.lru_cache(maxsize=None)
 def add_taps(dtype: Any) -> Any:
     """The kernel out[plane, r·stride + rows[a], c·stride + columns[b]] = sum over a, b of products[plane, a, b, r, c], what falls outside left
@@ -77,20 +93,30 @@ _BLOCK = 1024
 def sum_channels(dtype: Any) -> Any:
     """The kernel out[k] = sum over images and pixels of grad[n, k, pixel]: blocks in one register each, then in order."""
     f = simd.vectors(dtype)
-    size, lanes, zeros, load_part, add, total = np.dtype(dtype).itemsize, f.lanes, f.zero, f.load_part, f.add, f.total
+    size, lanes, zeros, load, load_part, add, total = np.dtype(dtype).itemsize, f.lanes, f.zero, f.load, f.load_part, f.add, f.total
+    prefetch_read = simd_conv.prefetch_read
 
     @kernel
     def channel_sums(lo, hi, out, grad, images, length):
-        channels, address = out.size, grad.ctypes.data
+        channels, address, together = out.size, grad.ctypes.data, max(1, _BLOCK // length)
         for k in range(lo, hi):
             result = 0.0  # float64: one addition per block costs nothing and keeps long sums exact
-            for n in range(images):
-                row = address + (n * channels + k) * length * size
+            for n in range(0, images, together):
                 for first in range(0, length, _BLOCK):
+                    last = min(first + _BLOCK, length)
+                    whole = first + (last - first) // (2 * lanes) * 2 * lanes
                     a, b = zeros(), zeros()
-                    for i in range(first, min(first + _BLOCK, length), 2 * lanes):
-                        a = add(a, load_part(row + i * size, length - i))
-                        b = add(b, load_part(row + (i + lanes) * size, length - i - lanes))
+                    for image in range(n, min(n + together, images)):
+                        row = address + (image * channels + k) * length * size
+                        for i in range(first, whole, 2 * lanes):
+                            if length < _BLOCK // 2:  # short runs: ask for the same channel of the next image
+                                prefetch_read(row + (channels * length + i) * size)
+                                prefetch_read(row + (channels * length + i + lanes) * size)
+                            a = add(a, load(row + i * size))
+                            b = add(b, load(row + (i + lanes) * size))
+                        if whole < last:
+                            a = add(a, load_part(row + whole * size, last - whole))
+                            b = add(b, load_part(row + (whole + lanes) * size, last - whole - lanes))
                     result += total(add(a, b))
             out[k] = result
 

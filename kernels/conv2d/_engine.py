@@ -23,7 +23,7 @@ BANDS, TOGETHER, IMAGE_GROUPS, SLOT_ROWS = (F[n] for n in ("BANDS", "TOGETHER", 
 TAPS, STYLE, DIRECT, AREA, SCRATCH = (F[n] for n in ("TAPS", "STYLE", "DIRECT", "AREA", "SCRATCH"))
 CHUNKS, CHUNK_BLOCKS, BLOCKS, WORKERS = (F[n] for n in ("CHUNKS", "CHUNK_BLOCKS", "BLOCKS", "WORKERS"))
 UNITS_PER_BLOCK, UNIT_BLOCKS, PARTIAL, WEIGHTS = (F[n] for n in ("UNITS_PER_BLOCK", "UNIT_BLOCKS", "PARTIAL", "WEIGHTS"))
-PACKED, PACKS, TABLE = (F[n] for n in ("PACKED", "PACKS", "TABLE"))
+PACKED, PITCH, SEGMENT, PACKS, TABLE = (F[n] for n in ("PACKED", "PITCH", "SEGMENT", "PACKS", "TABLE"))
 
 PIXELS, ROWS, VECTORS, SINGLES = (
     simd_conv.WIDE_PIXELS,
@@ -46,39 +46,40 @@ def engine(dtype: Any) -> SimpleNamespace:
     narrow, single = simd_conv.narrow_tile(dtype, ROWS, VECTORS), simd_conv.narrow_tile(dtype, 1, SINGLES)
     taps_two, taps_one = simd_conv.tap_tile(dtype, 2), simd_conv.tap_tile(dtype, 1)
     lanes_many, lanes_one = simd_conv.lane_tile(dtype, LANE_CHANNELS), simd_conv.lane_tile(dtype, 1)
+    prefetch_read, prefetch_write = simd_conv.prefetch_read, simd_conv.prefetch_write
+    load_between = simd_conv.load_between(dtype)
     copy_rows, store_columns, transpose = simd_conv.copy_rows(dtype), simd_conv.store_columns(dtype), simd.transpose(dtype)
 
     f = simd.vectors(dtype)
-    load_vector, load_part, store_vector, add_vectors, lane_total = f.load, f.load_part, f.store, f.add, f.total
+    load_vector, load_part, store_vector, store_part, add_vectors, lane_total = f.load, f.load_part, f.store, f.store_part, f.add, f.total
 
     @simd_conv.inlined
     def pack(p, x, area, images, band, group):
         """Lay out the inputs of one band; see ``_plan``."""
-        channels, plane, row, out_width, entries = p[CHANNELS], p[HEIGHT] * p[WIDTH] * size, p[WIDTH] * size, p[OUT_WIDTH], p[PACKED]
-        first, image = images * p[TOGETHER], p[GROUPS] * channels * plane
+        channels, plane, row, pitch, entries = p[CHANNELS], p[HEIGHT] * p[WIDTH] * size, p[WIDTH] * size, p[PITCH], p[PACKED]
+        first, image, step = images * p[TOGETHER], p[GROUPS] * channels * plane, p[STRIDE_W] * size
         origin = x + (first * p[GROUPS] + group) * channels * plane
         for c in range(channels):
             for entry in range(entries):
                 at = p[PACKS] + (band * entries + entry) * 6
                 rows, offset, begin, end, low, high = p[at], p[at + 1], p[at + 2], p[at + 3], p[at + 4], p[at + 5]
-                to, source = area + (c * entries + entry) * p[SLOT_ROWS] * out_width * size, origin + c * plane + offset * size
+                to, source = area + (c * entries + entry) * p[SLOT_ROWS] * pitch * size, origin + c * plane + offset * size
                 for _image in range(min(p[TOGETHER], p[IMAGES] - first)):
-                    for v in range(
-                        (out_width - 1) // lanes * lanes, -1, -lanes
-                    ):  # what the last vector writes too much, the first one mends
-                        copy_rows(
-                            to + v * size,
-                            out_width * size,
-                            source + v * p[STRIDE_W] * size,
-                            p[STRIDE_H] * row,
-                            p[STRIDE_W] * size,
-                            rows,
-                            begin,
-                            end,
-                            low - v,
-                            high - v,
-                        )
-                    to += rows * out_width * size
+                    # What the last vector of a row writes too much, the first one of the next row mends.
+                    if step == size and pitch > 2 * lanes:  # row by row, while the same rows of the next channel arrive
+                        for r in range(rows):
+                            stop = high if begin <= r < end else 0
+                            cell, origin_v = to + r * pitch * size, source + r * p[STRIDE_H] * row
+                            for v in range(0, pitch, lanes):
+                                prefetch_read(origin_v + v * size + plane)
+                                store_vector(cell + v * size, load_between(origin_v + v * size, low - v, stop - v))
+                        to += rows * pitch * size
+                        source += image
+                        continue
+                    for v in range((pitch - 1) // lanes * lanes, -1, -lanes):
+                        cell, origin_v = to + v * size, source + v * step
+                        copy_rows(cell, pitch * size, origin_v, p[STRIDE_H] * row, step, rows, begin, end, low - v, high - v)
+                    to += rows * pitch * size
                     source += image
 
     @simd_conv.inlined
@@ -118,19 +119,30 @@ def engine(dtype: Any) -> SimpleNamespace:
                 elif unit != packed:
                     pack(p, source, area, images, band, group)
                     packed = unit
+                length, segments = pixels, 1
+                if p[SEGMENT]:
+                    length, segments = out_width, rows
+                tiles = (length + span - 1) // span
+                whole = p[SEGMENT] or p[DIRECT] or style != WIDE and together == 1 and pixels >= span
                 for k in range(chunk * p[CHUNK_BLOCKS], min((chunk + 1) * p[CHUNK_BLOCKS], blocks)):
                     here, begin = weights + (group * blocks + k) * p[WEIGHTS] * size, biases + (group * blocks + k) * high * size
                     channel = k * high
                     count = min(high, channels_out - channel)
                     to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
-                    for q in range(0, pixels, span):
+                    for n in range(segments * tiles):
+                        q, shift = n // tiles, n % tiles * span
+                        if whole:  # the tile at the end overlaps the one before
+                            shift = min(shift, length - span)
+                        source_tile, q = base + (q * p[PITCH] + shift) * size, q * length + shift
                         if style == WIDE:
-                            if p[DIRECT]:  # the tile at the end overlaps the one before: nothing is read beyond the input
-                                q = min(q, pixels - span)
+                            if together == 1:  # the lines that the tile will be stored to arrive while it is computed
+                                for i in range(count):
+                                    prefetch_write(to + (q + i * plane) * size)
+                                    prefetch_write(to + (q + span - 1 + i * plane) * size)
                             if count > lanes:
-                                wide_two(taps, base + q * size, table, here, begin, tile)
+                                wide_two(taps, source_tile, table, here, begin, tile)
                             else:
-                                wide_one(taps, base + q * size, table, here, begin, tile)
+                                wide_one(taps, source_tile, table, here, begin, tile)
                             if together == 1:
                                 for r in range(0, min(span, pixels - q), lanes):
                                     for i in range(0, count, lanes):
@@ -140,15 +152,18 @@ def engine(dtype: Any) -> SimpleNamespace:
                             row, column = size, 2 * register
                         else:
                             address, row, column = tile, span * size, size
-                            whole = together == 1 and pixels >= span
                             if whole:
-                                q = min(q, pixels - span)
                                 address, row = to + q * size, plane * size
                             if style == NARROW:
-                                narrow(taps, base + q * size, table, here, begin, address, row, count)
+                                narrow(taps, source_tile, table, here, begin, address, row, count)
                             else:
-                                single(taps, base + q * size, table, here, begin, address, row, count)
+                                single(taps, source_tile, table, here, begin, address, row, count)
                             if whole:
+                                continue
+                            if together == 1:  # fewer pixels than a tile has, but consecutive ones
+                                for i in range(count):
+                                    for v in range(0, pixels, lanes):
+                                        store_part(to + (i * plane + v) * size, load_vector(tile + i * row + v * size), pixels - v)
                                 continue
                         scatter(p, target, tile, row, column, images, band, group, channel, count, q, min(span, pixels - q))
 
@@ -200,20 +215,25 @@ def engine(dtype: Any) -> SimpleNamespace:
                     else:
                         row += ((images * groups + group) * channels_out * plane + band * band_rows * out_width) * size
                     if style == WIDE:
+                        width = out_width if p[SEGMENT] else pixels
+                        step, pitch = max(1, SUM_PIXELS // width), p[PITCH] * size
                         for k in range(low_block, high_block):
                             count, here = min(channels_out - k * block, block), sums + k * sums_size * size
                             for q in range(0, pixels, lanes):  # moved[q, i] = row[k * block + i, q]: lanes become output channels
                                 for i in range(0, count, lanes):
                                     cell = row + (k * block + i) * stride + q * size
                                     transpose(moved + (q * block + i) * size, 2 * register, cell, stride, count - i, pixels - q)
-                            for q in range(0, pixels, SUM_PIXELS):
-                                length = min(SUM_PIXELS, pixels - q)
-                                for t in range(wide_tiles):
-                                    entry, to = table + 8 * t * PIXELS, here + t * PIXELS * block * size
-                                    if count > lanes:
-                                        taps_two(length, base + q * size, entry, moved + q * block * size, to)
-                                    else:
-                                        taps_one(length, base + q * size, entry, moved + q * block * size, to)
+                            for r in range(0, pixels // width, step):
+                                height = min(step, pixels // width - r)
+                                for c in range(0, width, SUM_PIXELS):
+                                    columns = min(SUM_PIXELS, width - c)
+                                    inputs, gradients = base + r * pitch + c * size, moved + (r * width + c) * block * size
+                                    for t in range(wide_tiles):
+                                        entry, to = table + 8 * t * PIXELS, here + t * PIXELS * block * size
+                                        if count > lanes:
+                                            taps_two(height, columns, pitch, inputs, entry, gradients, to)
+                                        else:
+                                            taps_one(height, columns, pitch, inputs, entry, gradients, to)
                         continue
                     for t in range(lane_tiles):
                         entry = table + 8 * t * LANE_TAPS

@@ -7,7 +7,9 @@ packed rows are as long as an *output* row and already shifted by that column (a
 along the flattened output pixels q = row * OW + column are consecutive, whatever the stride, padding or dilation.  Kernel rows share the
 packed rows: a tap is a constant distance from q.  That is KW times the input, not KH*KW times as in im2col (Cho and Brand, "MEC:
 Memory-efficient Convolution for Deep Neural Network", ICML 2017), and it is made for a band small enough to stay in the L2 cache.
-With a vertical stride, the packed rows are sorted by their remainder (``SLOTS``) for the same reason.  Outputs of fewer pixels than a tile
+With a vertical stride, the packed rows are sorted by their remainder (``SLOTS``) for the same reason.  Lanes over output channels read single
+inputs, so they need not meet them in one run: where tiles fit the output rows (``SEGMENT``), each row is computed by itself, the kernel
+columns share the packed rows as the kernel rows do (``PITCH`` apart), and the copy is no larger than the input.  Outputs of fewer pixels than a tile
 put several images into one band, each kernel row with a copy of its own.
 """
 
@@ -23,7 +25,7 @@ from .._cpu import get_num_threads, simd_conv
 # Elements of the header of the int64 array; behind it, what to pack starts at PACKS and the tap table at TABLE.
 _FIELDS = (
     "IMAGES CHANNELS OUT GROUPS HEIGHT WIDTH OUT_HEIGHT OUT_WIDTH STRIDE_H STRIDE_W BAND_ROWS BANDS TOGETHER IMAGE_GROUPS SLOTS SLOT_ROWS"
-    " PACKED TAPS STYLE DIRECT AREA SCRATCH CHUNKS CHUNK_BLOCKS BLOCKS WORKERS UNITS_PER_BLOCK UNIT_BLOCKS PARTIAL WEIGHTS PACKS TABLE"
+    " PACKED PITCH SEGMENT TAPS STYLE DIRECT AREA SCRATCH CHUNKS CHUNK_BLOCKS BLOCKS WORKERS UNITS_PER_BLOCK UNIT_BLOCKS PARTIAL WEIGHTS PACKS TABLE"
 ).split()
 F = {name: i for i, name in enumerate(_FIELDS)}
 
@@ -81,8 +83,8 @@ def _ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def _style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
-    """The tile with the least estimated time: cycles of two multiply-add units, plus what storing a tile costs.
+def _style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> tuple[float, int]:
+    """The tile with the least estimated time, and that time: cycles of two multiply-add units, plus what storing a tile costs.
 
     Measured on Zen 5, AVX-512, float32, one thread (microseconds, wide / narrow / single; and what the estimate picks):
 
@@ -92,8 +94,12 @@ def _style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
         64 x 32 -> 64, 14x14, k3                2320 / 2578 / 13579    wide
         16 x 64 -> 64, 28x28, k3, 4 groups      1449 / 1323 /  3064    narrow
         16 x 64 -> 64, 28x28, k3, depthwise     2248 /  656 /   335    single
+
+    Packing counts too: a copy for each kernel column, but one for all of them where wide tiles go row by row (Zen 4: 16 x 64 -> 64, 56x56, k3:
+    34200 / 36700, wide).
     """
     m, rows, px = geometry.out, simd_conv.NARROW_CHANNELS, simd_conv.WIDE_PIXELS
+    plane = geometry.out_height * geometry.out_width
     whole, part = divmod(m, 2 * lanes)
     columns = 2 * whole + _ceil(part, lanes)
     wide = _ceil(pixels, px) * columns * (taps * px / 2 + 5 * lanes)
@@ -101,7 +107,10 @@ def _style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
     narrow = _ceil(pixels, span) * _ceil(m, rows) * (taps * rows * simd_conv.NARROW_VECTORS / 2 + 2 * rows * simd_conv.NARROW_VECTORS)
     span = simd_conv.SINGLE_VECTORS * lanes
     single = _ceil(pixels, span) * m * (taps * simd_conv.SINGLE_VECTORS + 2 * simd_conv.SINGLE_VECTORS)
-    return min((wide, WIDE), (narrow, NARROW), (single, SINGLE))[1]
+    copy = geometry.channels * pixels / lanes * 8
+    copies = copy * len(geometry.columns)
+    shared = len(geometry.columns) > 1 and pixels == plane and _fits_rows(geometry.out_width, False)
+    return min((wide + (copy if shared else copies), WIDE), (narrow + copies, NARROW), (single + copies, SINGLE))
 
 
 def _weight_style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int:
@@ -126,18 +135,34 @@ def _weight_style(geometry: Geometry, lanes: int, taps: int, pixels: int) -> int
     return min((wide, WIDE), (narrow, NARROW), (single, SINGLE))[1]
 
 
-def _rows_layout(rows: tuple[int, ...], stride: int, band: int) -> tuple[list[int], list[int], list[int], int]:
-    """Packed row slots for kernel rows that share them: (first input row of each slot, slot of each kernel row, its row in it, rows of a slot)."""
-    lowest = min(rows)
-    remainders = sorted({(r - lowest) % stride for r in rows})
-    slot = [remainders.index((r - lowest) % stride) for r in rows]
-    inside = [(r - lowest) // stride for r in rows]
-    return [lowest + f for f in remainders], slot, inside, band + max(inside)
+Layout = tuple[list[int], list[int], list[int], int]
 
 
-def _packs(q: Geometry, bases: list[int], band_rows: int, bands: int, shared: int) -> np.ndarray:
-    """For each band, kernel column and slot: rows, place of the first input in its plane (which may lie outside), the rows and then the columns
-    (begin, end) that are inside; ``shared`` rows are added to those of the output."""
+def _shared(taps: tuple[int, ...], stride: int, extent: int) -> Layout:
+    """Packed slots for kernel rows (or columns) that share them: (first input row of each slot, slot of each kernel row, its row in it, rows
+    of a slot) for ``extent`` output rows."""
+    lowest = min(taps)
+    remainders = sorted({(r - lowest) % stride for r in taps})
+    slot = [remainders.index((r - lowest) % stride) for r in taps]
+    inside = [(r - lowest) // stride for r in taps]
+    return [lowest + f for f in remainders], slot, inside, extent + max(inside)
+
+
+def _apart(taps: tuple[int, ...], extent: int) -> Layout:
+    """As ``_shared``, a slot for each."""
+    return list(taps), list(range(len(taps))), [0] * len(taps), extent
+
+
+def _fits_rows(width: int, gradient: bool) -> bool:
+    """Whether the tiles of lanes over output channels, which read single inputs, take each output row by itself: then kernel columns share the
+    packed rows too.  The forward tiles are of fixed length, so their last one must not overlap the one before by much."""
+    tiled = _ceil(width, simd_conv.WIDE_PIXELS) * simd_conv.WIDE_PIXELS
+    return width >= 8 if gradient else width >= simd_conv.WIDE_PIXELS and tiled <= 1.07 * width
+
+
+def _packs(q: Geometry, bases: list[int], shifts: list[int], pitch: int, band_rows: int, bands: int, shared: int) -> np.ndarray:
+    """For each band, packed column shift and slot: rows, place of the first input in its plane (which may lie outside), the rows and then the
+    columns (begin, end) that are inside; ``shared`` rows are added to those of the output."""
 
     def inside(start: int, stride: int, extent: int, count: int) -> tuple[int, int]:
         begin = min(max(_ceil(-start, stride), 0), count)
@@ -146,12 +171,29 @@ def _packs(q: Geometry, bases: list[int], band_rows: int, bands: int, shared: in
     found = []
     for band in range(bands):
         rows = min(band_rows, q.out_height - band * band_rows) + shared
-        for shift in q.columns:
+        for shift in shifts:
             for base in bases:
                 top = band * band_rows * q.stride_h + base
                 place = top * q.width + shift
-                found += [rows, place, *inside(top, q.stride_h, q.height, rows), *inside(shift, q.stride_w, q.width, q.out_width)]
+                found += [rows, place, *inside(top, q.stride_h, q.height, rows), *inside(shift, q.stride_w, q.width, pitch)]
     return np.array(found, np.int64)
+
+
+def _together(q: Geometry, taps: int, itemsize: int) -> int:
+    """How many images share a band: more than one where a plane has few pixels."""
+    plane, tile_pixels = q.out_height * q.out_width, simd_conv.WIDE_PIXELS
+    if plane >= 2 * tile_pixels:
+        return 1
+    return max(1, min(q.images, _ceil(4 * tile_pixels, plane), _BAND_BYTES // max(1, taps * plane * itemsize)))
+
+
+def estimate(q: Geometry, itemsize: int) -> float:
+    """The estimated time of the best tile, in the unit of ``_style``."""
+    taps = q.channels * len(q.rows) * len(q.columns)
+    together = _together(q, taps, itemsize)
+    lanes = simd_conv.lanes(np.float32 if itemsize == 4 else np.float64)
+    packed_alone = q.images * taps * 25 if together > 1 else 0  # each tap's few pixels of each image cost a call
+    return q.groups * (packed_alone + _ceil(q.images, together) * _style(q, lanes, taps, q.out_height * q.out_width * together)[0])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -161,49 +203,44 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
     kernel_rows, kernel_columns = len(q.rows), len(q.columns)
     taps, plane = q.channels * kernel_rows * kernel_columns, q.out_height * q.out_width
     tile_pixels = simd_conv.WIDE_PIXELS
-    together = 1
-    if plane < 2 * tile_pixels:  # a few images in one band
-        together = max(1, min(q.images, _ceil(4 * tile_pixels, plane), _BAND_BYTES // max(1, taps * plane * itemsize)))
+    together = _together(q, taps, itemsize)
     pixels = plane * together
-    style = _weight_style(q, lanes, taps, pixels) if gradient else _style(q, lanes, taps, pixels)
+    style = _weight_style(q, lanes, taps, pixels) if gradient else _style(q, lanes, taps, pixels)[1]
 
     unshifted = q.stride_h == q.stride_w == 1 and q.rows == (0,) and q.columns == (0,)
     direct = unshifted and (q.out_height, q.out_width) == (q.height, q.width) and together == 1
     direct = direct and (style == WIDE or gradient) and plane >= tile_pixels
+    by_rows = style == WIDE and together == 1 and kernel_columns > 1 and _fits_rows(q.out_width, gradient)
+    shifts, column, reach, pitch = _shared(q.columns, q.stride_w, q.out_width) if by_rows else _apart(q.columns, q.out_width)
+    band_rows = q.out_height
     if direct:
-        band_rows = q.out_height
         bases, slot, inside, slot_rows = [0], [0], [0], q.out_height
     else:
-        band_rows = q.out_height
         while True:
-            bases, slot, inside, slot_rows = _rows_layout(q.rows, q.stride_h, band_rows)
+            bases, slot, inside, slot_rows = _shared(q.rows, q.stride_h, band_rows)
             if together > 1 or kernel_rows * band_rows <= len(bases) * slot_rows:
-                bases, slot, inside, slot_rows = list(q.rows), list(range(kernel_rows)), [0] * kernel_rows, band_rows * together
-            row_bytes = q.channels * kernel_columns * len(bases) * q.out_width * itemsize
+                bases, slot, inside, slot_rows = _apart(q.rows, band_rows * together)
+            row_bytes = q.channels * len(shifts) * len(bases) * pitch * itemsize
             if row_bytes * slot_rows <= _BAND_BYTES or band_rows == 1 or together > 1:
                 break
             fits = band_rows - _ceil(row_bytes * slot_rows - _BAND_BYTES, row_bytes)
             band_rows = _ceil(q.out_height, _ceil(q.out_height, max(1, min(fits, band_rows - 1))))
     bands, image_groups = _ceil(q.out_height, band_rows), _ceil(q.images, together)
-    row = q.out_width * itemsize
-    distance = q.height * q.width * itemsize if direct else kernel_columns * len(bases) * slot_rows * row
-    table = np.array(
-        [
-            [
-                [c * distance + ((b * len(bases) + slot[a]) * slot_rows + inside[a]) * row for b in range(kernel_columns)]
-                for a in range(kernel_rows)
-            ]
-            for c in range(q.channels)
-        ],
-        np.int64,
-    ).reshape(-1)
-    table = np.concatenate([table, np.repeat(table[-1:], max(simd_conv.WIDE_PIXELS, simd_conv.LANE_TAPS))])
+    distance = q.height * q.width if direct else len(shifts) * len(bases) * slot_rows * pitch
+    places = [
+        c * distance + ((column[b] * len(bases) + slot[a]) * slot_rows + inside[a]) * pitch + reach[b]
+        for c in range(q.channels)
+        for a in range(kernel_rows)
+        for b in range(kernel_columns)
+    ]
+    places += places[-1:] * max(simd_conv.WIDE_PIXELS, simd_conv.LANE_TAPS)
+    table = np.array(places, np.int64) * itemsize
 
-    packs = _packs(q, bases, band_rows, bands, 0 if together > 1 else slot_rows - band_rows)
+    packs = _packs(q, bases, shifts, pitch, band_rows, bands, 0 if together > 1 else slot_rows - band_rows)
 
     # Where the last register of a tile or of a packed row reaches beyond what is packed.
     slack = simd_conv.SINGLE_VECTORS * lanes + lanes
-    area = 0 if direct else q.channels * distance // itemsize + slack
+    area = 0 if direct else q.channels * distance + slack
     band_pixels = band_rows * q.out_width * together
     tile = max(2 * lanes * _ceil(tile_pixels, lanes) * lanes, simd_conv.NARROW_CHANNELS * simd_conv.NARROW_VECTORS * lanes, slack)
     block = {WIDE: 2 * lanes, NARROW: simd_conv.NARROW_CHANNELS, SINGLE: 1}[style]
@@ -237,7 +274,8 @@ def plan(geometry: Geometry, itemsize: int, gradient: bool, threads: int) -> Pla
         "IMAGES": q.images, "CHANNELS": q.channels, "OUT": q.out, "GROUPS": q.groups, "HEIGHT": q.height, "WIDTH": q.width,
         "OUT_HEIGHT": q.out_height, "OUT_WIDTH": q.out_width, "STRIDE_H": q.stride_h, "STRIDE_W": q.stride_w, "BAND_ROWS": band_rows,
         "BANDS": bands, "TOGETHER": together, "IMAGE_GROUPS": image_groups, "SLOTS": len(bases), "SLOT_ROWS": slot_rows,
-        "PACKED": kernel_columns * len(bases), "TAPS": taps, "STYLE": style, "DIRECT": int(direct), "AREA": area, "SCRATCH": scratch, "CHUNKS": chunks,
+        "PACKED": len(shifts) * len(bases), "PITCH": pitch, "SEGMENT": q.out_width if by_rows else 0,
+        "TAPS": taps, "STYLE": style, "DIRECT": int(direct), "AREA": area, "SCRATCH": scratch, "CHUNKS": chunks,
         "CHUNK_BLOCKS": chunk_blocks, "BLOCKS": blocks, "WORKERS": workers, "UNITS_PER_BLOCK": per_block, "UNIT_BLOCKS": unit_blocks,
         "PARTIAL": partial, "WEIGHTS": (taps + lanes) * block, "PACKS": lists, "TABLE": lists + packs.size,
     }  # fmt: skip

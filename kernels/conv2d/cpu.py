@@ -4,26 +4,37 @@ forward          x against the weight, at the stride of the output
 input gradient   the output gradient against the flipped weight with its channels exchanged; with a stride, once for each remainder of the
                  input's position, because only every stride-th tap meets it
 weight gradient  the inputs that each tap meets against the output gradient, summed over pixels and images in fixed blocks
+
+Which layout computes a correlation is decided by estimates from its shape alone, next to the measurements that they are fitted to:
+
+lanes over images            ``_images.faster``: batches of small planes, much padding, kernels nearly as large as the plane
+lanes over output channels   ``_plan._style``, WIDE: many output channels
+lanes over pixels            ``_plan._style``, NARROW (several output channels at once) and SINGLE (one: depthwise)
+one plane at a time          ``_depthwise.planned``: depthwise on small planes
+tap by tap                   ``_by_taps``: input gradients of kernels nearly as large as the plane, for few images
+
+The weight gradient knows the second and third (``_plan._weight_style``).  Integers take the plain loops of ``_plain``.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._cpu import empty, launch, simd, zeros
+from .. import reduce
+from .._cpu import empty, get_num_threads, launch, simd, zeros
 from ..copy import contiguous
-from . import _plain
-from ._direct import add_taps, place_phase, sum_channels
+from . import _depthwise, _images, _plain, _plan
+from ._direct import add_taps, place_pair, place_phase, sum_channels
 from ._engine import engine
-from ._plan import Geometry, planned
+from ._plan import Geometry
 
 Pair = tuple[int, int]
 
 
-@functools.lru_cache(maxsize=1024)
 def _forward_geometry(
     shape: tuple[int, ...], weight_shape: tuple[int, ...], size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Geometry:
@@ -39,7 +50,6 @@ def _integer_array(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.int64)
 
 
-@functools.lru_cache(maxsize=1024)
 def _weight_order(
     shape: tuple[int, ...], groups: int, rows: tuple[int, ...], columns: tuple[int, ...], exchanged: bool
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -55,19 +65,54 @@ def _weight_order(
 _NO_BIAS = {np.dtype(d): np.empty(0, d) for d in (np.float32, np.float64, np.uint8, np.int8, np.int16, np.int32, np.int64)}
 
 
-def _correlate(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, geometry: Geometry, order: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
-    """The correlation ``geometry`` of ``x`` with the elements of ``weight`` that ``order`` finds."""
-    g, dtype = geometry, x.dtype
-    cut, kernels = planned(g, dtype.itemsize), engine(dtype.type)  # type: ignore[arg-type]
-    out = empty((g.images, g.groups * g.out, g.out_height, g.out_width), dtype)
+@dataclass(frozen=True)
+class _Correlation:
+    """One correlation made ready: ``geometry``, the elements of the weight that ``order`` finds, and the layout that computes it."""
+
+    geometry: Geometry
+    order: tuple[np.ndarray, np.ndarray]
+    shape: tuple[int, ...]
+    over_images: bool
+    cut: Any
+    kernels: Any
+
+
+def _correlation(geometry: Geometry, order: tuple[np.ndarray, np.ndarray], dtype: np.dtype) -> _Correlation:
+    """Which layout computes ``geometry``: lanes over images where the estimate says so (see ``_images.faster``), else the tile with the least
+    estimated time (see ``_plan._style``)."""
+    g = geometry
+    shape = g.images, g.groups * g.out, g.out_height, g.out_width
+    plane_by_plane = _depthwise.planned(g, dtype.itemsize)
+    if plane_by_plane is not None:
+        return _Correlation(g, order, shape, False, plane_by_plane, _depthwise.kernels(dtype.type, g.stride_w))  # type: ignore[arg-type]
+    over_images = _images.faster(g, dtype.itemsize)
+    cut: Any = (_images if over_images else _plan).planned(g, dtype.itemsize)
+    kernels = _images.kernels(dtype.type, cut.tile) if over_images else engine(dtype.type)  # type: ignore[arg-type]
+    return _Correlation(g, order, shape, over_images, cut, kernels)
+
+
+def _correlate(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, c: _Correlation) -> np.ndarray:
+    """The correlation ``c`` of contiguous ``x`` with ``weight``."""
+    dtype, cut, kernels = x.dtype, c.cut, c.kernels
+    bias, flat = _NO_BIAS[dtype] if bias is None else contiguous(bias), contiguous(weight).reshape(-1)
+    if c.over_images:
+        return _images.correlate(x, flat, bias, c.shape, cut, kernels, *c.order)
+    out = empty(c.shape, dtype)
+    if type(cut) is tuple:
+        work = 4 * out.size * c.order[0].size
+        launch(kernels, c.shape[0] * c.shape[1], out, x.reshape(-1), flat, bias, *cut, *c.order, work=work)
+        return out
     packed, start, scratch = empty(cut.blocks * cut.weights, dtype), empty(cut.blocks * cut.block, dtype), empty(cut.scratch, dtype)
-    bias = _NO_BIAS[dtype] if bias is None else contiguous(bias)
-    flat = contiguous(weight).reshape(-1)
-    launch(kernels.pack_weights, cut.blocks, packed, flat, bias, start, cut.numbers, *order, work=2 * packed.size)
+    launch(kernels.pack_weights, cut.blocks, packed, flat, bias, start, cut.numbers, *c.order, work=2 * packed.size)
     launch(kernels.correlate, cut.workers, cut.numbers, x.reshape(-1), packed, start, out.reshape(-1), scratch, work=cut.work)
     return out
+
+
+@functools.lru_cache(maxsize=1024)
+def _forward(dtype: np.dtype, threads: int, *shapes: Any) -> _Correlation:
+    weight_shape, groups = shapes[1], shapes[-1]
+    order = _weight_order(weight_shape, groups, tuple(range(weight_shape[2])), tuple(range(weight_shape[3])), False)
+    return _correlation(_forward_geometry(*shapes), order, dtype)
 
 
 def conv2d(
@@ -80,9 +125,8 @@ def conv2d(
         more = (_NO_BIAS[x.dtype] if bias is None else contiguous(bias),)
         planes = out.shape[0] * out.shape[1]
         return _run_plain(_plain.convolve, planes, out, x, contiguous(weight), more, weight.shape, padding, dilation, stride, groups)
-    geometry = _forward_geometry(x.shape, weight.shape, size, stride, padding, dilation, groups)
-    order = _weight_order(weight.shape, groups, tuple(range(weight.shape[2])), tuple(range(weight.shape[3])), False)
-    return _correlate(x, weight, bias, geometry, order)
+    shapes = x.shape, weight.shape, size, stride, padding, dilation, groups
+    return _correlate(x, weight, bias, _forward(x.dtype, get_num_threads(), *shapes))
 
 
 def _tiled(dtype: np.dtype) -> bool:
@@ -112,8 +156,16 @@ def _run_plain(
 
 @functools.lru_cache(maxsize=1024)
 def _phases(
-    size: Pair, weight_shape: tuple[int, ...], shape: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> list[tuple[Pair, Geometry | None, tuple[np.ndarray, np.ndarray]]]:
+    dtype: np.dtype,
+    threads: int,
+    size: Pair,
+    weight_shape: tuple[int, ...],
+    shape: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> list[tuple[Pair, _Correlation | None]]:
     """For each remainder (row, column) of the input's position by the stride: the correlation of the gradient that gives those inputs.
 
     Input row y meets kernel row a at output row (y + padding - a·dilation) / stride where that is whole.
@@ -131,10 +183,11 @@ def _phases(
             counts.append(len(range(first[axis], extent[axis], stride[axis])))
         if 0 in counts:
             continue
-        geometry = None
+        correlation = None
         if shifts[0] and shifts[1]:
             geometry = Geometry(images, groups, out // groups, channels // groups, *size, *counts, 1, 1, *shifts)  # type: ignore[call-arg, arg-type]
-        found.append((first, geometry, _weight_order(weight_shape, groups, *taps, True)))
+            correlation = _correlation(geometry, _weight_order(weight_shape, groups, taps[0], taps[1], True), dtype)
+        found.append((first, correlation))
     return found
 
 
@@ -151,6 +204,14 @@ def _by_taps(size: Pair, shape: tuple[int, ...], weight_shape: tuple[int, ...], 
 _PRODUCT_ELEMENTS = 1 << 19
 
 
+@functools.lru_cache(maxsize=1024)
+def _products(dtype: np.dtype, threads: int, images: int, weight_shape: tuple[int, ...], size: Pair, groups: int) -> _Correlation:
+    """weightᵀ · gradient: an output channel of this convolution is an (input channel, tap) of the weight, so the weight is one of 1x1 kernels."""
+    out, channels = weight_shape[0], weight_shape[1] * weight_shape[2] * weight_shape[3]
+    geometry = Geometry(images, groups, out // groups, channels, *size, *size, 1, 1, (0,), (0,))
+    return _correlation(geometry, _weight_order((out, channels, 1, 1), groups, (0,), (0,), True), dtype)
+
+
 def _input_grad_by_taps(grad, weight, shape, stride, padding, dilation, groups):
     """Each tap's part of the input gradient (weightᵀ · gradient, a 1x1 convolution), then their sum."""
     images, channels = shape[:2]
@@ -160,12 +221,11 @@ def _input_grad_by_taps(grad, weight, shape, stride, padding, dilation, groups):
     columns = _integer_array(*(b * dilation[1] - padding[1] for b in range(width)))
     out, per_image = empty(shape, grad.dtype), channels * places * size[0] * size[1]
     step = max(1, _PRODUCT_ELEMENTS // per_image)
-    # An output channel of this convolution is an (input channel, tap) of the weight, so the weight is one of 1x1 kernels.
-    order = _weight_order((weight.shape[0], weight.shape[1] * places, 1, 1), groups, (0,), (0,), True)
     for first in range(0, images, step):
         part = grad[first : first + step]
-        geometry = Geometry(len(part), groups, weight.shape[0] // groups, channels // groups * places, *size, *size, 1, 1, (0,), (0,))
-        products = _correlate(part, weight, None, geometry, order).reshape(-1, places, *size)
+        products = _correlate(part, weight, None, _products(part.dtype, get_num_threads(), len(part), weight.shape, size, groups)).reshape(
+            -1, places, *size
+        )
         target = out[first : first + step].reshape(-1, *shape[2:])
         launch(add_taps(grad.dtype.type), len(target), target, products, rows, columns, *stride, work=2 * products.size)
     return out
@@ -179,21 +239,37 @@ def conv2d_input_grad(
     if not _tiled(grad.dtype):
         out, count = empty(shape, grad.dtype), shape[0] * shape[1]
         return _run_plain(_plain.input_gradient, count, out, grad, contiguous(weight), (), weight.shape, padding, dilation, stride, groups)
-    if _by_taps(grad.shape[2:], shape, weight.shape, stride, groups):
+    phases = _phases(grad.dtype, get_num_threads(), grad.shape[2:], weight.shape, shape, stride, padding, dilation, groups)
+    correlation = phases[0][1]
+    exact = correlation is not None and correlation.over_images  # which spends nothing on padding
+    if not exact and _by_taps(grad.shape[2:], shape, weight.shape, stride, groups):
         return _input_grad_by_taps(grad, weight, shape, stride, padding, dilation, groups)
-    phases = _phases(grad.shape[2:], weight.shape, shape, stride, padding, dilation, groups)
     if stride == (1, 1):
-        _, geometry, order = phases[0]
-        assert geometry is not None  # at stride 1 every tap takes part
-        return _correlate(grad, weight, None, geometry, order)
+        assert correlation is not None  # at stride 1 every tap takes part
+        return _correlate(grad, weight, None, correlation)
     out = empty(shape, grad.dtype)
     planes = out.reshape(-1, *shape[2:])
-    for first, geometry, order in phases:
+    pending: np.ndarray | None = None
+    for (row, column), correlation in phases:
         part = np.empty((0, 0, 0), grad.dtype)
-        if geometry is not None:
-            part = _correlate(grad, weight, None, geometry, order).reshape(len(planes), geometry.out_height, geometry.out_width)
-        launch(place_phase, len(planes), planes, part, *first, *stride, work=planes.size // (stride[0] * stride[1]))
+        if correlation is not None:
+            part = _correlate(grad, weight, None, correlation).reshape(len(planes), *correlation.shape[2:])
+        if stride[1] == 2 and column == 0 and part.size and shape[3] > 1:
+            pending = part
+        elif pending is not None and part.size:
+            launch(place_pair, len(planes), planes, pending, part, row, stride[0], work=2 * part.size)
+            pending = None
+        else:
+            if pending is not None:
+                launch(place_phase, len(planes), planes, pending, row, 0, *stride, work=pending.size)
+                pending = None
+            launch(place_phase, len(planes), planes, part, row, column, *stride, work=planes.size // (stride[0] * stride[1]))
     return out
+
+
+@functools.lru_cache(maxsize=1024)
+def _weight_plan(dtype: np.dtype, threads: int, *shapes: Any) -> Any:
+    return _plan.planned(_forward_geometry(*shapes), dtype.itemsize, True)
 
 
 def conv2d_weight_grad(
@@ -203,8 +279,7 @@ def conv2d_weight_grad(
     grad, x = contiguous(grad), contiguous(x)
     if not _tiled(x.dtype):
         return _run_plain(_plain.weight_gradient, shape[0], empty(shape, x.dtype), grad, x, (), shape, padding, dilation, stride, groups)
-    geometry = _forward_geometry(x.shape, shape, grad.shape[2:], stride, padding, dilation, groups)
-    cut = planned(geometry, x.itemsize, True)
+    cut = _weight_plan(x.dtype, get_num_threads(), x.shape, shape, grad.shape[2:], stride, padding, dilation, groups)
     kernels = engine(x.dtype.type)  # type: ignore[arg-type]
     partial, scratch, out = empty(cut.partial, x.dtype), empty(cut.scratch, x.dtype), empty(shape, x.dtype)
     launch(kernels.correlate_weight, cut.workers, cut.numbers, x.reshape(-1), grad.reshape(-1), partial, scratch, work=cut.work)
@@ -212,10 +287,16 @@ def conv2d_weight_grad(
     return out
 
 
+# Below this many, the lanes of a register are better filled with channels than with pixels.
+_FEW_PIXELS = 16
+
+
 def conv2d_bias_grad(grad: np.ndarray) -> np.ndarray:
     """The gradient with respect to the bias: the sum over images and pixels."""
     grad = contiguous(grad)
     images, channels, height, width = grad.shape
+    if height * width < _FEW_PIXELS:
+        return reduce.sum(grad, (0, 2, 3))
     out = empty(channels, grad.dtype)
     if not _tiled(grad.dtype):
         launch(_plain.bias_gradient, channels, out, grad, work=grad.size)

@@ -6,9 +6,13 @@ row and one per output column, whose product divides.
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 
-from .._cpu import inline, kernel
+from .._cpu import inline, kernel, simd
+from .._cpu.simd_pool import average_windows_row
 
 
 @kernel
@@ -32,24 +36,53 @@ def average_windows(lo, hi, y, x, heights, widths, kh, kw, sh, sw, ph, pw):
                 out[ow] = total / (heights[oh] * widths[ow])
 
 
+@functools.cache
+def average_windows_of(dtype: np.dtype, step: int) -> Any:
+    """``average_windows`` for a column stride of ``step``, 1 or 2, a register of outputs at a time."""
+    row = average_windows_row(dtype, step)
+
+    @kernel
+    def average_windows_vector(lo, hi, y, x, heights, widths, kh, kw, sh, sw, ph, pw):
+        height, width = x.shape[1], x.shape[2]
+        rows, columns = y.shape[1], y.shape[2]
+        source, target = np.intp(x.ctypes.data), np.intp(y.ctypes.data)
+        divisors, more = np.intp(heights.ctypes.data), np.intp(widths.ctypes.data)
+        for p in range(lo, hi):
+            plane = source + p * height * width * x.itemsize
+            for oh in range(rows):
+                top, bottom = max(oh * sh - ph, 0), min(oh * sh - ph + kh, height)
+                out = target + (p * rows + oh) * columns * x.itemsize
+                row(plane, out, columns, width, sw, -pw, top, bottom - top, kw, divisors + oh * x.itemsize, more)
+
+    return average_windows_vector
+
+
 @kernel
-def average_windows_backward(lo, hi, dx, grad, heights, widths, kh, kw, sh, sw, ph, pw):
-    height, width = dx.shape[1], dx.shape[2]
+def average_windows_backward(lo, hi, dx, grad, heights, widths, covering, kh, sh, ph):
+    """Each output row's shares are spread over the columns once, then added to the rows of its windows.
+
+    ``covering[j, column]`` are the windows that a column belongs to; the number of windows where there are fewer.
+    """
+    height, width, terms, windows = dx.shape[1], dx.shape[2], covering.shape[0], grad.shape[2]
+    shares, spread = np.empty(windows + 1, dx.dtype), np.empty(width, dx.dtype)
+    shares[windows] = 0
     for p in range(lo, hi):
         plane = dx[p].reshape(-1)
         for k in range(plane.size):
             plane[k] = 0
         for oh in range(grad.shape[1]):
             g = grad[p, oh]
-            top = max(oh * sh - ph, 0)
-            bottom = min(oh * sh - ph + kh, height)
-            for ow in range(g.size):
-                left = max(ow * sw - pw, 0)
-                right = min(ow * sw - pw + kw, width)
-                share = g[ow] / (heights[oh] * widths[ow])
-                for h in range(top, bottom):
-                    for k in range(np.uintp(h * width + left), np.uintp(h * width + right)):
-                        plane[k] += share
+            for ow in range(windows):
+                shares[ow] = g[ow] / (heights[oh] * widths[ow])
+            for w in range(width):
+                spread[w] = shares[covering[0, w]]
+            for j in range(1, terms):
+                places = covering[j]
+                for w in range(width):
+                    spread[w] += shares[places[w]]
+            for h in range(max(oh * sh - ph, 0), min(oh * sh - ph + kh, height)):
+                for w in range(width):
+                    plane[np.uintp(h * width + w)] += spread[w]
 
 
 @inline(reassociate=True)
@@ -60,21 +93,56 @@ def short_sum(a):
     return total
 
 
+# Elements that one register adds up before the sum goes to the next level.
+_BLOCK = 1024
+
+
+@functools.cache
+def average_planes_of(dtype: np.dtype) -> Any:
+    """The mean of each plane, for float32 or float64: lanes over a plane's elements."""
+    f = simd.vectors(dtype.type)  # type: ignore[arg-type]
+    lanes, load, load_part, add, lane_total = f.lanes, f.load, f.load_part, f.add, f.total
+
+    @kernel
+    def average_planes(lo, hi, y, x):
+        length, size = x.shape[1] * x.shape[2], x.itemsize
+        source, out = np.intp(x.ctypes.data), y.reshape(-1)
+        for p in range(lo, hi):
+            plane, total = source + p * length * size, 0.0  # float64, once per block
+            for first in range(0, length, _BLOCK):
+                last = min(first + _BLOCK, length)
+                whole = first + (last - first) // (2 * lanes) * 2 * lanes
+                a, b = load_part(plane + whole * size, last - whole), load_part(plane + (whole + lanes) * size, last - whole - lanes)
+                for i in range(first, whole, 2 * lanes):
+                    a, b = add(a, load(plane + i * size)), add(b, load(plane + (i + lanes) * size))
+                total += lane_total(add(a, b))
+            out[p] = total / length
+
+    return average_planes
+
+
 @kernel
 def adaptive_average(lo, hi, y, x):
     height, width = x.shape[1], x.shape[2]
     rows, columns = y.shape[1], y.shape[2]
     for p in range(lo, hi):
+        plane, out = x[p].reshape(-1), y[p].reshape(-1)
         for oh in range(rows):
             top, bottom = oh * height // rows, ((oh + 1) * height + rows - 1) // rows
             for ow in range(columns):
                 left, right = ow * width // columns, ((ow + 1) * width + columns - 1) // columns
                 total = 0.0  # float64, once per run of up to 512
                 for h in range(top, bottom):
+                    if right - left < 32:
+                        line = x.dtype.type(0)
+                        for k in range(np.uintp(h * width + left), np.uintp(h * width + right)):
+                            line += plane[k]
+                        total += line
+                        continue
                     row = x[p, h, left:right]
                     for start in range(0, row.size, 512):
                         total += short_sum(row[start : start + 512])
-                y[p, oh, ow] = total / ((bottom - top) * (right - left))
+                out[np.uintp(oh * columns + ow)] = total / ((bottom - top) * (right - left))
 
 
 @kernel

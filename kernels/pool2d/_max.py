@@ -1,8 +1,8 @@
 """Max-pooling kernels, one plane at a time.
 
-A window is walked element by element with the best so far in registers.  2 x 2 tiles, the usual case, have kernels of their own, without
-branches: a row of outputs at a time, in vector registers where the elements are floating, and then bound by memory.  Flat positions in a
-plane are unsigned, so that Numba adds no code for negative indices.
+Floating elements are compared a register of output columns at a time, with the best values and their places so far in registers; 2 x 2
+tiles, the usual case, have kernels of their own, bound by memory.  Integers, and windows so far apart that few fit a register, are walked
+element by element.  Flat positions in a plane are unsigned, so that Numba adds no code for negative indices.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._cpu import inline, kernel
-from .._cpu.simd_pool import max_tiles_row
+from .._cpu.simd_pool import max_tiles_row, max_window, max_windows_row
 
 
 @inline
@@ -105,12 +105,57 @@ def max_tiles_of(dtype: np.dtype) -> Any:
     return max_tiles_vector
 
 
+@functools.cache
+def max_windows_of(dtype: np.dtype, step: int) -> Any:
+    """``max_windows`` for float32 or float64 a register of outputs at a time; ``step``: see ``max_windows_row``."""
+    row = max_windows_row(dtype, step)
+
+    @kernel
+    def max_windows_vector(lo, hi, values, indices, x, kh, kw, sh, sw, ph, pw, dh, dw):
+        height, width = x.shape[1], x.shape[2]
+        rows, columns = values.shape[1], values.shape[2]
+        source, best, at = np.intp(x.ctypes.data), np.intp(values.ctypes.data), np.intp(indices.ctypes.data)
+        for p in range(lo, hi):
+            plane = source + p * height * width * x.itemsize
+            for oh in range(rows):
+                top = oh * sh - ph
+                skipped = (dh - 1 - top) // dh if top < 0 else 0
+                taps = max(min(kh, (height - 1 - top) // dh + 1) - skipped, 0)
+                out = (p * rows + oh) * columns
+                to, to_at, first = best + out * x.itemsize, at + out * indices.itemsize, top + skipped * dh
+                row(plane, to, to_at, columns, width, sw, -pw, first, taps, dh, kw, dw)
+
+    return max_windows_vector
+
+
+@functools.cache
+def adaptive_max_of(dtype: np.dtype) -> Any:
+    """``adaptive_max`` for float32 or float64, a register of a window's columns at a time."""
+    window = max_window(dtype)
+
+    @kernel
+    def adaptive_max_vector(lo, hi, values, indices, x):
+        height, width = x.shape[1], x.shape[2]
+        rows, columns = values.shape[1], values.shape[2]
+        source, best, at = np.intp(x.ctypes.data), np.intp(values.ctypes.data), np.intp(indices.ctypes.data)
+        for p in range(lo, hi):
+            for oh in range(rows):
+                top, bottom = oh * height // rows, ((oh + 1) * height + rows - 1) // rows
+                for ow in range(columns):
+                    left, right = ow * width // columns, ((ow + 1) * width + columns - 1) // columns
+                    first, out = top * width + left, (p * rows + oh) * columns + ow
+                    begin = source + (p * height * width + first) * x.itemsize
+                    window(begin, best + out * x.itemsize, at + out * indices.itemsize, bottom - top, right - left, width, first)
+
+    return adaptive_max_vector
+
+
 @kernel
 def adaptive_max(lo, hi, values, indices, x, lowest):
     height, width = x.shape[1], x.shape[2]
     rows, columns = values.shape[1], values.shape[2]
     for p in range(lo, hi):
-        plane = x[p]
+        plane = x[p].reshape(-1)
         for oh in range(rows):
             top, bottom = oh * height // rows, ((oh + 1) * height + rows - 1) // rows
             for ow in range(columns):
@@ -118,11 +163,10 @@ def adaptive_max(lo, hi, values, indices, x, lowest):
                 best = lowest
                 at = top * width + left
                 for h in range(top, bottom):
-                    row = plane[h, left:right]
-                    for w in range(row.size):
-                        if beats(row[w], best):
-                            best = row[w]
-                            at = h * width + left + w
+                    for k in range(np.uintp(h * width + left), np.uintp(h * width + right)):
+                        wins = beats(plane[k], best)
+                        best = plane[k] if wins else best
+                        at = np.intp(k) if wins else at
                 values[p, oh, ow] = best
                 indices[p, oh, ow] = at
 

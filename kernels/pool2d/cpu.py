@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from .. import _cpu
@@ -24,6 +26,12 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return _writable(x).reshape(x.shape[0], x.shape[1] * x.shape[2])
 
 
+def _vectorised(x: np.ndarray, stride: int, columns: int) -> bool:
+    """Whether a register of output columns at a time is worth it: with a stride beyond 2 each element is gathered by itself.  Places are
+    counted in 32 bits there."""
+    return x.dtype.kind == "f" and simd.COMPILED and columns >= (2 if stride <= 2 else 8) and x.shape[1] * x.shape[2] < 1 << 31
+
+
 def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, output: Pair) -> tuple[np.ndarray, np.ndarray]:
     values = _cpu.empty((x.shape[0], *output), x.dtype)
     indices = _cpu.empty(values.shape, np.int64)
@@ -32,8 +40,12 @@ def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilatio
     if tiles and 2 * output[0] <= x.shape[1] and 2 * output[1] <= x.shape[2]:  # ceil_mode may let windows hang over the edge
         vector = x.dtype.kind == "f" and simd.COMPILED
         launch(_max.max_tiles_of(x.dtype) if vector else _max.max_tiles, x.shape[0], values, indices, x, work=4 * values.size)
+        return values, indices
+    work, vector = kernel[0] * kernel[1] * values.size, _vectorised(x, stride[1], output[1])
+    if vector:
+        kernels = _max.max_windows_of(x.dtype, stride[1] if stride[1] <= 2 else 0)
+        launch(kernels, x.shape[0], values, indices, x, *kernel, *stride, *padding, *dilation, work=work)
     else:
-        work = kernel[0] * kernel[1] * values.size
         launch(_max.max_windows, x.shape[0], values, indices, x, _lowest(x.dtype), *kernel, *stride, *padding, *dilation, work=work)
     return values, indices
 
@@ -57,7 +69,11 @@ def max_pool2d_gather(x: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, b
 def adaptive_max_pool2d(x: np.ndarray, output: Pair) -> tuple[np.ndarray, np.ndarray]:
     values = _cpu.empty((x.shape[0], *output), x.dtype)
     indices = _cpu.empty(values.shape, np.int64)
-    if values.size:
+    if values.size and _vectorised(x, 1, 2):
+        # Where one window is the plane, its rows are one run.
+        planes = _writable(x) if output != (1, 1) else _writable(x).reshape(x.shape[0], 1, -1)
+        launch(_max.adaptive_max_of(x.dtype), x.shape[0], values, indices, planes, work=x.size)
+    elif values.size:
         launch(_max.adaptive_max, x.shape[0], values, indices, _writable(x), _lowest(x.dtype), work=x.size)
     return values, indices
 
@@ -71,6 +87,7 @@ def _extents(size: int, count: int, kernel: int, stride: int, padding: int, with
     return (stop - start).astype(dtype)
 
 
+@functools.lru_cache(maxsize=256)
 def _divisors(
     size: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Pair, with_padding: bool, override: int, dtype: np.dtype
 ) -> list[np.ndarray]:
@@ -79,11 +96,23 @@ def _divisors(
     return [_extents(*axis, with_padding, dtype) for axis in zip(size, output, kernel, stride, padding)]
 
 
+@functools.lru_cache(maxsize=256)
+def _covering(size: int, count: int, kernel: int, stride: int, padding: int) -> np.ndarray:
+    """[j, place]: the windows along one axis that each place belongs to, and ``count`` where there are fewer than j."""
+    place, terms = np.arange(size), np.arange(-(-kernel // stride)).reshape(-1, 1)
+    window = np.minimum((place + padding) // stride, count - 1) - terms
+    return np.where((window >= 0) & (window * stride - padding + kernel > place), window, count).astype(np.uintp)
+
+
 def avg_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, output: Pair, with_padding: bool, override: int) -> np.ndarray:
+    if kernel == x.shape[1:] and padding == (0, 0) and output == (1, 1) and not override:
+        return adaptive_avg_pool2d(x, output)
     y = _cpu.empty((x.shape[0], *output), x.dtype)
     divisors = _divisors(x.shape[1:], output, kernel, stride, padding, with_padding, override, x.dtype)
     work = (kernel[0] * kernel[1] + 1) * y.size
-    launch(_average.average_windows, x.shape[0], y, _writable(x), *divisors, *kernel, *stride, *padding, work=work)
+    vector = stride[1] <= 2 and _vectorised(x, stride[1], output[1])
+    kernels = _average.average_windows_of(x.dtype, stride[1]) if vector else _average.average_windows
+    launch(kernels, x.shape[0], y, _writable(x), *divisors, *kernel, *stride, *padding, work=work)
     return y
 
 
@@ -93,16 +122,18 @@ def avg_pool2d_backward(
     planes, output = grad.shape[0], grad.shape[1:]
     dx = _cpu.empty((planes, *size), grad.dtype)
     divisors = _divisors(size, output, kernel, stride, padding, with_padding, override, grad.dtype)
+    covering = _covering(size[1], output[1], kernel[1], stride[1], padding[1])
     work = dx.size + kernel[0] * kernel[1] * grad.size
-    launch(_average.average_windows_backward, planes, dx, _writable(grad), *divisors, *kernel, *stride, *padding, work=work)
+    rows = kernel[0], stride[0], padding[0]
+    launch(_average.average_windows_backward, planes, dx, _writable(grad), *divisors, covering, *rows, work=work)
     return dx
 
 
 def adaptive_avg_pool2d(x: np.ndarray, output: Pair) -> np.ndarray:
     y = _cpu.empty((x.shape[0], *output), x.dtype)
-    if output == (1, 1):  # the whole plane is one run
-        x = x.reshape(x.shape[0], 1, x.shape[1] * x.shape[2])
-    if y.size:
+    if y.size and output == (1, 1) and simd.COMPILED:
+        launch(_average.average_planes_of(x.dtype), x.shape[0], y, _writable(x), work=x.size)
+    elif y.size:
         launch(_average.adaptive_average, x.shape[0], y, _writable(x), work=x.size)
     return y
 

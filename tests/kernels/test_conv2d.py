@@ -12,7 +12,8 @@ import pytest
 import numbagrad as ng
 from numbagrad.kernels import _dtypes
 from numbagrad.kernels import conv2d as K
-from numbagrad.kernels.conv2d import _plan
+from numbagrad.kernels._cpu import simd_conv
+from numbagrad.kernels.conv2d import _images, _plan
 
 
 def random(*shape, dtype=np.float32, seed=0):
@@ -70,6 +71,16 @@ CASES = {
     "lanes over pixels": ((2, 1, 28, 28), (6, 1, 5, 5), 1, 2, 1, 1),
     "several bands": ((1, 40, 60, 50), (18, 40, 3, 3), 1, 1, 1, 1),
     "several bands, strided": ((1, 40, 70, 60), (5, 40, 3, 3), 2, 1, 1, 1),
+    "several bands, lanes over output channels row by row": ((1, 40, 60, 56), (40, 40, 3, 3), 1, 1, 1, 1),
+    "lanes over output channels row by row, strided": ((2, 24, 33, 29), (40, 24, 3, 3), (2, 1), (1, 0), 1, 1),
+    "columns in pairs": ((2, 24, 29, 57), (40, 24, 3, 3), (1, 2), 1, 1, 1),
+    "many images, padding on every side": ((35, 9, 4, 5), (13, 9, 3, 3), 1, 1, 1, 1),
+    "some images": ((30, 5, 6, 6), (12, 5, 3, 3), 1, 1, 1, 1),
+    "depthwise, a column stride of 2": ((3, 6, 9, 17), (6, 1, 3, 4), (1, 2), (1, 2), 1, 6),
+    "depthwise, dilated": ((2, 3, 9, 8), (3, 1, 3, 2), 1, (2, 1), (2, 3), 3),
+    "many images, strided": ((17, 5, 9, 8), (30, 5, 3, 2), (2, 3), (1, 0), 1, 1),
+    "many images, rows dilated": ((64, 3, 9, 7), (6, 3, 3, 3), 1, (2, 1), (2, 1), 1),
+    "many images, padded beyond the kernel": ((40, 3, 3, 3), (5, 3, 2, 2), 1, 3, 1, 1),
     "one image, one channel": ((1, 1, 5, 5), (1, 1, 3, 3), 1, 1, 1, 1),
 }
 
@@ -108,6 +119,11 @@ def test_the_cases_cover_the_paths():
             fields = {name: int(cut.numbers[i]) for name, i in _plan.F.items()}
             found.add((gradient, "style", cut.style))
             found |= {(gradient, n, fields[n] > (n != "DIRECT")) for n in ("BANDS", "TOGETHER", "SLOTS", "DIRECT")}
+            found.add((gradient, "SEGMENT", fields["SEGMENT"] > 0))
+        if _images.faster(geometry, 4):
+            found.add(("over images", _images.planned(geometry, 4).tile))
+    assert {("over images", tile) for tile in simd_conv.BATCH_TILES} <= found
+    assert {(g, "SEGMENT", v) for g in (False, True) for v in (False, True)} <= found
     assert {(g, "style", s) for g in (False, True) for s in (_plan.WIDE, _plan.NARROW, _plan.SINGLE)} <= found
     assert {(g, n, v) for g in (False, True) for n in ("BANDS", "TOGETHER", "SLOTS", "DIRECT") for v in (False, True)} <= found
 
@@ -141,6 +157,9 @@ def test_views_of_any_strides():
     np.testing.assert_array_equal(K.conv2d_input_grad(wide, turned, x.shape), K.conv2d_input_grad(dense, w, x.shape))
     np.testing.assert_array_equal(K.conv2d_weight_grad(wide, spread, w.shape), K.conv2d_weight_grad(dense, x, w.shape))
     np.testing.assert_array_equal(K.conv2d_bias_grad(wide), K.conv2d_bias_grad(dense))
+    many, few = random(20, 4, 6, 5), np.zeros((40, 4, 12, 5), np.float32)[::2, :, ::2, ::-1]
+    few[...] = many
+    np.testing.assert_array_equal(K.conv2d(few, turned), K.conv2d(many, w))
     frozen = x.copy()
     frozen.flags.writeable = False
     np.testing.assert_array_equal(K.conv2d(frozen, w), expected)
@@ -225,13 +244,19 @@ def test_long_sums_are_exact():
 
 
 def test_bits_do_not_depend_on_the_threads():
-    x, w = random(9, 20, 15, 15), random(40, 20, 3, 3)
     threads, results = ng.get_num_threads(), []
     try:
         for count in (1, 2, 3, 7):
             ng.set_num_threads(count)
-            y = K.conv2d(x, w, None, 1, 1)
-            results.append((y, K.conv2d_input_grad(y, w, x.shape, 1, 1), K.conv2d_weight_grad(y, x, w.shape, 1, 1), K.conv2d_bias_grad(y)))
+            results.append([])
+            for x, w in ((random(9, 20, 15, 15), random(40, 20, 3, 3)), (random(50, 20, 6, 6), random(40, 20, 3, 3))):
+                y = K.conv2d(x, w, None, 1, 1)
+                results[-1] += [
+                    y,
+                    K.conv2d_input_grad(y, w, x.shape, 1, 1),
+                    K.conv2d_weight_grad(y, x, w.shape, 1, 1),
+                    K.conv2d_bias_grad(y),
+                ]
     finally:
         ng.set_num_threads(threads)
     for other in results[1:]:
@@ -253,6 +278,7 @@ def test_nothing_beyond_the_arrays_is_read():
         ((2, 3, 7, 7), (2, 3, 3, 3)),
         ((3, 4, 3, 5), (33, 4, 3, 3)),
         ((2, 20, 9, 9), (40, 20, 3, 3)),
+        ((35, 9, 4, 5), (13, 9, 3, 3)),
     ):
         x, w = random(*shape), random(*weight)
         y = K.conv2d(x, w)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -232,3 +236,66 @@ def test_rows_that_end_anywhere_in_a_register(dtype, width):
     np.testing.assert_array_equal(values, best)
     rows, columns = np.arange(2)[:, None], np.arange(width // 2)
     assert np.array_equal(indices, (2 * rows + which // 2) * width + 2 * columns + which % 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "window", [(3, 1, 1), (3, 2, 1), (3, 3, 1), (2, 1, 0, 2), (5, (3, 2), 2, (1, 1)), ((1, 4), (2, 1), (0, 2), (3, 2))]
+)
+@pytest.mark.parametrize("width", [5, 15, 17, 32, 33, 50, 70])
+def test_windows_that_end_anywhere_in_a_register(dtype, window, width):
+    """Ties, NaN and infinities in every lane, for each of the ways in which a row is read (stride 1, 2 and more)."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(width)
+    x = rng.choice([np.nan, -np.inf, 0.0, -0.0, 1.0, 2.0], (2, 2, 9, width), p=[0.1, 0.3, 0.2, 0.1, 0.2, 0.1]).astype(dtype)
+    expected, at = torch.nn.functional.max_pool2d(torch.from_numpy(x), *window, return_indices=True)
+    values, indices = P.max_pool2d(x, *window)
+    np.testing.assert_array_equal(values, expected.numpy())
+    assert np.array_equal(indices, at.numpy())
+    if len(window) == 3:
+        x = rng.standard_normal(x.shape).astype(dtype)
+        tx = torch.from_numpy(x).requires_grad_()
+        expected = torch.nn.functional.avg_pool2d(tx, *window)
+        y = P.avg_pool2d(x, *window)
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+        expected.backward(torch.from_numpy(y))
+        np.testing.assert_allclose(P.avg_pool2d_backward(y, x.shape, *window), tx.grad.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("output", [1, (2, 3), (3, 1)])
+@pytest.mark.parametrize("width", [3, 16, 23, 40])
+def test_adaptive_windows_that_end_anywhere_in_a_register(dtype, output, width):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(width)
+    x = rng.choice([np.nan, -np.inf, 0.0, -0.0, 1.0, 2.0], (8, 3, 5, width), p=[0.02, 0.5, 0.2, 0.1, 0.1, 0.08]).astype(dtype)
+    x[0] = -np.inf
+    expected, at = torch.nn.functional.adaptive_max_pool2d(torch.from_numpy(x), output, return_indices=True)
+    values, indices = P.adaptive_max_pool2d(x, output)
+    np.testing.assert_array_equal(values, expected.numpy())
+    assert np.array_equal(indices, at.numpy())
+    x = rng.standard_normal(x.shape).astype(dtype)
+    expected = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(x), output)
+    np.testing.assert_allclose(P.adaptive_avg_pool2d(x, output), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("instructions", ["avx2", "generic"])
+def test_other_vector_widths(instructions, tmp_path):
+    """Every vector kernel of the family gives the same bits for registers of other lengths; sums the same values."""
+    code = (
+        "import numpy as np, sys\n"
+        "from numbagrad.kernels import pool2d as P\n"
+        "x = np.load(sys.argv[1])\n"
+        "found = [r for w in ((2,), (3, 1, 1), (3, 2, 1), (3, 3)) for r in P.max_pool2d(x, *w)]\n"
+        "found += [*P.adaptive_max_pool2d(x, 1), *P.adaptive_max_pool2d(x, 5)]\n"
+        "found += [P.avg_pool2d(x, 3, 1, 1), P.avg_pool2d(x, 3, 2, 1), P.adaptive_avg_pool2d(x, 1)]\n"
+        "np.savez(sys.argv[2], *found)\n"
+    )
+    np.save(tmp_path / "x.npy", image((2, 3, 27, 35)))
+    results = []
+    for name in ("", instructions):
+        file = tmp_path / f"found{name}.npz"
+        subprocess.run([sys.executable, "-c", code, tmp_path / "x.npy", file], check=True, env={**os.environ, "NUMBAGRAD_SIMD": name})
+        results.append(np.load(file))
+    for name in results[0].files:
+        np.testing.assert_allclose(results[1][name], results[0][name], rtol=1e-6, atol=1e-6, err_msg=name)
