@@ -1,6 +1,6 @@
 """Elementary functions in float32 alone, without a branch or a table, so that LLVM vectorises the loops that call them.
 
-    exp exp2 expm1  log log2 log10 log1p  tanh sinh cosh sigmoid  asinh acosh atanh  erf erfc erfinv  pow
+    exp exp2 expm1  log log2 log10 log1p  tanh sinh cosh sigmoid  asinh acosh atanh  erf erfc erfinv ndtr  pow
 
 The circular functions are in trig32.py.
 
@@ -38,13 +38,16 @@ _LN2 = f32(0.693147181)
 _LN2_HIGH, _LN2_LOW = _constants(0.693359375, -2.12194440e-4)
 _LOG10_2_HIGH, _LOG10_2_LOW = _constants(0.30078125, 2.48745663981e-4)
 _LOG10E = f32(0.434294482)
+_NOTHING = f32(-0.0)  # what changes no number by being added
 _TINY = f32(1.17549435e-38)  # the smallest normal number
 _ROUND = f32(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
 _ROUND_BITS = i32(0x4B400000)
+_ROUND_EXP = f32(12582912.0 + 126.0)  # leaves the integer plus the exponent's bias less 1
 _ROOT_HALF_BITS = i32(0x3F3504F3)
 
 # e**r = 1 + r + r**2 P(r), |r| <= ln(2)/2; absolute error 3e-9 and (expm1) relative error 4e-10
 _EXP = _constants(0.5, 0.166665196, 0.0416664034, 0.00836883113, 0.00139405322)
+_TWICE_EXP_REST = (f32(2.0), *(f32(2.0) * c for c in _EXP))  # 2 e**r = 2 + r P(r)
 _EXPM1 = _constants(0.5, 0.166666672, 0.0416664891, 0.00833320804, 0.00139326858, 0.000199442555)
 # 2**r = 1 + r P(r), |r| <= 1/2; 2e-10
 _EXP2 = _constants(0.693147182, 0.240226507, 0.0555040613, 0.00961808767, 0.00133366568, 0.000154518595, 1.46748898e-05)
@@ -69,6 +72,10 @@ _ERFC = _constants(
     -0.00123913144,
     -0.000405095023,
 )
+# exp(x**2/2) Phi(-x) = P(x)/Q(x), 0 <= x <= 14.5; all coefficients positive, so nothing cancels
+# Even and odd coefficients apart: polynomials in x**2, the rounding error of which cancels in the quotient
+_NORMAL_ABOVE = _constants(0.38499999, 0.1411414, 0.00316950982), _constants(0.337581933, 0.031298779)
+_NORMAL_BELOW = _constants(0.769999981, 0.926179886, 0.0784592554), _constants(1.28953516, 0.361620128, 0.00794469379)
 # erfinv(x) = x P(w - 3) for w = -log(1 - x**2) < 6, else x P(sqrt(w) - 3.27): the variables are Giles's
 _ERFINV_CENTRE = _constants(
     1.62354207,
@@ -126,10 +133,36 @@ def _clamp(x, low, high):
 
 
 @inline
+def _exp_parts(x, tail, factor):
+    """(p, b) with factor * e**(x + tail) = p * 2**(k - 1), for -104 <= x <= 89 and a tail below x's last digit; the low bits of b are k + 126, the
+    biased exponent of the second factor.  p = 2 factor e**r is rounded once."""
+    shifted = fma(x, _LOG2E, _ROUND_EXP)
+    n = shifted - _ROUND_EXP
+    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, x)) + tail
+    return fma(factor * r, horner(r, _TWICE_EXP_REST), factor + factor), bits(shifted)
+
+
+@inline
+def _exp_normal(x):
+    """e**x where it is a normal number, -86 <= x <= 88.7, or above."""
+    p, exponent = _exp_parts(x, _NOTHING, f32(1.0))
+    return p * from_bits(i32(exponent << i32(23)))
+
+
+@inline
+def _exp_bounded(x, tail, factor):
+    """factor * e**(x + tail) for x <= 89: n = rint(x/ln 2), a polynomial in x - n ln 2, times 2**n, by way of 2**(n + 64) where 2**n is subnormal."""
+    x = select(x < f32(-104.0), f32(-104.0), x)
+    p, exponent = _exp_parts(x, tail, factor)
+    small = x < f32(-86.0)
+    value = p * from_bits(i32(i32(exponent << i32(23)) + select(small, i32(64 << 23), i32(0))))
+    return value * select(small, f32(2.0**-64), f32(1.0))
+
+
+@inline
 def exp_f32(x):
-    """e**x: n = rint(x/ln 2), a polynomial in x - n ln 2, times 2**n."""
-    p, k = _exp_reduced(_clamp(x, f32(-104.0), f32(89.0)))
-    return _scale(p, k)
+    """e**x."""
+    return _exp_bounded(select(x > f32(89.0), f32(89.0), x), _NOTHING, f32(1.0))
 
 
 @inline
@@ -215,11 +248,11 @@ def log1p_f32(x):
 @inline
 def sigmoid_f32(x):
     """1/(1 + e**-x), from e**-|x| so that nothing overflows; the quotient is corrected for the rounding of its denominator."""
-    t = exp_f32(-abs(x))
+    t = _exp_bounded(-abs(x), _NOTHING, f32(1.0))
     denominator = f32(1.0) + t
     error = t - (denominator - f32(1.0))
     quotient = select(x < f32(0.0), t, f32(1.0)) / denominator
-    return fma(-quotient, error / denominator, quotient)
+    return fma(-quotient, error, quotient)
 
 
 @inline
@@ -228,8 +261,7 @@ def tanh_f32(x):
     a = abs(x)
     square = a * a
     small = fma(a * square, horner(square, _TANH), a)
-    p, k = _exp_reduced(select(a > f32(10.0), f32(20.0), a + a))
-    large = f32(1.0) - f32(2.0) / (p * _power_of_two(k) + f32(1.0))
+    large = f32(1.0) - f32(2.0) / (_exp_normal(select(a > f32(10.0), f32(20.0), a + a)) + f32(1.0))
     return copysign(select(a < f32(0.625), small, large), x)
 
 
@@ -309,6 +341,18 @@ def erfc_f32(x):
 
 
 @inline
+def ndtr_f32(x):
+    """Phi(x), the normal distribution function: e**(-a**2/2) P(a)/Q(a), a = |x|, or 1 less that for positive x, with the rounding error of a**2 put
+    back."""
+    a = select(abs(x) > f32(14.5), f32(14.5), abs(x))
+    square = a * a
+    above = fma(a, horner(square, _NORMAL_ABOVE[1]), horner(square, _NORMAL_ABOVE[0]))
+    below = fma(a, horner(square, _NORMAL_BELOW[1]), horner(square, _NORMAL_BELOW[0]))
+    value = _exp_bounded(f32(-0.5) * square, f32(-0.5) * product_error(a, a), above / below)
+    return select(x > f32(0.0), f32(1.0) - value, value)
+
+
+@inline
 def erfinv_f32(x):
     """The y with erf(y) = x, by polynomials in w = -log(1 - x**2) and sqrt(w) (Giles, "Approximating the erfinv function", GPU Computing
     Gems 2, 2012)."""
@@ -377,5 +421,6 @@ FUNCTIONS = {
     "erf": erf_f32,
     "erfc": erfc_f32,
     "erfinv": erfinv_f32,
+    "ndtr": ndtr_f32,
     "pow": pow_f32,
 }

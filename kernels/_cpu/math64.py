@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .intrinsics import copysign, horner, select
+from .intrinsics import copysign, horner, product_error, select
 from .jit import inline
 
 _LN2 = 0.6931471805599453
@@ -25,6 +25,7 @@ _CENTRE = (
     -4.39994885e-09,
     -5.82697268e-09,
 )
+_ROOT_HALF, _ROOT_HALF_LOW = 0.7071067811865476, -4.833646656726457e-17
 _TAIL = (3.10399294, 1.00546849, 0.00515066925, -0.00354276993, 0.00233450392, -0.00164917076, 0.000901692256, -0.000229814934)
 
 
@@ -39,6 +40,16 @@ def sigmoid_f64(x):
     """1/(1 + e**-x), from e**-|x| so that nothing overflows."""
     t = math.exp(-abs(x))
     return select(x < 0.0, t, 1.0) / (1.0 + t)
+
+
+@inline
+def ndtr_f64(x):
+    """The normal distribution function, erfc(z)/2 for z = -x sqrt(1/2), with the rounding error of z put back by the derivative."""
+    z = -_ROOT_HALF * x
+    if abs(z) > 27.5 or z != z:  # the value is 0, 1 or NaN
+        return 0.5 * math.erfc(z)
+    error = product_error(-_ROOT_HALF, x) - _ROOT_HALF_LOW * x
+    return 0.5 * math.erfc(z) - error * (0.5 * _TWO_OVER_ROOT_PI * math.exp(-z * z))
 
 
 @inline
@@ -63,4 +74,4 @@ def erfinv_f64(x):
     return copysign(y, x) if a > 0.0 else x
 
 
-FUNCTIONS = {"erfinv": erfinv_f64, "exp2": exp2_f64, "sigmoid": sigmoid_f64}
+FUNCTIONS = {"erfinv": erfinv_f64, "ndtr": ndtr_f64, "exp2": exp2_f64, "sigmoid": sigmoid_f64}

@@ -79,13 +79,16 @@ def rows_backward(lo, hi, dx, part, g, x, weight, mean, rstd):
             first, second = weighted_products(grad, row, weight, center)
             slope = real(-scale * scale * scale * (second / width))
             shift = real(-scale * (first / width))
-            for j in range(out.size):
-                out[j] = grad[j] * weight[j] * scale + ((row[j] - center) * slope + shift)
             if part.size:
                 dw, db = part[block, 0], part[block, 1]
-                for j in range(dw.size):
-                    dw[j] += grad[j] * ((row[j] - center) * scale)
-                    db[j] += grad[j]
+                for j in range(out.size):
+                    h, d = grad[j], row[j] - center
+                    out[j] = h * weight[j] * scale + (d * slope + shift)
+                    dw[j] += h * (d * scale)
+                    db[j] += h
+            else:
+                for j in range(out.size):
+                    out[j] = grad[j] * weight[j] * scale + ((row[j] - center) * slope + shift)
 
 
 @kernel

@@ -39,13 +39,17 @@ def batch_norm_train(
         rstd.fill(np.nan)
         return y, mean, rstd
     weight, bias, x = _vector(weight, dtype), _vector(bias, dtype), _writable(x)
+    tiles = -(-channels // _batch.TILE)
     if positions == 1:
         part, total = _cpu.empty((2, channels), dtype), _cpu.empty((2, channels), np.float64)
-        tiles = -(-channels // _batch.TILE)
         flat = (samples, channels)
         launch(_batch.features, tiles, y.reshape(flat), mean, rstd, var, part, total, x.reshape(flat), weight, bias, eps, work=6 * x.size)
     else:
-        launch(_batch.images, channels, y, mean, rstd, var, x, weight, bias, eps, work=6 * x.size)
+        part, total = _cpu.empty((2, samples, channels), np.float64), _cpu.empty((2, channels), np.float64)
+        factors = _cpu.empty((3, channels), dtype)
+        launch(_batch.plane_moments, -(-samples // _batch.SAMPLES), part, x, work=3 * x.size)
+        launch(_batch.join_moments, tiles, mean, rstd, var, factors, part, total, positions, weight, bias, eps, work=part.size)
+        launch(_batch.normalize, samples, y, x, factors, work=2 * x.size)
     if running_mean is not None:
         count = samples * positions
         # A single value has no unbiased variance: the average then becomes NaN or infinite, as the formula says.
@@ -57,14 +61,19 @@ def batch_norm_train(
 def batch_norm_eval(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, running_mean: np.ndarray, running_var: np.ndarray, eps: float
 ) -> Triple:
-    samples, channels, _ = x.shape
+    samples, channels, positions = x.shape
     dtype = x.dtype
     y = _cpu.empty(x.shape, dtype)
-    mean, rstd, scale = (_cpu.empty(channels, dtype) for _ in range(3))
+    mean, rstd, factors = _cpu.empty(channels, dtype), _cpu.empty(channels, dtype), _cpu.empty((3, channels), dtype)
     weight, bias = _vector(weight, dtype), _vector(bias, dtype)
     statistics = _vector(running_mean, dtype), _vector(running_var, dtype)
-    launch(_batch.fixed, channels, mean, rstd, scale, *statistics, weight, eps, work=4 * channels)
-    launch(_batch.normalize, samples, y, _writable(x), mean, scale, bias, work=2 * x.size)
+    launch(_batch.fixed, channels, mean, rstd, factors, *statistics, weight, bias, eps, work=4 * channels)
+    x = _writable(x)
+    if positions == 1:
+        flat = (samples, channels)
+        launch(_batch.normalize_features, samples, y.reshape(flat), x.reshape(flat), factors, work=2 * x.size)
+    else:
+        launch(_batch.normalize, samples, y, x, factors, work=2 * x.size)
     return y, mean, rstd
 
 
@@ -77,17 +86,21 @@ def batch_norm_backward(
     dw, db = _cpu.empty(channels, dtype), _cpu.empty(channels, dtype)
     weight, mean, rstd = _vector(weight, dtype), _vector(mean, dtype), _vector(rstd, dtype)
     g, x = _writable(g), _writable(x)
+    tiles = -(-channels // _batch.TILE)
     if x.size == 0:
         dw.fill(0)
         db.fill(0)
     elif positions == 1:
         part, total = _cpu.empty((3, channels), dtype), _cpu.empty((2, channels), np.float64)
-        tiles = -(-channels // _batch.TILE)
         flat = (samples, channels)
         pair = g.reshape(flat), x.reshape(flat)
         launch(_batch.features_backward, tiles, dx.reshape(flat), dw, db, part, total, *pair, weight, mean, rstd, training, work=6 * x.size)
     else:
-        launch(_batch.images_backward, channels, dx, dw, db, g, x, weight, mean, rstd, training, work=6 * x.size)
+        part, total = _cpu.empty((2, samples, channels), np.float64), _cpu.empty((2, channels), np.float64)
+        factors = _cpu.empty((3, channels), dtype)
+        launch(_batch.plane_products, samples, part, g, x, mean, work=3 * x.size)
+        launch(_batch.join_products, tiles, dw, db, factors, part, total, positions, weight, rstd, training, work=part.size)
+        launch(_batch.plane_slopes, samples, dx, g, x, mean, factors, training, work=4 * x.size)
     return dx, dw, db
 
 

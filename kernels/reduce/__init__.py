@@ -17,6 +17,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from .. import _dtypes
+from .._cpu import layout
 from .._device import family
 from ..copy import cast, contiguous
 from ._plan import CONTINUES, Plan, normalize_dim, normalize_dims, plan
@@ -74,8 +75,19 @@ def _types(dtype: np.dtype, wanted: np.dtype | None) -> tuple[np.dtype, np.dtype
     return wanted, compute, compute != dtype and not narrow
 
 
-def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, dtype: np.dtype | None) -> Any:
-    dtype, compute, convert = _types(x.dtype, dtype)
+_WRITTEN_BYTES = 1 << 15
+_MOST_DIRECT = 4096
+# Reductions that are one pass over the array as it lies, by operation, dtypes, layout and dims: the pass, and the shape of its result.
+_direct: dict[Any, tuple[str, int, int, int, Any, tuple[int, ...]]] = {}
+
+
+def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, wanted: np.dtype | None) -> Any:
+    key = op, layout.layout(x), tuple(dim) if isinstance(dim, list) else dim, keepdim, wanted
+    found = _direct.get(key)
+    if found is not None:
+        name, outer, n, inner, dtype, shape = found
+        return _on(x).reduce(name, x.reshape(-1), outer, n, inner, dtype, 0.0).reshape(shape)
+    dtype, compute, convert = _types(x.dtype, wanted)
     if convert:
         x = cast(x, compute)
     p = _plan_of(op, x, dim)
@@ -83,6 +95,10 @@ def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, dtype
         return _filled(x, p, keepdim, identity, dtype)
     if dtype == _dtypes.bool_:
         op = "all" if identity else "any"
+    if len(p.passes) == 1 and not (convert or p.copy or p.order or p.back) and compute is dtype:
+        if len(_direct) >= _MOST_DIRECT:
+            _direct.clear()
+        _direct[key] = op, *p.passes[0], dtype, p.kept if keepdim else p.shape
     y = _shaped(_run(op, x, p, compute), p, keepdim)
     return y if compute is dtype else cast(y, dtype)
 
@@ -108,6 +124,17 @@ def mean(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None
     if x.size == 0:
         return _filled(x, p, keepdim, math.nan, dtype)
     return cast(_shaped(_on(x).divide(_run("sum", x, p, compute), p.elements), p, keepdim), dtype)
+
+
+def spread(g: Any, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    """The gradient of a sum over ``dims`` of an array of ``shape``: ``g`` in each of the places that were added up.
+
+    A view where that saves memory; a small array is written out, since what reads it is then quicker by more than that takes.
+    """
+    on = _on(g)
+    if g.size == 1 and g.dtype.kind in "fc" and math.prod(shape) * g.dtype.itemsize <= _WRITTEN_BYTES:
+        return on.filled(shape, g.item(), g.dtype)
+    return on.spread(contiguous(g), shape, dims)
 
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:

@@ -7,6 +7,7 @@ the rows are combined as trees of eight, one tree after another, into a line of 
 A narrow ``inner`` (a row reduction has inner == 1) would leave the vector units idle, so ``fold`` consecutive rows are treated as one
 wide row: the accumulators are ``fold * inner`` lanes, combined pairwise at the end.  Nothing is combined across lanes before that, so
 any combine function vectorises, NaN rules included, and the result is the same for every vector width.  Bound by memory bandwidth.
+Rows of float32 and float64 skip the line of accumulators in memory: ``row_blocks`` folds them in registers.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import Any, Callable
 import numpy as np
 
 from .._cpu import inline, kernel
+from .._cpu.simd_rows import fold_row
 
 LANES = 512  # accumulators wanted per task when inner is narrow
 TILE = 1024  # columns per task when inner is wide
 ROWS = 128  # (folded) rows per block
-SHORT = 48  # contiguous rows up to this length are combined one element after another
+SHORT = 16  # contiguous rows up to this length are combined one element after another
 
 
 @inline
@@ -174,3 +176,24 @@ def short_rows(name: str) -> Any:
             out[row] = acc
 
     return reduce_short_rows
+
+
+# Contiguous rows are cut into blocks of this many elements.
+ROW_BLOCK = 8192
+
+
+@functools.lru_cache(maxsize=None)
+def row_blocks(name: str, dtype: np.dtype) -> Any:
+    """The kernel for longer contiguous rows of floats: out (outer, parts) from x (outer, n), a block per task, folded in registers."""
+    fold = fold_row(name, dtype)
+    itemsize = dtype.itemsize
+
+    @kernel(source=f"reduce row blocks {name} {dtype}")
+    def reduce_row_blocks(lo, hi, out, x, n, parts):
+        base = np.intp(x.ctypes.data)
+        for task in range(lo, hi):
+            row = task // parts
+            first = (task - row * parts) * ROW_BLOCK
+            out[task] = fold(base + (row * n + first) * itemsize, min(ROW_BLOCK, n - first))
+
+    return reduce_row_blocks

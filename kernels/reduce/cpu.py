@@ -13,12 +13,16 @@ import numpy as np
 
 from .._cpu import empty, full, inline, kernel, launch
 from .._cpu.functions import functions_for
-from ._fold import LANES, ROWS, SHORT, TILE, blocks, short_rows
+from .._cpu.simd import COMPILED
+from .._cpu.simd_rows import ROW_OPERATIONS
+from ._fold import LANES, ROW_BLOCK, ROWS, SHORT, TILE, blocks, row_blocks, short_rows
 from ._plan import CONTINUES
 from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, first_in_columns, first_in_rows, linear
 
 _BYTE = np.dtype(np.uint8)
 _BOOL = np.dtype(np.bool_)
+# The types whose rows are folded in registers.
+_FOLDED = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _power_of_two(value: int) -> int:
@@ -49,6 +53,14 @@ def reduce(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.d
             out = empty(outer, accumulator)
             launch(short_rows(name), outer, out, x, p, n, work=outer * n)
             break
+        if inner == 1 and COMPILED and name in ROW_OPERATIONS and x.dtype == dtype and dtype in _FOLDED:
+            parts = -(-n // ROW_BLOCK)
+            out = empty(outer * parts, dtype)
+            launch(row_blocks(name, dtype), outer * parts, out, x, n, parts, work=outer * n)
+            if parts == 1:
+                return out
+            x, n, name = out, parts, CONTINUES.get(name, name)
+            continue
         fold, rows, parts, tile, tiles = _blocking(n, inner)
         out = empty(outer * parts * inner, accumulator)
         launch(blocks(name), outer * parts * tiles, out, x, p, n, inner, fold, rows, parts, tile, tiles, work=outer * n * inner)
@@ -230,3 +242,15 @@ def shifted_log(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """shift + log x, in place of x."""
     launch(_shifted_log, x.size, x, x, shift, work=20 * x.size)
     return x
+
+
+def spread(g: np.ndarray, shape: tuple[int, ...], dims: tuple[int, ...]) -> np.ndarray:
+    """Contiguous ``g``, the result of reducing ``dims`` of ``shape``, seen as ``shape``: the strides of those dims are 0."""
+    strides, step = [0] * len(shape), g.dtype.itemsize
+    for j in range(len(shape) - 1, -1, -1):
+        if j not in dims:
+            strides[j] = step
+            step *= shape[j]
+    if 0 in shape or g.dtype.names is not None:  # nothing to point at, or bfloat16, which NumPy does not lend as bytes
+        return np.lib.stride_tricks.as_strided(g, shape, strides)
+    return np.ndarray(shape, g.dtype, g, 0, tuple(strides))

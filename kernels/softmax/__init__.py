@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from .. import _dtypes
+from .._cpu import layout
 from .._device import family
 from .._half import through_float32
 from ..copy import cast, contiguous
@@ -29,6 +30,10 @@ _on = family(__name__)
 _COMPUTED = (_dtypes.float32, _dtypes.float64)
 _INDEX_TYPES = (_dtypes.int64, _dtypes.uint8)
 _REDUCTIONS = ("none", "mean", "sum")
+# What has passed every check of ``cross_entropy`` (plain indices for rows of scores, without weights) and the implementation that took it: of small
+# losses the checks would be half the time.
+_settled: dict[Any, Any] = {}
+_MOST_SETTLED = 1000
 
 
 def _check_floating(op: str, x: Any) -> None:
@@ -183,6 +188,13 @@ def cross_entropy(
     index is ``ignore_index`` count for nothing.  Raises IndexError for a class index out of range, RuntimeError or ValueError for shapes
     and dtypes that do not match.
     """
+    key = layout.layout(logits, target), label_smoothing, reduction
+    settled = _settled.get(key) if weight is None else None
+    if settled is not None:
+        loss, saved, inside = settled.cross_entropy(logits, target, None, ignore_index, label_smoothing, reduction)
+        if not inside:
+            raise _out_of_bounds(target, logits.shape[1], ignore_index)
+        return (loss if reduction == "none" else loss.reshape(())), saved
     if logits.dtype in _dtypes.HALVES:
         wide, target, weight = _widened(logits, target, weight)
         loss, saved = cross_entropy(wide, target, weight, ignore_index, label_smoothing, reduction)
@@ -205,6 +217,11 @@ def cross_entropy(
         loss, saved, inside = implementation.cross_entropy(scores, indices, weight, ignore_index, float(label_smoothing), reduction)
         if not inside:
             raise _out_of_bounds(indices, axes[1], ignore_index)
+        plain = logits.flags.c_contiguous and target.flags.c_contiguous
+        if plain and target.dtype == _dtypes.int64 and len(logits.shape) == 2:
+            if len(_settled) > _MOST_SETTLED:
+                _settled.clear()
+            _settled[key] = implementation
     return loss.reshape(shape if reduction == "none" else ()), saved
 
 
@@ -233,6 +250,10 @@ def cross_entropy_backward(
 
     ``grad`` has the loss's shape; ``saved`` is what the forward call returned.  The other arguments are those of the forward call.
     """
+    key = layout.layout(logits, target), label_smoothing, reduction
+    settled = _settled.get(key) if weight is None and grad.shape == () and grad.dtype == logits.dtype else None
+    if settled is not None and reduction != "none" and type(grad) is type(logits):
+        return settled.cross_entropy_backward(grad.reshape(1), logits, target, saved, None, ignore_index, label_smoothing, reduction)
     if logits.dtype in _dtypes.HALVES:
         grad, wide, target, weight = _widened(grad, logits, target, weight)
         return cast(cross_entropy_backward(grad, wide, target, saved, weight, ignore_index, label_smoothing, reduction), logits.dtype)

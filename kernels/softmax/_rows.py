@@ -93,7 +93,7 @@ def row_kernels(dtype: np.dtype) -> SimpleNamespace:
 
     @kernel
     def cross_entropy(lo, hi, losses, loss, state, partial, saved, x, target, weight, ignore, smoothing, mean):
-        """``state`` becomes (an index was out of range, the loss is complete); the latter if one thread did it all."""
+        """``state`` becomes (an index was out of range, the loss is complete); the latter if one thread did it all.  ``losses`` may be empty."""
         rows, classes = x.shape
         s = real(smoothing)
         for block in range(lo, hi):
@@ -122,7 +122,8 @@ def row_kernels(dtype: np.dtype) -> SimpleNamespace:
                             spread += wj * ((top - row[j]) + log_total)
                         each = (real(1) - s) * each + s / real(classes) * real(spread)
                     weight_sum += w
-                losses[r] = each
+                if losses.size:
+                    losses[r] = each
                 loss_sum += each
             partial[block, 0] = loss_sum
             partial[block, 1] = weight_sum

@@ -31,26 +31,23 @@ def _as_rows(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(-1, x.shape[1])
 
 
-def _from_rows(y: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if shape[2] == 1:
-        return y.reshape(shape)
-    return np.ascontiguousarray(y.reshape(shape[0], shape[2], shape[1]).transpose(0, 2, 1))
-
-
-def _along_axis(name: str, scratch: int, *arrays: np.ndarray) -> np.ndarray:
-    """Run the row or the lane kernel ``name`` over arrays of one (outer, width, inner) shape; the lane kernel takes ``scratch`` scratch arrays."""
+def _along_axis(name: str, scratch: int, *arrays: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Run the row or the lane kernel ``name`` over arrays of one (outer, width, inner) shape; the lane kernel takes ``scratch`` scratch arrays.  ``out``
+    is contiguous and of that shape."""
     shape, dtype = arrays[0].shape, arrays[0].dtype
     outer, width, inner = shape
-    if arrays[0].size == 0:
-        return _cpu.empty(shape, dtype)
+    y = _cpu.empty(shape, dtype) if out is None else out
+    if y.size == 0:
+        return y
     inputs = [_writable(a) for a in arrays]
     work = _EXP * outer * width * inner
     if inner < _FEW:
         rows = [_as_rows(a) for a in inputs]
-        y = _cpu.empty(rows[0].shape, dtype)
-        launch(getattr(row_kernels(dtype), name), outer * inner, y, *rows, work=work)
-        return _from_rows(y, shape)
-    y = _cpu.empty(shape, dtype)
+        sideways = y.reshape(outer, width) if inner == 1 else _cpu.empty(rows[0].shape, dtype)
+        launch(getattr(row_kernels(dtype), name), outer * inner, sideways, *rows, work=work)
+        if inner > 1:
+            y[...] = sideways.reshape(outer, inner, width).transpose(0, 2, 1)
+        return y
     columns = [_cpu.empty((outer, inner), dtype) for _ in range(scratch)]
     launch(getattr(lane_kernels(dtype), name), outer * -(-inner // TILE), y, *columns, *inputs, work=work)
     return y
@@ -87,8 +84,7 @@ def _log_probabilities(x: np.ndarray, counted: int) -> tuple[np.ndarray, np.ndar
     shape = x.shape if x.ndim == 3 else (*x.shape, 1)
     saved = _cpu.empty(x.size + counted, x.dtype)
     y = saved[: x.size].reshape(shape)
-    y[...] = log_softmax(x.reshape(shape))
-    return saved, y
+    return saved, _along_axis("log_softmax", 3, x.reshape(shape), out=y)
 
 
 def cross_entropy(
@@ -105,12 +101,12 @@ def cross_entropy(
         loss, inside = _nll_loss(saved[-1:], y, target, weight, ignore, smoothing, reduction)
         return loss, saved, inside
     samples = x.shape[0]
-    losses = _cpu.empty(samples, dtype)
-    loss = _cpu.empty(1, dtype)
+    losses = _cpu.empty(samples, dtype) if reduction == "none" else _NO_WEIGHTS[dtype]
+    loss = np.empty(1, dtype)
     saved = _cpu.empty(2 * samples + 1, dtype)
     blocks = -(-samples // BLOCK_ROWS)
     partial = _cpu.empty((blocks, 2), np.float64)
-    state = _cpu.zeros(2, np.uint8)
+    state = np.zeros(2, np.uint8)
     mean = reduction == "mean"
     entropy = row_kernels(dtype).cross_entropy
     weights = _weights(weight, dtype)

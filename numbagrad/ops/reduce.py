@@ -35,7 +35,12 @@ def _checked(input: Any, op: str) -> Tensor:
 
 # ---- sums ------------------------------------------------------------------------------------------------------------------------
 
-_sum = differentiable("sum", kernels.sum, x=lambda g, x_shape, dim: kept(g, x_shape, dim).expand(x_shape))
+_sum = differentiable(
+    "sum",
+    kernels.sum,
+    x=lambda g, x_shape, dim: kept(g, x_shape, dim).expand(x_shape),
+    together=lambda wanted, g, x_shape, dim: (kernels.spread(g, x_shape, dim),),
+)
 _mean = differentiable(
     "mean", kernels.mean, x=lambda g, x_shape, dim: (kept(g, x_shape, dim) / max(_number_of(x_shape, dim), 1)).expand(x_shape)
 )

@@ -195,10 +195,13 @@ def cross_entropy(
     probabilities of input's shape.  "mean" divides by the weights of the targets, or by the number of samples for probabilities; targets equal
     to ``ignore_index`` count for nothing.  Raises IndexError for an index that is no class, ValueError or RuntimeError for what does not match.
     """
-    _check_tensors("cross_entropy_loss", input, target)
-    if target.is_floating_point() and target.dtype != input.dtype and target.shape == input.shape:
+    if type(input) is not Tensor or type(target) is not Tensor:
+        _check_tensors("cross_entropy_loss", input, target)
+    if target._data.shape == input._data.shape and target.dtype != input.dtype and target.is_floating_point():
         target = target.to(input.dtype)  # type: ignore[attr-defined]
-    return _cross_entropy(input, target, weight, ignore_index, label_smoothing, _reduction(size_average, reduce, reduction))[0]
+    if size_average is not None or reduce is not None:
+        reduction = _reduction(size_average, reduce, reduction)
+    return _cross_entropy(input, target, weight, ignore_index, label_smoothing, reduction)[0]
 
 
 def nll_loss(

@@ -10,20 +10,23 @@ import pytest
 
 from numbagrad.kernels._cpu import inline, kernel
 from numbagrad.kernels._cpu.math32 import FLOAT32, FLOAT64
+from numbagrad.kernels._cpu.trig32 import QUICK
 
 special = pytest.importorskip("scipy.special")
 
-LIMITS = dict.fromkeys(("exp", "exp2", "log", "tanh", "sigmoid", "erf"), 2.0)
+LIMITS = dict.fromkeys(("exp", "exp2", "log", "tanh", "sigmoid", "erf", "sin", "cos", "tan"), 2.0)
 REFERENCES = {
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh,
     "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "erf": special.erf, "erfc": special.erfc,
     "erfinv": lambda x: np.where(x == 0, x, special.erfinv(x)), "sigmoid": special.expit, "pow": np.power, "atan2": np.arctan2,
+    "ndtr": special.ndtr,
 }  # fmt: skip
 RANGES = {
     "exp": (-104, 89), "exp2": (-150, 128), "expm1": (-20, 89), "log": (0, 3), "log2": (0, 3), "log10": (0, 3), "log1p": (-1, 2), "sin": (-1e5, 1e5),
     "cos": (-1e5, 1e5), "tan": (-10, 10), "asin": (-1, 1), "acos": (-1, 1), "atan": (-10, 10), "sinh": (-90, 90), "cosh": (-90, 90),
     "tanh": (-10, 10), "asinh": (-9, 9), "acosh": (1, 9), "atanh": (-1, 1), "erf": (-4, 4), "erfc": (-4, 11), "erfinv": (-1, 1), "sigmoid": (-104, 104),
+    "ndtr": (-14.5, 8),
 }  # fmt: skip
 SPECIAL = np.array(
     [0.0, -0.0, 1, -1, 0.5, -0.5, 2, -2, 3, -3, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-40, -1e-40, 1.1754944e-38, 3.4028235e38, -3.4028235e38,
@@ -114,6 +117,22 @@ def test_huge_arguments_of_the_circular_functions():
         assert abs(out[0] - wanted) <= 4 * np.spacing(np.float32(abs(wanted)))
 
 
+@pytest.mark.parametrize("name", sorted(QUICK))
+def test_quick_functions_give_the_same_bits(name):
+    inside, quick = QUICK[name]
+    rng = np.random.default_rng(6)
+    x = np.concatenate([np.exp(rng.uniform(-87, np.log(65536), 300_000)), np.pi / 2 * np.arange(40_000)]).astype(np.float32)
+    x = np.concatenate([x, -x, np.float32([0.0, -0.0, 1e-45, 65535.996])])
+    outs = [np.empty_like(x) for _ in range(3)]
+    for function, out in zip((FLOAT32[name], quick, inside), outs):
+        kernel_of(function, 1)(0, x.size, out, x)
+    assert outs[2].all()
+    assert np.array_equal(outs[0].view(np.int32), outs[1].view(np.int32))
+    beyond = np.float32([65536, -65536, 1e30, np.inf, -np.inf, np.nan])
+    kernel_of(inside, 1)(0, beyond.size, outs[2], beyond)
+    assert not outs[2][: beyond.size].any()
+
+
 @pytest.mark.parametrize("name", sorted(FLOAT32))
 def test_loops_are_vectorised_without_float64(name):
     arity = 2 if name in ("pow", "atan2") else 1
@@ -126,6 +145,12 @@ def test_loops_are_vectorised_without_float64(name):
     assert "double" not in text, f"{name}: float64 arithmetic in a float32 loop"
 
 
+def _normal_distribution(x):
+    """SciPy's own is a thousand units off where the argument of its erfc is rounded."""
+    tail = 0.5 * special.erfcx(np.abs(x) * np.sqrt(0.5)) * np.exp(-0.5 * x * x)
+    return np.where(x > 0, 1 - tail, np.where(np.isneginf(x), 0.0, tail))
+
+
 @pytest.mark.parametrize("name", sorted(FLOAT64))
 def test_float64(name):
     rng = np.random.default_rng(3)
@@ -133,15 +158,16 @@ def test_float64(name):
         "erfinv": np.concatenate([rng.uniform(-1, 1, 20_000), 1 - 10.0 ** rng.uniform(-16, 0, 20_000), 10.0 ** rng.uniform(-300, 0, 5000)]),
         "exp2": rng.uniform(-1080, 1030, 20_000),
         "sigmoid": rng.uniform(-708, 745, 20_000),
+        "ndtr": rng.uniform(-37, 9, 20_000).astype(np.float32).astype(np.float64),  # their squares are exact, which the reference wants
     }[name]
     x = np.concatenate([x, [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 5e-324]])
     got = np.empty_like(x)
     kernel_of(FLOAT64[name], 1)(0, x.size, got, x)
     with np.errstate(all="ignore"):
-        wanted = REFERENCES[name](x)
+        wanted = _normal_distribution(x) if name == "ndtr" else REFERENCES[name](x)
         error = np.abs(got - wanted) / np.spacing(np.abs(wanted))
     same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
-    assert np.max(error[~same], initial=0.0) <= 4.0
+    assert np.max(error[~same], initial=0.0) <= (8.0 if name == "ndtr" else 4.0)  # the reference of ndtr has four roundings of its own
     assert np.all(same | np.isfinite(wanted))
 
 

@@ -225,3 +225,20 @@ def test_the_number_of_threads_changes_no_bit():
         set_num_threads(before)
     for other in found[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(9, 3, 5, 5), (6, 70, 17), (5, 2, 600)])
+def test_images_whose_planes_are_unlike_each_other(shape, dtype):
+    x = sample(shape, np.float64, 9, 0.0)
+    x[0] += 3000.0
+    x[4] -= 700.0
+    x = x.astype(dtype)
+    axes = (0, *range(2, len(shape)))
+    exact = x.astype(np.float64)
+    _, mean, rstd = K.batch_norm(x, eps=0.0)
+    np.testing.assert_allclose(mean, exact.mean(axes), rtol=1e-6)
+    np.testing.assert_allclose(rstd, 1 / exact.std(axes), rtol=1e-5 if dtype is np.float32 else 1e-12)
+    # Planes of one value each: nothing is left within them.
+    x[:] = np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)) * 10
+    np.testing.assert_allclose(K.batch_norm(x, eps=0.0)[2], 1 / x.astype(np.float64).std(axes), rtol=1e-6)

@@ -257,3 +257,27 @@ def test_the_number_of_threads_changes_no_bit(shape):
         set_num_threads(before)
     for other in found[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other))
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_cross_entropy_checks_every_call_not_only_the_first(reduction):
+    x, target = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32), np.array([0, 6, 3, 2, 1])
+    first = S.cross_entropy(x, target, reduction=reduction)
+    again = S.cross_entropy(x, target, reduction=reduction)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(S.cross_entropy(np.asfortranarray(x), target, reduction=reduction)[0], first[0])
+    np.testing.assert_array_equal(S.cross_entropy(x, np.repeat(target, 2)[::2], reduction=reduction)[0], first[0])
+    np.testing.assert_allclose(S.cross_entropy(x.astype(np.float64), target, reduction=reduction)[0], first[0], rtol=1e-6)
+    with pytest.raises(IndexError, match="Target 7 is out of bounds"):
+        S.cross_entropy(x, np.array([0, 7, 3, 2, 1]), reduction=reduction)
+    with pytest.raises(IndexError, match="Target -1 is out of bounds"):
+        S.cross_entropy(x, np.array([0, -1, 3, 2, 1]), reduction=reduction)
+    ignored = S.cross_entropy(x, np.array([0, -1, 3, 2, 1]), ignore_index=-1, reduction=reduction)[0]
+    assert np.isfinite(ignored).all()
+    with pytest.raises(RuntimeError, match="label_smoothing"):
+        S.cross_entropy(x, target, label_smoothing=1.5, reduction=reduction)
+    grad = np.ones(5 if reduction == "none" else (), np.float32)
+    slopes = [S.cross_entropy_backward(grad, x, target, first[1], reduction=reduction) for _ in range(2)]
+    np.testing.assert_array_equal(*slopes)
+    with pytest.raises(RuntimeError, match="expected grad of shape"):
+        S.cross_entropy_backward(np.ones(() if reduction == "none" else 5, np.float32), x, target, first[1], reduction=reduction)
