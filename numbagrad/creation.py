@@ -284,9 +284,8 @@ def arange(
     whole = all(isinstance(v, int) for v in (start, end, step))
     target = _numpy_dtype(dtype, np.dtype(np.int64) if whole else None)
     count = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
-    exact = np.int64 if whole else np.float64
-    values = exact(start) + np.arange(count, dtype=exact) * exact(step)
-    return _finish(copy_kernels.cast(values, target), requires_grad)
+    start, step = (int(start), int(step)) if whole else (float(start), float(step))
+    return _finish(copy_kernels.ramp(start, step, count, target), requires_grad)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -1,13 +1,19 @@
 """16-bit floats as bits: float16 (IEEE binary16) and bfloat16 (the upper half of a float32) to and from float32, rounding to nearest even.
 
 Integer arithmetic and one float operation per case, without branches that LLVM could not turn into selections, so that loops over them vectorise
-on any CPU.  Layouts: IEEE 754-2019, 3.6; bfloat16 as in Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
+on any CPU; narrowing to float16 takes a processor's instruction where there is one.  Layouts: IEEE 754-2019, 3.6; bfloat16 as in Kalamkar et
+al., "A Study of BFLOAT16 for Deep Learning Training", 2019.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from .intrinsics import _or_python
 from .jit import inline
 
 _SCALE = np.float32(2.0**112)  # moves a binary16 exponent (bias 15) to binary32 (bias 127); exact, and normalises subnormals
@@ -24,9 +30,8 @@ def float16_to_float32(bits):
     return np.uint32(value | sign).view(np.float32)
 
 
-@inline
-def float32_to_float16(x):
-    """The binary16 bit pattern nearest to ``x``: overflow to infinity, NaN stays NaN, subnormals rounded by adding 0.5."""
+def _narrow(x):
+    """``float32_to_float16`` in integer arithmetic; subnormals are rounded by adding 0.5."""
     bits = np.float32(x).view(np.uint32)
     sign = np.uint32((bits >> np.uint32(16)) & np.uint32(0x8000))
     magnitude = np.uint32(bits & np.uint32(0x7FFFFFFF))
@@ -39,6 +44,30 @@ def float32_to_float16(x):
     return np.uint16(value | sign)
 
 
+def _narrows(context: Any) -> bool:
+    """True where the processor that code is generated for narrows to binary16 by an instruction; elsewhere it would be a slow library call."""
+    triple, _, features = context.codegen().magic_tuple()
+    return "+f16c" in features.split(",") or triple.startswith(("aarch64", "arm64"))
+
+
+@_or_python(_narrow)
+def _narrow_by_instruction(typingctx: Any, x: Any) -> Any:
+    """``_narrow(x)``, by the processor's own instruction where it has one."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not _narrows(context):
+            return context.compile_internal(builder, _narrow, signature, args)
+        return builder.bitcast(builder.fptrunc(args[0], ir.HalfType()), ir.IntType(16))
+
+    return types.uint16(types.float32), codegen
+
+
+@inline
+def float32_to_float16(x):
+    """The binary16 bit pattern nearest to ``x``: overflow to infinity, NaN stays NaN."""
+    return _narrow_by_instruction(np.float32(x))
+
+
 @inline
 def bfloat16_to_float32(bits):
     """The value of a bfloat16 bit pattern."""
@@ -47,11 +76,11 @@ def bfloat16_to_float32(bits):
 
 @inline
 def float32_to_bfloat16(x):
-    """The bfloat16 bit pattern nearest to ``x``; a NaN stays a (quiet) NaN."""
-    bits = np.float32(x).view(np.uint32)
+    """The bfloat16 bit pattern nearest to ``x``; every NaN becomes the same quiet one, as in PyTorch."""
+    x = np.float32(x)
+    bits = x.view(np.uint32)
     rounded = np.uint32((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
-    quiet = np.uint32((bits >> np.uint32(16)) | np.uint32(0x40))
-    return np.uint16(quiet if (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000) else rounded)
+    return np.uint16(np.uint32(0x7FC0) if x != x else rounded)
 
 
 HALF_FUNCTIONS = {f.__name__: f for f in (float16_to_float32, float32_to_float16, bfloat16_to_float32, float32_to_bfloat16)}

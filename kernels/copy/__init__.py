@@ -92,7 +92,7 @@ def copy_into(dst: Any, src: Any) -> None:
             "Please clone() the tensor before performing the operation."
         )
     implementation = _on(dst, src)
-    if src.dtype != dst.dtype:
+    if src.dtype is not dst.dtype and src.dtype != dst.dtype:
         src = cast(src, dst.dtype)
     elif implementation.overlap(dst, src):
         src = implementation.packed(src)
@@ -135,12 +135,25 @@ _LARGEST = {_dtypes.float16: 65504.0, _dtypes.bfloat16: 3.3895313892515355e38, _
 def fill(dst: Any, value: Any) -> None:
     """dst[...] = value, a number or a 0-d array.  A number that dst's dtype cannot hold is a RuntimeError."""
     implementation = _on(dst)
-    if hasattr(value, "dtype") and hasattr(value, "strides") and not isinstance(value, np.generic):
+    kind = type(value)
+    if (kind is float and dst.dtype.kind == "f" and -65504.0 <= value <= 65504.0) or (
+        kind is int and dst.dtype.kind in "fiu" and 0 <= value <= 127
+    ):  # most frequent, and every such dtype can hold it
+        implementation.fill(dst, value)
+    elif hasattr(value, "dtype") and hasattr(value, "strides") and not isinstance(value, np.generic):
         if value.ndim:
             raise RuntimeError(f"fill_: only supports a 0-dimension value, but got one with {value.ndim} dimensions")
         implementation.fill(dst, cast(value, dst.dtype))
     else:
         implementation.fill(dst, _checked_number(value, dst.dtype, "fill_"))
+
+
+def ramp(start: float, step: float, count: int, dtype: np.dtype) -> Any:
+    """start + i * step for i = 0 .. count - 1, in int64 if both are ints and in float64 otherwise, then cast to ``dtype``."""
+    exact = np.int64 if isinstance(start, int) and isinstance(step, int) else np.float64
+    out = _on().empty(count, dtype if exact is np.float64 and dtype == np.float32 else np.dtype(exact))
+    _on().ramp(out, exact(start), exact(step))
+    return cast(out, dtype)
 
 
 def normal_dim(dim: int, ndim: int) -> int:
@@ -165,6 +178,9 @@ def cat(arrays: Sequence[Any], dim: int = 0) -> Any:
     """The arrays one after another along ``dim``, in their common dtype; all other sizes must agree (empty 1-d arrays are skipped)."""
     if not arrays:
         raise ValueError("cat: expected a non-empty list of tensors")
+    out = _on(arrays[0]).join_few(arrays, dim)
+    if out is not None:
+        return out
     first = None
     for i, x in enumerate(arrays):
         if x.ndim == 0:
@@ -194,8 +210,9 @@ def cat(arrays: Sequence[Any], dim: int = 0) -> Any:
         total += x.shape[dim]
     out = implementation.empty((*shape[:dim], total, *shape[dim + 1 :]), dtype)
     parts = [x if x.dtype == dtype else cast(x, dtype) for x in arrays if x.shape != (0,) or len(shape) == 1]
-    if _joinable(out, parts):
-        implementation.join(out, parts, math.prod(shape[:dim]))
+    outer = math.prod(shape[:dim])
+    if _joinable(out, parts, outer):
+        implementation.join(out, parts, outer)
         return out
     before = (slice(None),) * dim
     at = 0
@@ -206,13 +223,18 @@ def cat(arrays: Sequence[Any], dim: int = 0) -> Any:
     return out
 
 
-def _joinable(out: Any, parts: list[Any]) -> bool:
-    """Whether one launch for all is better than one for each: pieces that are contiguous and not large."""
-    return len(parts) > 1 and out.size <= _LARGE_PIECE * len(parts) and all(x.flags.c_contiguous for x in parts)
+def _joinable(out: Any, parts: list[Any], outer: int) -> bool:
+    """Whether one launch for all is better than one for each: contiguous pieces that are not large, or of which the result takes some of
+    each in turn, so that it is written from front to back."""
+    count = len(parts)
+    small = out.size <= _LARGE_PIECE * count or (outer > 1 and out.size >= _LONG_ROW * outer * count)
+    return count > 1 and small and all(x.flags.c_contiguous for x in parts)
 
 
 # From this many elements on, a piece is worth a launch of its own, which shares it out among the threads.
 _LARGE_PIECE = 32768
+# So many elements in a row of a piece make up for what it costs to change from piece to piece.
+_LONG_ROW = 32
 
 
 def stack(arrays: Sequence[Any], dim: int = 0) -> Any:
@@ -226,12 +248,17 @@ def stack(arrays: Sequence[Any], dim: int = 0) -> Any:
                 f"stack: expected each tensor to be of equal size, but got {list(shape)} at entry 0 and {list(x.shape)} at entry {i}"
             )
     dim = normal_dim(dim, len(shape) + 1)
+    if dim == 0 and shape:
+        out = _on(arrays[0]).join_few(arrays, 0)
+        if out is not None:
+            return out.reshape(len(arrays), *shape)
     dtype = _common_dtype(arrays)
     implementation = _on(*arrays)
     out = implementation.empty((*shape[:dim], len(arrays), *shape[dim:]), dtype)
     parts = [x if x.dtype is dtype else cast(x, dtype) for x in arrays]
-    if _joinable(out, parts):
-        implementation.join(out, parts, math.prod(shape[:dim]))
+    outer = math.prod(shape[:dim])
+    if _joinable(out, parts, outer):
+        implementation.join(out, parts, outer)
         return out
     before = (slice(None),) * dim
     for i, x in enumerate(parts):
@@ -373,8 +400,8 @@ def pad(x: Any, pads: Sequence[int], mode: str = "constant", value: float = 0.0)
         if n < 0:
             raise RuntimeError(f"pad: padding {pairs[dim]} makes the size of dimension {dim} of input {list(x.shape)} negative: {n}")
     implementation = _on(x)
-    out = implementation.empty(result, x.dtype)
     number = _checked_number(value, x.dtype, "pad")
+    out = implementation.empty(result, x.dtype)
     inside: list[slice] = []  # of out, and what of x lies there
     source: list[slice] = []
     for n, total, (left, right) in zip(x.shape, result, pairs):

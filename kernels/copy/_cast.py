@@ -11,7 +11,7 @@ import numpy as np
 from .. import _dtypes
 from .._cpu import empty, kernel, launch
 from .._cpu.half import bfloat16_to_float32, float16_to_float32, float32_to_bfloat16, float32_to_float16
-from ._move import CARRIERS, u
+from ._move import CARRIERS, is_small, u
 
 
 @kernel
@@ -71,7 +71,7 @@ def _widen_float16(lo, hi, out, x):
 
 @kernel
 def _narrow(lo, hi, out, x):
-    """float32 to bfloat16 bits."""
+    """Real numbers, as float32, to bfloat16 bits."""
     for i in range(lo, hi):
         out[u(i)] = float32_to_bfloat16(x[u(i)])
 
@@ -82,19 +82,32 @@ def _narrow_float16(lo, hi, out, x):
         out[u(i)] = float32_to_float16(x[u(i)])
 
 
+# Of which kinds NumPy converts few elements: to whom there is but one way to convert them, and nothing to warn of.
+_EXACT = {
+    _dtypes.float64: "biuf",
+    _dtypes.float32: "biu",
+    _dtypes.int64: "biu",
+    _dtypes.int32: "biu",
+    _dtypes.bool_: "biuf",
+}
+
+
 def convert(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """``x``, C-contiguous and writable, as a new contiguous array of ``dtype``."""
     source = x.dtype
-    if source in _dtypes.HALVES and dtype != np.float32:
+    if source in _dtypes.HALVES and dtype != np.float32 and dtype != np.float64:
         return convert(convert(x, _dtypes.float32), dtype)
-    if dtype in _dtypes.HALVES and source != np.float32:
+    if dtype in _dtypes.HALVES and source in _dtypes.COMPLEXES:
         return convert(convert(x, _dtypes.float32), dtype)
+    if is_small(x) and source.kind in _EXACT.get(dtype, ""):
+        return x.astype(dtype)
     out = empty(x.shape, dtype)
     n = x.size
     if n == 0:
         return out
     to, flat = out.reshape(-1), x.reshape(-1)
     if dtype in _dtypes.HALVES:
+        flat = flat.view(np.uint8) if source == np.bool_ else flat
         launch(_narrow if dtype == _dtypes.bfloat16 else _narrow_float16, n, to.view(np.uint16), flat, work=n)
     elif source in _dtypes.HALVES:
         launch(_widen if source == _dtypes.bfloat16 else _widen_float16, n, to, flat.view(np.uint16), work=n)

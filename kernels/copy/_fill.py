@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._cpu import empty, inline, kernel, launch
-from ._move import CARRIERS, move, u
+from ._move import CARRIERS, is_small, move, movers, u
 
 REFLECT, REPLICATE, CIRCULAR = 0, 1, 2
 
@@ -21,11 +21,14 @@ REFLECT, REPLICATE, CIRCULAR = 0, 1, 2
 def fill(dst: np.ndarray, value: Any) -> None:
     """dst[...] = value, a number that ``dst``'s dtype can hold or a 0-d array of that dtype."""
     if not isinstance(value, np.ndarray):
-        if dst.dtype.fields is None and dst.size <= 4096:
+        if is_small(dst):
             dst.fill(value)
             return
         value = number(value, dst.dtype)
-    move(dst, value)
+    if dst.flags.c_contiguous and not is_small(dst):
+        launch(movers(dst.itemsize).line, dst.size, id(dst), 0, dst.size, 1, id(value), 0, 1, 0, work=dst.size)
+    else:
+        move(dst, value)
 
 
 def number(value: Any, dtype: np.dtype) -> np.ndarray:
@@ -35,6 +38,17 @@ def number(value: Any, dtype: np.dtype) -> np.ndarray:
     from ._cast import convert
 
     return convert(np.array(value, np.float32), dtype)
+
+
+@kernel
+def _ramp(lo, hi, out, start, step):
+    for i in range(lo, hi):
+        out[u(i)] = start + i * step
+
+
+def ramp(out: np.ndarray, start: float, step: float) -> None:
+    """out[i] = start + i * step for flat ``out``, in integers or in float64, as ``start`` and ``step`` are."""
+    launch(_ramp, out.size, out, start, step, work=out.size)
 
 
 @inline
@@ -84,16 +98,29 @@ def _maps(shape: tuple[int, ...], pads: tuple[tuple[int, int], ...], mode: int) 
 
 
 @kernel
-def _pad_rows(lo, hi, out, x, maps0, maps1, maps2, d, h, w):
-    """Row (n, i, j) of ``out`` from row (n, maps0[i], maps1[j]) of ``x``."""
+def _pad_rows(lo, hi, out, x, maps0, maps1, maps2, left, inside, start, d, h, w):
+    """Row (n, i, j) of ``out`` from row (n, maps0[i], maps1[j]) of ``x``: ``inside`` elements from its element ``start`` on are copied as
+    they are to behind the first ``left``; only those at the two ends are looked up in ``maps2``."""
     od, oh, ow = maps0.size, maps1.size, maps2.size
+    j = lo % oh
+    i = (lo // oh) % od
+    n = lo // (oh * od)
     for row in range(lo, hi):
-        j = row % oh
-        i = (row // oh) % od
-        n = row // (oh * od)
-        base = ((n * d + maps0[i]) * h + maps1[j]) * w
-        for k in range(ow):
-            out[u(row * ow + k)] = x[u(base + maps2[k])]
+        to = row * ow
+        base = ((n * d + maps0[u(i)]) * h + maps1[u(j)]) * w
+        for k in range(inside):
+            out[u(to + left + k)] = x[u(base + start + k)]
+        for k in range(left):
+            out[u(to + k)] = x[u(base + maps2[u(k)])]
+        for k in range(left + inside, ow):
+            out[u(to + k)] = x[u(base + maps2[u(k)])]
+        j += 1
+        if j == oh:
+            j = 0
+            i += 1
+            if i == od:
+                i = 0
+                n += 1
 
 
 def pad(x: np.ndarray, pads: tuple[tuple[int, int], ...], mode: int) -> np.ndarray:
@@ -103,7 +130,11 @@ def pad(x: np.ndarray, pads: tuple[tuple[int, int], ...], mode: int) -> np.ndarr
     out = empty((n, *(m.size for m in maps)), x.dtype)
     carrier = CARRIERS[x.itemsize]
     rows = n * maps[0].size * maps[1].size
-    launch(_pad_rows, rows, out.reshape(-1).view(carrier), x.reshape(-1).view(carrier), *maps, d, h, w, work=out.size)
+    left, right = pads[2]
+    start = max(-left, 0)
+    inside = max(w - start - max(-right, 0), 0)
+    flat = [a.reshape(-1).view(carrier) for a in (out, x)]
+    launch(_pad_rows, rows, *flat, *maps, max(left, 0), inside, start, d, h, w, work=out.size)
     return out
 
 

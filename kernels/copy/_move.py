@@ -6,7 +6,8 @@ advance together are merged, and what is left is one of three loops, whichever d
     line    one dimension                         bound by memory bandwidth (unit steps vectorise)
     rows    many rows, walked with an odometer     the same, plus a few ns per row
     blocks  the source's unit stride lies in another dimension (a transpose): 32 x 32 tiles of 8 x 8 blocks, transposed in
-            registers, so every cache line of both sides is used whole while it is in the first-level cache
+            registers, so every cache line of both sides is used whole while it is in the first-level cache; also for rows of
+            fewer than 8 elements, which are walked down their columns
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ CARRIERS: dict[int, Any] = {
     16: np.dtype(np.complex128),
 }
 
-# Same-layout copies of at most this many bytes go through NumPy's memcpy, which starts faster than a compiled kernel is called.
+# Copies of at most this many bytes are left to NumPy, which is done before the strides have been looked at here.
 SMALL_BYTES = 16384
+
+# So many elements are joined by NumPy, for the same reason: the pieces are what takes time, and a kernel has to be told where each is.
+FEW = 65536
 
 TILE = 32
 
@@ -136,6 +140,16 @@ def movers(item: int) -> Movers:
                 s += i * dims[3 * j + 2]
             first = (unit % strips) * TILE
             last = min(first + TILE, nb)
+            if na < BLOCK:
+                for a in range(na):
+                    p, q = d + a * dsa, s + a * ssa
+                    if ssb == 1:
+                        for b in range(first, last):
+                            dst[u(p + b * dsb)] = src[u(q + b)]
+                    else:
+                        for b in range(first, last):
+                            dst[u(p + b * dsb)] = src[u(q + b * ssb)]
+                continue
             for tile in range(0, na, TILE):
                 for b0 in range(first, last, BLOCK):
                     for a0 in range(tile, min(tile + TILE, na), BLOCK):
@@ -180,18 +194,23 @@ def coalesce(shape: tuple[int, ...], to: list[int], source: list[int]) -> list[t
     return dims
 
 
+def is_small(x: np.ndarray) -> bool:
+    """Whether ``x`` is so small that NumPy copies it faster (a 16-bit float that NumPy does not know is copied field by field: it is not)."""
+    return x.nbytes <= SMALL_BYTES and x.dtype.fields is None
+
+
 def move(dst: np.ndarray, src: np.ndarray) -> None:
     """dst[...] = src, ``src`` of the same dtype and of a shape that broadcasts to dst's.  The memory must not overlap."""
     size = dst.size
     if size == 0:
         return
     item = dst.itemsize
+    if is_small(dst):
+        dst[...] = src
+        return
     same = dst.shape == src.shape
     if same and dst.flags.c_contiguous and src.flags.c_contiguous:
-        if size * item <= SMALL_BYTES:
-            dst[...] = src
-        else:
-            launch(movers(item).line, size, id(dst), 0, size, 1, id(src), 0, size, 1, work=size)
+        launch(movers(item).line, size, id(dst), 0, size, 1, id(src), 0, size, 1, work=size)
         return
     to = [n // item for n in dst.strides]
     source = [n // item for n in src.strides]
@@ -204,14 +223,19 @@ def move(dst: np.ndarray, src: np.ndarray) -> None:
         launch(movers(item).line, n, *d, ds, *s, ss, work=n)
         return
     n, ds, ss = dims[-1]
-    if abs(ss) > 1:
+    nearest = -1
+    if abs(ss) > 1:  # is the source's unit stride in another dimension?
         nearest = min(range(len(dims) - 1), key=lambda j: abs(dims[j][2]) or 1 << 62)
+        if not 0 < abs(dims[nearest][2]) < abs(ss):
+            nearest = -1
+    elif n < BLOCK:  # rows too short to be worth one turn of the odometer each
+        nearest = len(dims) - 2
+    if nearest >= 0 and dims[nearest][0] >= 4:
         nb, dsb, ssb = dims[nearest]
-        if 0 < abs(ssb) < abs(ss) and n >= 4 and nb >= 4:
-            outer = dims[:nearest] + dims[nearest + 1 : -1]
-            units = math.prod(o[0] for o in outer) * -(-nb // TILE)
-            launch(movers(item).blocks, units, _table(outer), *d, ds, dsb, *s, ss, ssb, n, nb, work=size)
-            return
+        outer = dims[:nearest] + dims[nearest + 1 : -1]
+        units = math.prod(o[0] for o in outer) * -(-nb // TILE)
+        launch(movers(item).blocks, units, _table(outer), *d, ds, dsb, *s, ss, ssb, n, nb, work=size)
+        return
     launch(movers(item).rows, size // n, _table(dims[:-1]), *d, ds, *s, ss, n, work=size)
 
 
@@ -240,6 +264,21 @@ def _joiner(item: int) -> Any:
     return join
 
 
+def join_few(arrays: Sequence[np.ndarray], dim: int) -> np.ndarray | None:
+    """Arrays of one dtype and few elements one after another along ``dim`` by NumPy, which starts at once; None where they are no such
+    arrays or do not fit together."""
+    dtype = arrays[0].dtype
+    if dtype.fields is not None or sum([x.size for x in arrays]) > FEW or set(map(type, arrays)) != {np.ndarray}:
+        return None
+    if [x.dtype for x in arrays].count(dtype) != len(arrays):
+        return None
+    try:
+        out = np.concatenate(arrays, dim)
+    except (ValueError, TypeError):
+        return None
+    return out if out.flags.c_contiguous else None  # NumPy joins columns that lie one after another as they lie
+
+
 def join(out: np.ndarray, arrays: Sequence[np.ndarray], outer: int) -> None:
     """Write contiguous ``arrays``, each ``outer`` rows of some width, side by side into ``out``, ``outer`` rows of their summed width.
 
@@ -255,6 +294,8 @@ def join(out: np.ndarray, arrays: Sequence[np.ndarray], outer: int) -> None:
 
 def packed(x: np.ndarray) -> np.ndarray:
     """A new C-contiguous array with the elements of ``x``."""
+    if is_small(x):
+        return x.copy()
     out = empty(x.shape, x.dtype)
     move(out, x)
     return out

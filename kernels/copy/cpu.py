@@ -6,10 +6,10 @@ import numpy as np
 
 from .._cpu import empty
 from ._cast import convert
-from ._fill import fill, pad, pad_backward, triangle
-from ._move import join, move, packed
+from ._fill import fill, pad, pad_backward, ramp, triangle
+from ._move import join, join_few, move, packed
 
-__all__ = ["convert", "empty", "fill", "join", "move", "overlap", "packed", "pad", "pad_backward", "triangle"]
+__all__ = ["convert", "empty", "fill", "join", "join_few", "move", "overlap", "packed", "pad", "pad_backward", "ramp", "triangle"]
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> bool:

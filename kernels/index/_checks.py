@@ -69,3 +69,11 @@ def expand(x: Any, shape: Sequence[int]) -> Any:
 
 def at_least_1d(*arrays: Any) -> list[Any]:
     return [a if a.ndim else a.reshape(1) for a in arrays]
+
+
+def check_unshared(x: Any, op: str) -> None:
+    if not x.flags.c_contiguous and any(stride == 0 and n > 1 for stride, n in zip(x.strides, x.shape)):
+        raise RuntimeError(
+            f"{op}: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )

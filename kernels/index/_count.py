@@ -86,13 +86,31 @@ def _fill(item: int) -> Any:
     return fill
 
 
-def masked_fill(x: np.ndarray, mask: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """``value`` (0-d, x's dtype) where ``mask``, ``x`` elsewhere; all contiguous, ``x`` and ``mask`` of one shape."""
+@functools.lru_cache(maxsize=None)
+def _fill_in_place(item: int) -> Any:
+    @kernel(source=f"index.masked_fill in place of {item} bytes")
+    def fill(lo, hi, x, mask, value):
+        """One array, not ``_fill`` with ``x`` twice: two that overlap are never worked on with vectors."""
+        v = value[0]
+        for i in range(lo, hi):
+            x[u(i)] = v if mask[u(i)] else x[u(i)]
+
+    return fill
+
+
+def masked_fill(x: np.ndarray, mask: np.ndarray, value: np.ndarray, in_place: bool = False) -> np.ndarray:
+    """``value`` (0-d, x's dtype) where ``mask``, ``x`` elsewhere; all contiguous, ``x`` and ``mask`` of one shape.
+
+    The result is ``x`` itself when ``in_place``; ``value`` may then be one of its elements, which is only overwritten with itself.
+    """
+    carrier = CARRIERS[x.itemsize]
+    rest = mask.reshape(-1).view(np.uint8), value.reshape(1).view(carrier)
+    flat = x.reshape(-1).view(carrier)
+    if in_place:
+        launch(_fill_in_place(x.itemsize), x.size, flat, *rest, work=x.size)
+        return x
     out = empty(x.shape, x.dtype)
-    if x.size:
-        carrier = CARRIERS[x.itemsize]
-        flat = [a.reshape(-1).view(carrier) for a in (out, x)]
-        launch(_fill(x.itemsize), x.size, *flat, mask.reshape(-1).view(np.uint8), value.reshape(1).view(carrier), work=x.size)
+    launch(_fill(x.itemsize), x.size, out.reshape(-1).view(carrier), flat, *rest, work=x.size)
     return out
 
 

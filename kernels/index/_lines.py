@@ -13,11 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._cpu import kernel, launch
+from .._cpu import inline, kernel, launch
 from .._cpu.intrinsics import address_of, array_from
 from ..copy._move import CARRIERS, place, u
+from ._positions import first_outside
 
 PIECE = 64
+
+# So many indices of a gather are checked before they are used.
+CHECKED = 512
 
 
 class Line(NamedTuple):
@@ -56,12 +60,26 @@ def _arguments(x: np.ndarray, index: np.ndarray, other: np.ndarray, dim: int) ->
     return units, (table, *place(x), id(index), index.size, *place(other), *along, *row, piece)
 
 
+@inline
+def _outside(index, start, step, n, size):
+    """Whether one of ``n`` indices lies outside [0, size)."""
+    found = False
+    if step == 1:
+        for k in range(n):
+            found |= np.uint64(index[u(start + k)]) >= np.uint64(size)
+    else:
+        for k in range(n):
+            found |= np.uint64(index[u(start + k * step)]) >= np.uint64(size)
+    return found
+
+
 @functools.lru_cache(maxsize=None)
 def _gather(item: int) -> Any:
     dtype = CARRIERS[item].type
 
     @kernel(source=f"index.gather of {item} bytes")
-    def gather(lo, hi, table, x_id, x0, x_span, i_id, i_span, o_id, o0, o_span, n, xa, ia, oa, m, xr, ir, outr, piece):
+    def gather(lo, hi, size, bad, table, x_id, x0, x_span, i_id, i_span, o_id, o0, o_span, n, xa, ia, oa, m, xr, ir, outr, piece):
+        """Indices are checked, by loops that vectorise, just before they are used: ``out`` is new, so one found wrong later spoils nothing."""
         x = array_from(address_of(x_id) - x0 * item, x_span, dtype)
         index = array_from(address_of(i_id), i_span, np.int64)
         out = array_from(address_of(o_id) - o0 * item, o_span, dtype)
@@ -79,20 +97,45 @@ def _gather(item: int) -> Any:
             last = min(first + piece, m)
             if ia < ir or m == 1:
                 for r in range(first, last):
-                    for a in range(n):
-                        out[u(o + r * outr + a * oa)] = x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)]
+                    for start in range(0, n, CHECKED):
+                        end = min(start + CHECKED, n)
+                        at = q + r * ir
+                        if _outside(index, at + start * ia, ia, end - start, size):
+                            bad[0] = 1
+                            return
+                        source, to = p + r * xr, o + r * outr
+                        if ia == 1 and oa == 1 and xa == 1:
+                            for a in range(start, end):
+                                out[u(to + a)] = x[u(source + index[u(at + a)])]
+                        else:
+                            for a in range(start, end):
+                                out[u(to + a * oa)] = x[u(source + index[u(at + a * ia)] * xa)]
             else:
                 for a in range(n):
-                    for r in range(first, last):
-                        out[u(o + r * outr + a * oa)] = x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)]
+                    if _outside(index, q + first * ir + a * ia, ir, last - first, size):
+                        bad[0] = 1
+                        return
+                    if ir == 1 and outr == 1:
+                        at, to = q + a * ia, o + a * oa
+                        for r in range(first, last):
+                            out[u(to + r)] = x[u(p + r * xr + index[u(at + r)] * xa)]
+                    else:
+                        for r in range(first, last):
+                            out[u(o + r * outr + a * oa)] = x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)]
 
     return gather
 
 
-def gather(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray) -> None:
-    """out[..., i, ...] = x[..., index[..., i, ...], ...] along ``dim``; ``index`` is int64, contiguous and within bounds."""
+def gather(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray) -> int | None:
+    """out[..., i, ...] = x[..., index[..., i, ...], ...] along ``dim``; ``index`` is int64 and contiguous.
+
+    Returns an index out of range (``out`` is then undefined), or None.
+    """
     units, args = _arguments(x, index, out, dim)
-    launch(_gather(x.itemsize), units, *args, work=4 * index.size)
+    bad = np.zeros(1, np.int64)
+    size = x.shape[dim]
+    launch(_gather(x.itemsize), units, size, bad, *args, work=4 * index.size)
+    return first_outside(index, 0, size) if bad[0] else None
 
 
 @functools.lru_cache(maxsize=None)
@@ -116,7 +159,12 @@ def _scatter(item: int) -> Any:
                 s += at * table[j + 3]
             first = (unit % pieces) * piece
             last = min(first + piece, m)
-            if ia < ir or m == 1:
+            if ia == 1 and sa == 1 and xa == 1:
+                for r in range(first, last):
+                    to, at, source = p + r * xr, q + r * ir, s + r * sr
+                    for a in range(n):
+                        x[u(to + index[u(at + a)])] = src[u(source + a)]
+            elif ia < ir or m == 1:
                 for r in range(first, last):
                     for a in range(n):
                         x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] = src[u(s + r * sr + a * sa)]
@@ -152,7 +200,12 @@ def _scatter_add(lo, hi, like, item, table, x_id, x0, x_span, i_id, i_span, s_id
             s += at * table[j + 3]
         first = (unit % pieces) * piece
         last = min(first + piece, m)
-        if ia < ir or m == 1:
+        if ia == 1 and sa == 1 and xa == 1:
+            for r in range(first, last):
+                to, at, source = p + r * xr, q + r * ir, s + r * sr
+                for a in range(n):
+                    x[u(to + index[u(at + a)])] += src[u(source + a)]
+        elif ia < ir or m == 1:
             for r in range(first, last):
                 for a in range(n):
                     x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]

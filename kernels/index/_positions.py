@@ -36,7 +36,7 @@ def _inside(lo, hi, index, low, size, bad):
         bad[0] = 1
 
 
-def _first_outside(index: np.ndarray, low: int, size: int) -> int:
+def first_outside(index: np.ndarray, low: int, size: int) -> int:
     """The first offending index, for the error's text."""
     return next(int(v) for v in index.reshape(-1) if v < low or v >= size)
 
@@ -46,7 +46,7 @@ def outside(index: np.ndarray, low: int, size: int) -> int | None:
     n = index.size
     bad = zeros(1, np.int64)
     launch(_inside, n, index.reshape(-1), low, size, bad, work=n)
-    return _first_outside(index, low, size) if bad[0] else None
+    return first_outside(index, low, size) if bad[0] else None
 
 
 def offsets(indices: list[np.ndarray], sizes: list[int], strides: list[int], wrap: bool) -> tuple[np.ndarray, tuple[int, int] | None]:
@@ -61,7 +61,7 @@ def offsets(indices: list[np.ndarray], sizes: list[int], strides: list[int], wra
         low = -size if wrap else 0
         launch(_offsets, n, where, index, low, size, stride, j == 0, bad, work=n)
         if bad[0]:
-            return where, (j, _first_outside(index, low, size))
+            return where, (j, first_outside(index, low, size))
     return where, None
 
 
@@ -111,12 +111,26 @@ def true_positions(mask: np.ndarray) -> np.ndarray:
 
 @kernel
 def _unravel(lo, hi, out, positions, shape, dim_stride, stride):
-    """Coordinates of row-major positions: coordinate j of position i goes to out[i * stride + j * dim_stride]."""
+    """Coordinates of row-major positions: coordinate j of position i goes to out[i * stride + j * dim_stride].
+
+    Ascending positions often share all but the last coordinate with the one before, which spares the divisions.
+    """
+    last = shape.size - 1
+    n = shape[last]
+    row = -n - 1  # the position at which the current row begins
     for i in range(lo, hi):
-        left = positions[i]
-        for j in range(shape.size - 1, -1, -1):
-            out[i * stride + j * dim_stride] = left % shape[j]
-            left //= shape[j]
+        position = positions[u(i)]
+        at = i * stride
+        if row <= position < row + n:
+            for j in range(last):
+                out[u(at + j * dim_stride)] = out[u(at - stride + j * dim_stride)]
+        else:
+            left = position // n
+            row = left * n
+            for j in range(last - 1, -1, -1):
+                out[u(at + j * dim_stride)] = left % shape[j]
+                left //= shape[j]
+        out[u(at + last * dim_stride)] = position - row
 
 
 def unravel(positions: np.ndarray, shape: tuple[int, ...], by_dim: bool) -> np.ndarray:

@@ -18,12 +18,19 @@ import numpy as np
 from .._cpu import get_num_threads, kernel, launch
 from .._cpu.intrinsics import address_of, array_from
 from ..copy._move import CARRIERS, place, u
+from ._positions import first_outside
 
 # Columns are shared out in pieces of at least this many elements, a few cache lines.
 PIECE = 64
 
 # Rows shorter than this are written by one thread: finding out whose they are costs as much as writing them.
 NARROW = 16
+
+# From so many places on, walking them is worth a unit of its own for each element of a row.
+MANY = 16
+
+# So many indices are checked before their rows are read.
+CHECKED = 512
 
 _NONE = np.empty(0, np.int64)
 
@@ -55,6 +62,60 @@ def _split(dims: list[Kept], places_stride: int) -> tuple[np.ndarray, int, Kept]
     dims = merged(dims)
     row = dims.pop() if dims and abs(dims[-1].other) <= abs(places_stride) else Kept(1, 0, 0)
     return np.array([v for d in dims for v in d], np.int64), math.prod(d.size for d in dims), row
+
+
+@functools.lru_cache(maxsize=None)
+def _take(item: int) -> Any:
+    dtype = CARRIERS[item].type
+
+    @kernel(source=f"index.take of {item} bytes")
+    def take(lo, hi, out_id, x_id, index_id, count, size, row, low, bad_id):
+        """A unit is one row of the result.  Some indices at a time are checked, by a loop that vectorises, and used while they are in the
+        first-level cache: ``out`` is new, so an index found wrong later spoils nothing."""
+        out = array_from(address_of(out_id), hi * row, dtype)
+        x = array_from(address_of(x_id), -(-hi // count) * size * row, dtype)
+        index = array_from(address_of(index_id), count, np.int64)
+        wrap = size if low < 0 else 0
+        unit = lo
+        while unit < hi:
+            i = unit % count
+            end = min(count, i + hi - unit, i + CHECKED)
+            outside = False
+            for a in range(i, end):
+                v = index[u(a)]
+                outside |= (v < low) | (v >= size)
+            if outside:
+                array_from(address_of(bad_id), 1, np.int64)[0] = 1
+                return
+            slab = (unit // count) * size * row
+            d = unit * row
+            unit += end - i
+            if row == 1:
+                for a in range(i, end):
+                    v = index[u(a)]
+                    out[u(d + a - i)] = x[u(slab + v + (wrap if v < 0 else 0))]
+            else:
+                for a in range(i, end):
+                    v = index[u(a)]
+                    s = slab + (v + (wrap if v < 0 else 0)) * row
+                    for k in range(row):
+                        out[u(d + k)] = x[u(s + k)]
+                    d += row
+
+    return take
+
+
+def take(out: np.ndarray, x: np.ndarray, index: np.ndarray, size: int, row: int, wrap: bool) -> int | None:
+    """out[o, i, :] = x[o, index[i], :] of ``x`` (outer, size, row) and int64 ``index``, all contiguous and none empty.
+
+    Returns the first index out of range (``out`` is then undefined), or None.  ``wrap`` lets negative indices count from the end.
+    """
+    bad = np.zeros(1, np.int64)
+    low = -size if wrap else 0
+    launch(
+        _take(x.itemsize), out.size // row, id(out), id(x), id(index), index.size, size, row, low, id(bad), work=2 * out.size + index.size
+    )
+    return first_outside(index, low, size) if bad[0] else None
 
 
 @functools.lru_cache(maxsize=None)
@@ -189,8 +250,11 @@ def put(x: np.ndarray, where: np.ndarray, values: np.ndarray, dims: list[tuple[i
     if where.size == 0 or any(d[0] == 0 for d in dims):
         return
     kept = merged([Kept(*d) for d in dims])
-    # The row: the dimension whose elements lie closest together in x.
+    # The row: the dimension whose elements lie closest together in x.  Where they lie apart, there may be more to gain from the listed places.
     row = kept.pop(min(range(len(kept)), key=lambda j: abs(kept[j].x))) if kept else Kept(1, 0, 0)
+    if abs(row.x) > 1 and abs(places) <= abs(row.other) and where.size >= MANY:
+        kept.append(row)
+        row = Kept(1, 0, 0)
     table = np.array([v for d in kept for v in d], np.int64)
     outer = math.prod(d.size for d in kept)
     threads = get_num_threads()

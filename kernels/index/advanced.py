@@ -10,7 +10,7 @@ import numpy as np
 from .. import _dtypes
 from .._half import through_float32
 from ..copy import cast, clone, contiguous, normal_dim
-from ._checks import Index, at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
+from ._checks import Index, at_least_1d, broadcast_shapes, check_unshared, expand, int64, on, same_dtype, wide, widened
 
 
 class Places(NamedTuple):
@@ -33,14 +33,37 @@ def _mask_offsets(x: Any, mask: Any, dim: int) -> tuple[list[Any], list[int], li
     return list(implementation.unravel(positions, shape, True)), list(shape), strides
 
 
-def _resolve_rows(x: Any, index: Any, op: str, wrap: bool) -> Places:
-    """``_resolve`` for the most frequent case, one index on the first dimension of a contiguous array, at a fraction of its overhead."""
-    size = x.shape[0]
-    row = x.size // size
-    where, wrong = on(x, index).offsets([contiguous(index).reshape(-1)], [size], [row], wrap)
+def _resolve_leading(x: Any, indices: Index, op: str, wrap: bool) -> Places | None:
+    """``_resolve`` for the most frequent cases at a fraction of its overhead: int64 arrays of one shape for the first dimensions of a
+    contiguous array, or one mask of them.  None for any other."""
+    if not x.flags.c_contiguous or not x.size:
+        return None
+    first = indices[0]
+    if first is None:
+        return None
+    implementation = on(x, *indices)
+    if first.dtype == np.bool_:
+        covered = first.ndim
+        if len(indices) > 1 or not covered or first.shape != x.shape[:covered]:
+            return None
+        flat = [implementation.true_positions(contiguous(first))]
+        shape, sizes = flat[0].shape, [first.size]
+    else:
+        shape, covered = first.shape, len(indices)
+        if covered > x.ndim or any(i is None or i.dtype != np.int64 or i.shape != shape for i in indices):
+            return None
+        flat = [contiguous(i).reshape(-1) for i in indices]
+        sizes = list(x.shape[:covered])
+    after = x.shape[covered:]
+    row = step = math.prod(after)
+    strides = []
+    for size in reversed(sizes):
+        strides.append(step)
+        step *= size
+    where, wrong = implementation.offsets(flat, sizes, strides[::-1], wrap)
     if wrong is not None:
-        raise _out_of_range(wrong[1], 0, size, op, wrap)
-    return Places(index.shape + x.shape[1:], where, [(row, 1, 1)], row)
+        raise _out_of_range(wrong[1], wrong[0], sizes[wrong[0]], op, wrap)
+    return Places(shape + after, where, [(row, 1, 1)], row)
 
 
 def _out_of_range(value: int, dim: int, size: int, op: str, wrap: bool) -> IndexError:
@@ -51,8 +74,9 @@ def _out_of_range(value: int, dim: int, size: int, op: str, wrap: bool) -> Index
 
 def _resolve(x: Any, indices: Index, op: str, wrap: bool = True) -> Places:
     """Check ``indices`` against ``x`` and turn them into offsets; see ``index_get``."""
-    if len(indices) == 1 and x.size and x.flags.c_contiguous and indices[0] is not None and indices[0].dtype == np.int64:
-        return _resolve_rows(x, indices[0], op, wrap)
+    places = _resolve_leading(x, indices, op, wrap)
+    if places is not None:
+        return places
     item = x.dtype.itemsize
     arrays: list[tuple[list[Any], list[int], list[int], int]] = []  # the parts of each index, their sizes and strides, the dimension
     kept: list[int] = []
@@ -81,18 +105,18 @@ def _resolve(x: Any, indices: Index, op: str, wrap: bool = True) -> Places:
         last = at + covers
         at += covers
     kept += range(at, x.ndim)
-    places = broadcast_shapes([parts[0].shape for parts, *_ in arrays], f"{op}: indexing", IndexError)
+    common = broadcast_shapes([parts[0].shape for parts, *_ in arrays], f"{op}: indexing", IndexError)
     together = not any(first <= j < last for j in kept)
     before = [j for j in kept if j < first] if together else []
     after = kept[len(before) :]
-    shape = tuple(x.shape[j] for j in before) + places + tuple(x.shape[j] for j in after)
+    shape = tuple(x.shape[j] for j in before) + common + tuple(x.shape[j] for j in after)
     flat: list[Any] = []
     sizes: list[int] = []
     strides: list[int] = []
     dims_of: list[int] = []
     for parts, part_sizes, part_strides, dim in arrays:
         for part in parts:
-            flat.append((contiguous(expand(part, places))).reshape(-1))
+            flat.append((contiguous(expand(part, common))).reshape(-1))
             dims_of.append(dim)
         sizes += part_sizes
         strides += part_strides
@@ -102,7 +126,7 @@ def _resolve(x: Any, indices: Index, op: str, wrap: bool = True) -> Places:
         dims.append((x.shape[j], x.strides[j] // item, step))
         step *= x.shape[j]
     stride = step
-    step *= math.prod(places)
+    step *= math.prod(common)
     for j in reversed(before):
         dims.append((x.shape[j], x.strides[j] // item, step))
         step *= x.shape[j]
@@ -113,6 +137,33 @@ def _resolve(x: Any, indices: Index, op: str, wrap: bool = True) -> Places:
         j, value = wrong
         raise _out_of_range(value, dims_of[j], sizes[j], op, wrap)
     return Places(shape, where, dims[::-1], stride)
+
+
+def _taken(x: Any, indices: Index, op: str, wrap: bool = True) -> Any:
+    """``x`` at one index or mask, the most frequent expression, where ``x`` is contiguous: one pass over the indices.  None for any other."""
+    dim = len(indices) - 1
+    index = indices[dim]
+    if index is None or not x.flags.c_contiguous or not x.size or any(i is not None for i in indices[:dim]):
+        return None
+    shape = x.shape
+    implementation = on(x, index)
+    if index.dtype == np.int64:
+        size, after = shape[dim] if dim < len(shape) else 0, shape[dim + 1 :]
+        places = index.shape
+        index = contiguous(index)
+    elif index.dtype == np.bool_ and index.shape == shape[dim : dim + index.ndim] and index.ndim:
+        size, after = index.size, shape[dim + index.ndim :]
+        index = implementation.true_positions(contiguous(index))
+        places = index.shape
+    else:
+        return None
+    if not index.size or not size or (dim and not after):  # columns: indices checked once are then read for every row
+        return None
+    out = implementation.empty(shape[:dim] + places + after, x.dtype)
+    wrong = implementation.take(out, x, index, size, math.prod(after), wrap)
+    if wrong is not None:
+        raise _out_of_range(wrong, dim, size, op, wrap)
+    return out
 
 
 def _get(x: Any, places: Places) -> Any:
@@ -129,7 +180,8 @@ def index_get(x: Any, indices: Index) -> Any:
     The integer arrays broadcast together; their dimensions stand in place of the indexed ones if these are neighbours, else in front.
     Negative indices count from the end; IndexError for one out of range, for shapes that do not fit and for other dtypes.
     """
-    return _get(x, _resolve(x, indices, "index"))
+    out = _taken(x, indices, "index")
+    return _get(x, _resolve(x, indices, "index")) if out is None else out
 
 
 @through_float32
@@ -140,17 +192,9 @@ def index_get_backward(g: Any, indices: Index, shape: tuple[int, ...]) -> Any:
     return out
 
 
-def _check_unshared(x: Any, op: str) -> None:
-    if not x.flags.c_contiguous and any(stride == 0 and n > 1 for stride, n in zip(x.strides, x.shape)):
-        raise RuntimeError(
-            f"{op}: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-            "Please clone() the tensor before performing the operation."
-        )
-
-
 def _put(x: Any, places: Places, values: Any, op: str, alpha: Any = None) -> None:
     """Write or add ``values``, broadcast to the places' shape and of x's dtype."""
-    _check_unshared(x, op)
+    check_unshared(x, op)
     implementation = on(x, values)
     shape = places.shape
     missing = len(shape) - values.ndim
@@ -176,13 +220,20 @@ def _put(x: Any, places: Places, values: Any, op: str, alpha: Any = None) -> Non
     implementation.put(x, places.where, values, dims, stride, alpha)
 
 
+def _one_mask(x: Any, indices: Index) -> bool:
+    return len(indices) == 1 and indices[0] is not None and indices[0].dtype == np.bool_ and indices[0].shape == x.shape
+
+
 def index_put_into(x: Any, indices: Index, values: Any, accumulate: bool = False) -> None:
     """x[indices] = values, or += values where ``accumulate``; indices as in ``index_get``, values of x's dtype, broadcast to its result.
 
     Where a place occurs more than once, the last value wins, or all are added in order.
     """
     same_dtype(x, values, "index_put", "values")
-    if not accumulate:
+    if not accumulate and values.size == 1 and _one_mask(x, indices) and x.flags.c_contiguous:
+        implementation = on(x, indices[0], values)
+        implementation.masked_fill(x, contiguous(indices[0]), values.reshape(()), True)
+    elif not accumulate:
         _put(x, _resolve(x, indices, "index_put"), values, "index_put")
     else:
         values = wide(values)
@@ -206,9 +257,11 @@ def _single(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
 def index_select(x: Any, dim: int, index: Any) -> Any:
     """The slices ``index`` (a vector of int32 or int64) of ``x`` along ``dim``.  Negative indices are out of range: IndexError."""
     dim, index = _single(x, dim, index, "index_select")
-    places = _resolve(x if x.ndim else x.reshape(1), (*(None,) * dim, index), "index_select", wrap=False)
-    out = _get(x if x.ndim else x.reshape(1), places)
-    return out if x.ndim else out.reshape(())
+    if not x.ndim:
+        return index_select(x.reshape(1), 0, index).reshape(())
+    indices = (*(None,) * dim, index)
+    out = _taken(x, indices, "index_select", wrap=False)
+    return _get(x, _resolve(x, indices, "index_select", wrap=False)) if out is None else out
 
 
 @through_float32
@@ -255,7 +308,9 @@ def embedding(weight: Any, index: Any) -> Any:
     """
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: 'weight' must be 2-D, but got {weight.ndim}-D")
-    return _get(weight, _resolve(weight, (_embedding_index(index),), "embedding", wrap=False))
+    indices = (_embedding_index(index),)
+    out = _taken(weight, indices, "embedding", wrap=False)
+    return _get(weight, _resolve(weight, indices, "embedding", wrap=False)) if out is None else out
 
 
 def embedding_backward(g: Any, index: Any, num_weights: int, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> Any:

@@ -11,8 +11,12 @@ from ..copy import clone, contiguous, fill, normal_dim
 from ._checks import at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
 
 
-def _index_along(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
-    """``dim`` and ``index`` of gather and scatter, checked against ``x``."""
+def _out_of_bounds(index: int, dim: int, size: int, op: str) -> RuntimeError:
+    return RuntimeError(f"{op}: index {index} is out of bounds for dimension {dim} with size {size}")
+
+
+def _index_along(x: Any, dim: int, index: Any, op: str, values: bool = True) -> tuple[int, Any]:
+    """``dim`` and ``index`` of gather and scatter, checked against ``x``: the shapes and, with ``values``, the indices."""
     dim = normal_dim(dim, x.ndim)
     index = int64(index, op)
     if index.size == 0:
@@ -25,9 +29,9 @@ def _index_along(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
             f"apart from dimension {dim}"
         )
     size = x.shape[dim] if x.ndim else 1
-    wrong = on(x, index).outside(index, 0, size)
+    wrong = on(x, index).outside(index, 0, size) if values else None
     if wrong is not None:
-        raise RuntimeError(f"{op}: index {wrong} is out of bounds for dimension {dim} with size {size}")
+        raise _out_of_bounds(wrong, dim, size, op)
     return dim, index
 
 
@@ -36,12 +40,17 @@ def gather(x: Any, dim: int, index: Any) -> Any:
 
     ``index`` has as many dimensions as ``x`` and is nowhere larger, except along ``dim``.  RuntimeError when an index is out of range.
     """
-    dim, index = _index_along(x, dim, index, "gather")
+    dim, index = _index_along(x, dim, index, "gather", values=False)
     implementation = on(x, index)
     out = implementation.empty(index.shape, x.dtype)
     if index.size:
         x, index, flat = at_least_1d(x, index, out)
-        implementation.gather(x, dim, index, flat)
+        if x.ndim == 1 and x.size and x.flags.c_contiguous:  # rows of one element
+            wrong = implementation.take(flat, x, index, x.size, 1, False)
+        else:
+            wrong = implementation.gather(x, dim, index, flat)
+        if wrong is not None:
+            raise _out_of_bounds(wrong, dim, x.shape[dim], "gather")
     return out
 
 

@@ -11,7 +11,7 @@ from ..copy.cpu import overlap
 from ._count import bincount, embedding_backward, extremes, masked_fill, one_hot
 from ._lines import gather, scatter, scatter_add
 from ._positions import offsets, outside, true_positions, unravel
-from ._rows import get, put
+from ._rows import get, put, take
 
 __all__ = [
     "bincount",
@@ -29,6 +29,7 @@ __all__ = [
     "put",
     "scatter",
     "scatter_add",
+    "take",
     "true_positions",
     "unravel",
     "zeros",

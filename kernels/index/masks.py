@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _dtypes
 from ..copy import cast, contiguous, copy_into, fill
-from ._checks import broadcast_shapes, expand, on, same_dtype
+from ._checks import broadcast_shapes, check_unshared, expand, on, same_dtype
 from .advanced import Places, _get
 
 
@@ -32,16 +32,33 @@ def masked_select(x: Any, mask: Any) -> Any:
     return _get(contiguous(expand(x, shape)), Places((where.size,), where, [], 1))
 
 
-def masked_fill(x: Any, mask: Any, value: Any) -> Any:
-    """``value`` where ``mask`` is true and ``x`` elsewhere, of their broadcast shape and x's dtype; ``value``: a number or 0-d array."""
-
+def _fill_value(x: Any, mask: Any, value: Any) -> tuple[tuple[int, ...], Any]:
+    """The broadcast shape of a masked fill, and its value as a 0-d array of x's dtype."""
     if getattr(value, "ndim", 0):
         raise RuntimeError(f"masked_fill: only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
     shape = broadcast_shapes([x.shape, _mask(mask, "masked_fill").shape], "masked_fill")
-    implementation = on(x, mask)
-    number = implementation.empty((), x.dtype)
+    number = on(x, mask).empty((), x.dtype)
     fill(number, value)
-    return implementation.masked_fill(contiguous(expand(x, shape)), contiguous(expand(mask, shape)), number)
+    return shape, number
+
+
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """``value`` where ``mask`` is true and ``x`` elsewhere, of their broadcast shape and x's dtype; ``value``: a number or 0-d array."""
+    shape, number = _fill_value(x, mask, value)
+    return on(x, mask).masked_fill(contiguous(expand(x, shape)), contiguous(expand(mask, shape)), number)
+
+
+def masked_fill_into(x: Any, mask: Any, value: Any) -> None:
+    """x[mask] = value for a ``mask`` that broadcasts to x's shape (RuntimeError otherwise) and a number or 0-d array ``value``."""
+    check_unshared(x, "masked_fill_")
+    shape, number = _fill_value(x, mask, value)
+    if shape != x.shape:
+        raise RuntimeError(f"masked_fill_: output with shape {list(x.shape)} doesn't match the broadcast shape {list(shape)}")
+    mask = contiguous(expand(mask, shape))
+    if x.flags.c_contiguous:
+        on(x, mask).masked_fill(x, mask, number, True)
+    else:
+        copy_into(x, on(x, mask).masked_fill(contiguous(x), mask, number))
 
 
 def masked_select_backward(g: Any, mask: Any, shape: tuple[int, ...]) -> Any:

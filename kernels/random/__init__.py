@@ -9,6 +9,7 @@ Functions that make an array take its ``shape``, its ``dtype`` and a ``device``,
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple, Sequence
 
@@ -35,10 +36,9 @@ def draws(n: int) -> int:
 
 
 def _shape(op: str, shape: Sequence[int]) -> tuple[int, ...]:
-    shape = tuple(int(n) for n in shape)
-    for n in shape:
-        if n < 0:
-            raise RuntimeError(f"{op}: expected non-negative sizes, but got {shape}")
+    shape = tuple([int(n) for n in shape])
+    if shape and min(shape) < 0:
+        raise RuntimeError(f"{op}: expected non-negative sizes, but got {shape}")
     return shape
 
 
@@ -86,6 +86,7 @@ _WIDE = (_dtypes.float32, _dtypes.float64, _dtypes.complex64, _dtypes.complex128
 _HALF_BITS = {_dtypes.float16: 11, _dtypes.bfloat16: 8}
 
 
+@functools.lru_cache(maxsize=64)
 def _below(value: float, low: float, dtype: np.dtype) -> float:
     """The largest number of ``dtype`` below ``value``, or ``low`` if that is not smaller than ``value``."""
     if dtype == _dtypes.bfloat16:
@@ -132,6 +133,7 @@ def uniform(
     return _delivered(target, values)
 
 
+@functools.lru_cache(maxsize=None)
 def _largest(dtype: np.dtype) -> float:
     return 3.3895313892515355e38 if dtype == _dtypes.bfloat16 else float(np.finfo(dtype).max)
 

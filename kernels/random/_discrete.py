@@ -7,66 +7,105 @@ from typing import Any
 import numpy as np
 
 from .._cpu import empty, inline, kernel, launch, zeros
-from ._words import long_uniform, u, word_at
+from ._words import long_uniform, philox, u, word_at
 
-# Two keys to a bucket on average: sorting a bucket by insertion is then a few comparisons.
-_BUCKET = 2
+# One key to a bucket on average: sorting a bucket by insertion is then a few comparisons.
+_BUCKET = 1
+
+# From so many keys on, they are first dealt out to 2^_PART_BITS parts, each of which then fits into the caches.
+_PARTED = 16384
+_PART_BITS = 8
 
 
 @kernel
 def _keys(lo, hi, keys, seed, offset):
-    for i in range(lo, hi):
-        keys[u(i)] = word_at(i, seed, offset)
+    """Two keys of each block of the generator: key i is the i-th 64-bit number of the draw."""
+    for block in range(lo, hi):
+        a, b, c, d = philox(seed, offset + np.uint64(block))
+        keys[u(2 * block)] = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
+        if 2 * block + 1 < keys.size:
+            keys[u(2 * block + 1)] = (np.uint64(c) << np.uint64(32)) | np.uint64(d)
 
 
 @kernel
-def _distribute(lo, hi, sorted_keys, order, keys, ends, shift):
-    """Count the keys of each bucket (their upper bits), then place them, in order; afterwards ``ends[b]`` is where bucket b ends.
+def _deal(lo, hi, dealt, places, keys, ends, shift):
+    """Count the keys of each part (their upper bits), then place them, in order; afterwards ``ends[p]`` is where part p ends.
 
-    Runs on one thread: bound by the latency of scattered writes.
+    Runs on one thread: as many streams of writes as there are parts.
     """
-    for b in range(ends.size):
-        ends[b] = 0
+    for p in range(ends.size):
+        ends[p] = 0
     for i in range(keys.size):
         ends[keys[u(i)] >> shift] += 1
     start = 0
-    for b in range(ends.size):
-        count = ends[b]
-        ends[b] = start
+    for p in range(ends.size):
+        count = ends[p]
+        ends[p] = start
         start += count
     for i in range(keys.size):
-        bucket = keys[u(i)] >> shift
-        place = ends[bucket]
-        ends[bucket] = place + 1
-        sorted_keys[u(place)] = keys[u(i)]
-        order[u(place)] = i
+        part = keys[u(i)] >> shift
+        place = ends[part]
+        ends[part] = place + 1
+        dealt[u(place)] = keys[u(i)]
+        places[u(place)] = i
 
 
 @kernel
-def _sort_buckets(lo, hi, sorted_keys, order, ends):
-    """Sort each bucket by insertion; equal keys keep their order."""
-    for b in range(lo, hi):
-        start = ends[b - 1] if b else 0
-        for i in range(start + 1, ends[b]):
-            key, index = sorted_keys[i], order[i]
-            j = i - 1
-            while j >= start and sorted_keys[j] > key:
-                sorted_keys[j + 1] = sorted_keys[j]
-                order[j + 1] = order[j]
-                j -= 1
-            sorted_keys[j + 1] = key
-            order[j + 1] = index
+def _sort_parts(lo, hi, order, dealt, places, ends, shift, bits):
+    """Sort each part: into buckets by the ``bits`` above ``shift``, and each bucket by insertion.  Equal keys keep their order.
+
+    Bound by scattered accesses, within a part.
+    """
+    largest = 0
+    for p in range(lo, hi):
+        largest = max(largest, ends[p] - (ends[p - 1] if p else 0))
+    sorted_keys = np.empty(largest, np.uint64)
+    bucket_ends = np.empty(1 << bits, np.int64)
+    mask = np.uint64((1 << bits) - 1)
+    for p in range(lo, hi):
+        first = ends[p - 1] if p else 0
+        count = ends[p] - first
+        for b in range(bucket_ends.size):
+            bucket_ends[b] = 0
+        for i in range(first, ends[p]):
+            bucket_ends[(dealt[u(i)] >> shift) & mask] += 1
+        start = 0
+        for b in range(bucket_ends.size):
+            size = bucket_ends[b]
+            bucket_ends[b] = start
+            start += size
+        for i in range(first, ends[p]):
+            key = dealt[u(i)]
+            bucket = (key >> shift) & mask
+            place = bucket_ends[bucket]
+            bucket_ends[bucket] = place + 1
+            sorted_keys[u(place)] = key
+            order[u(first + place)] = places[u(i)]
+        # A key is only ever below those of its own bucket, so one insertion sort of the whole part sorts every bucket.
+        for i in range(1, count):
+            key = sorted_keys[u(i)]
+            if sorted_keys[u(i - 1)] > key:
+                index = order[u(first + i)]
+                j = i - 1
+                while j >= 0 and sorted_keys[u(j)] > key:
+                    sorted_keys[u(j + 1)] = sorted_keys[u(j)]
+                    order[u(first + j + 1)] = order[u(first + j)]
+                    j -= 1
+                sorted_keys[u(j + 1)] = key
+                order[u(first + j + 1)] = index
 
 
 def randperm(order: Any, seed: np.uint64, offset: np.uint64) -> None:
-    """The stable sorting order of ``order.size`` random keys.  The keys are uniform, so their upper bits sort them into even buckets."""
+    """The stable sorting order of ``order.size`` random keys.  The keys are uniform, so their upper bits sort them into even parts and these
+    into even buckets."""
     n = order.size
-    bits = max(1, (n // _BUCKET).bit_length())
-    keys, sorted_keys = empty((n,), np.uint64), empty((n,), np.uint64)
-    ends = empty((1 << bits,), np.int64)
-    launch(_keys, n, keys, seed, offset, work=20 * n)
-    launch(_distribute, 1, sorted_keys, order, keys, ends, np.uint64(64 - bits))
-    launch(_sort_buckets, ends.size, sorted_keys, order, ends, work=10 * n)
+    keys, dealt, places = empty((n,), np.uint64), empty((n,), np.uint64), empty((n,), np.int64)
+    launch(_keys, (n + 1) // 2, keys, seed, offset, work=10 * n)
+    part_bits = _PART_BITS if n >= _PARTED else 1
+    ends = empty((1 << part_bits,), np.int64)
+    _deal(0, 1, dealt, places, keys, ends, np.uint64(64 - part_bits))
+    bits = max(1, (n // (_BUCKET << part_bits)).bit_length())
+    launch(_sort_parts, ends.size, order, dealt, places, ends, np.uint64(64 - part_bits - bits), bits, work=20 * n)
 
 
 @kernel

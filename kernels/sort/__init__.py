@@ -29,6 +29,21 @@ def _rows(op: str, x: Any, dim: int) -> tuple[Any, int, int, int, int]:
     return contiguous(x).reshape(-1), d, math.prod(shape[:d]), shape[d], math.prod(shape[d + 1 :])
 
 
+# From so many elements on, it pays to bring the dim to the end before a scan along it.
+_LARGE = 16384
+
+
+def _at_end(x: Any, dim: int) -> bool:
+    """Whether what is selected along ``dim`` had better be selected along the last dim of a copy."""
+    return x.ndim > 1 and dim.__index__() not in (-1, x.ndim - 1) and x.size >= _LARGE and -x.ndim <= dim < x.ndim
+
+
+def _from_end(results: tuple[Any, ...], dim: int) -> tuple[Any, Any]:
+    """Results along the last dim, along ``dim``."""
+    values, indices = (contiguous(r.swapaxes(dim, -1)) for r in results)
+    return values, indices
+
+
 def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> tuple[Any, Any]:
     """(values, int64 indices) of x in order along ``dim``; always stable, ``stable`` is accepted for PyTorch's sake."""
     flat, _, outer, n, inner = _rows("sort", x, dim)
@@ -46,6 +61,8 @@ def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = Tru
 
     RuntimeError if ``k`` is not in [0, size of dim].  The result is in order whatever ``sorted`` says.
     """
+    if _at_end(x, dim):
+        return _from_end(topk(x.swapaxes(dim, -1), k, -1, largest, sorted), dim)
     flat, d, outer, n, inner = _rows("topk", x, dim)
     if not 0 <= k <= n:
         raise RuntimeError(f"topk(): selected index k out of range: expected 0 <= k <= {n} for dim {d}, but got {k}")
@@ -83,12 +100,12 @@ def median(x: Any, dim: int = -1, keepdim: bool = False, ignore_nan: bool = Fals
     return values.reshape(shape), indices.reshape(shape)
 
 
-def unique(x: Any) -> tuple[Any, Any, Any]:
-    """(values, inverse, counts): the distinct elements in ascending order, where each element of x is among them (int64, shape of x), and
-    how often each occurs (int64).  Every NaN is distinct."""
+def unique(x: Any, inverse: bool = True) -> tuple[Any, Any, Any]:
+    """(values, inverse, counts): the distinct elements in ascending order, where each element of x is among them (int64, shape of x; None
+    unless ``inverse``), and how often each occurs (int64).  Every NaN is distinct."""
     flat, *_ = _rows("unique", x.reshape(-1) if x.ndim == 0 else contiguous(x).reshape(-1), 0)
-    values, inverse, counts = _on(x).unique(flat)
-    return values, inverse.reshape(x.shape), counts
+    values, places, counts = _on(x).unique(flat, inverse)
+    return values, places.reshape(x.shape) if inverse else None, counts
 
 
 def searchsorted(sorted_sequence: Any, values: Any, right: bool = False) -> Any:

@@ -2,7 +2,7 @@
 
 One set of kernels per element size serves all dtypes: what a bit pattern means is told by four numbers at run time (``Code``).
 Sorting is insertion for a few keys and least-significant-digit radix sort (8 bits a pass, passes in which all digits agree are
-skipped) for more: linear, stable, no comparisons to mispredict.  Bound by scattered writes to 256 places, which stay in the caches.
+left out) for more: linear, stable, no comparisons to mispredict.  Bound by scattered writes to 256 places, which stay in the caches.
 """
 
 from __future__ import annotations
@@ -70,40 +70,66 @@ def insertion_sort(keys, places, n):
 
 
 @inline
-def radix_sort(keys, places, other_keys, other_places, histogram, n):
-    """Sort keys[:n] and the places that go with them; the ``other`` arrays are scratch, ``histogram`` has room for 256 per byte."""
-    digits = keys.itemsize
-    for d in range(256 * digits):
-        histogram[d] = 0
+def decode(key, kind, sign, flip):
+    """The bit pattern of an integer's key."""
+    bits = np.uint64(key) ^ flip
+    return bits ^ sign if kind == 1 else bits
+
+
+@inline
+def varying_bits(keys, n):
+    """The bits in which keys[:n] are not all alike."""
+    first = keys[0]
+    varying = keys[0] ^ first
     for i in range(n):
-        key = np.uint64(keys[i])
-        for d in range(digits):
-            histogram[256 * d + np.int64((key >> np.uint64(8 * d)) & np.uint64(255))] += 1
+        varying |= keys[i] ^ first
+    return np.uint64(varying)
+
+
+@inline
+def radix_sort(keys, places, other_keys, other_places, histogram, n):
+    """Sort keys[:n] and the places that go with them, if there are any (``places.size``); the ``other`` arrays are scratch, ``histogram``
+    has room for 256."""
+    varying = varying_bits(keys, n)
+    paired = places.size > 0
     swapped = False
     a_keys, a_places, b_keys, b_places = keys, places, other_keys, other_places
-    for d in range(digits):
+    for d in range(keys.itemsize):
         shift = np.uint64(8 * d)
-        start = 256 * d
-        if histogram[start + np.int64((np.uint64(a_keys[0]) >> shift) & np.uint64(255))] == n:
+        if (varying >> shift) & np.uint64(255) == 0:
             continue
+        for j in range(256):
+            histogram[j] = 0
+        for i in range(n):
+            histogram[np.int64((np.uint64(a_keys[i]) >> shift) & np.uint64(255))] += 1
         total = 0
-        for j in range(start, start + 256):
+        for j in range(256):
             count = histogram[j]
             histogram[j] = total
             total += count
-        for i in range(n):
-            key = a_keys[i]
-            j = start + np.int64((np.uint64(key) >> shift) & np.uint64(255))
-            to = histogram[j]
-            histogram[j] = to + 1
-            b_keys[to] = key
-            b_places[to] = a_places[i]
+        if paired:
+            for i in range(n):
+                key = a_keys[i]
+                j = np.int64((np.uint64(key) >> shift) & np.uint64(255))
+                to = histogram[j]
+                histogram[j] = to + 1
+                b_keys[to] = key
+                b_places[to] = a_places[i]
+        else:
+            for i in range(n):
+                key = a_keys[i]
+                j = np.int64((np.uint64(key) >> shift) & np.uint64(255))
+                to = histogram[j]
+                histogram[j] = to + 1
+                b_keys[to] = key
         a_keys, a_places, b_keys, b_places = b_keys, b_places, a_keys, a_places
         swapped = not swapped
     if swapped:
         for i in range(n):
             keys[i] = other_keys[i]
-            places[i] = other_places[i]
+        if paired:
+            for i in range(n):
+                places[i] = other_places[i]
 
 
 @inline

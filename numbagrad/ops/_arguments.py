@@ -22,7 +22,12 @@ def scalar_array(value: Any, dtype: np.dtype) -> Any:
 
 def is_recorded(*tensors: Any) -> bool:
     """Whether an operation on ``tensors`` is recorded now."""
-    return state.recording and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
+    if state.recording:
+        for t in tensors:
+            # Most are neither results nor leaves nor views, and need not be asked.
+            if isinstance(t, Tensor) and (t._node is not None or t._requires_grad or (t._base is not None and t.requires_grad)):
+                return True
+    return False
 
 
 def tensor_argument(value: Any, op: str, name: str) -> Tensor:

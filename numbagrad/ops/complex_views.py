@@ -7,7 +7,7 @@ import numpy as np
 from ..kernels import _dtypes
 from ..tensor import Tensor
 from ._attach import public
-from .views import view_operation
+from ._view import view_operation
 
 _real_op = view_operation("real", lambda x: x.real, lambda g: g)  # the walk casts it to the complex dtype
 _imag_op = view_operation("imag", lambda x: x.imag, lambda g: g * 1j)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..kernels import copy as kernels
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
+from ._arguments import is_recorded
 from ._attach import public
 from ._inplace import overwrite
 from ._operation import differentiable
@@ -50,20 +51,27 @@ _stack = differentiable(
 )
 
 
+def _joined(operation: Any, kernel: Any, tensors: Sequence[Tensor], dim: int) -> Tensor:
+    """``operation``, or the kernel alone where nothing is recorded: there may be very many tensors to ask for what a record needs."""
+    if is_recorded(*tensors):
+        return operation(dim, *tensors)
+    return wrap(kernel([t._data for t in tensors], dim))
+
+
 @public(method=False, aliases=("concat", "concatenate"))
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors one after another along ``dim``, in their common dtype; all other sizes must agree (RuntimeError).
 
     An empty 1-d tensor is skipped.  An empty list is a ValueError.
     """
-    result = _cat(dim, *_tensors(tensors, "cat"))
+    result = _joined(_cat, kernels.cat, _tensors(tensors, "cat"), dim)
     return result if out is None else into(out, result)
 
 
 @public(method=False)
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors, all of one shape (RuntimeError), along a new dimension ``dim``."""
-    result = _stack(dim, *_tensors(tensors, "stack"))
+    result = _joined(_stack, kernels.stack, _tensors(tensors, "stack"), dim)
     return result if out is None else into(out, result)
 
 

@@ -53,15 +53,25 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
         key, indices = _parsed(self, index)
         if indices is not None:
             return _index(self if key is None else _basic(self, key), indices)
-    return _basic(self, key)
+    try:
+        data = self._data[key]
+    except IndexError:
+        raise index_error(self._data.shape, key or ()) from None
+    return basic_index.made(self, data, (key,))
 
 
 def _parsed(x: Tensor, index: Any) -> tuple[Any, Indices | None]:
-    """``parse``, past which a single index tensor or mask, the most frequent expression, is let."""
+    """``parse``, past which the most frequent expressions are let: a single index tensor or mask, and several index tensors."""
     if type(index) is Tensor:
         data = index._data
         if data.ndim and (data.dtype == np.int64 or data.dtype == np.bool_):
             return None, Indices((index,))
+    elif type(index) is tuple and 0 < len(index) <= x._data.ndim:
+        for item in index:
+            if type(item) is not Tensor or item._data.dtype != np.int64 or not item._data.ndim:
+                break
+        else:
+            return None, Indices(index)
     return parse(x, index)
 
 
@@ -224,21 +234,38 @@ def _check_slices(input: Tensor, dim: int, index: Tensor, source: Tensor, op: st
 @public(function=False)
 def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """``index_copy`` in place."""
+    if not is_recorded(input, source):
+        _check_slices(input, dim, index, source, "index_copy_")
+        return _put_slices(input, _slices(input, dim, index, "index_copy_"), source)
     return rewritten(input, lambda x: index_copy(x, dim, index, source), (), "index_copy_")
 
 
 @public
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with ``value``, a number or 0-d tensor, in the slices ``index`` along ``dim``."""
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
-    else:
-        value = wrap(scalar_array(value, input._data.dtype))
-    return _index_put(input, _slices(input, dim, index, "index_fill_"), value.to(input.dtype), False)  # type: ignore[attr-defined]
+    return _index_put(input, _slices(input, dim, index, "index_fill_"), _filling(input, value), False)
+
+
+def _filling(input: Tensor, value: Any) -> Tensor:
+    """``value``, a number or 0-d tensor, as a tensor of the dtype of ``input``."""
+    if not isinstance(value, Tensor):
+        return wrap(scalar_array(value, input._data.dtype))
+    if value.ndim:
+        raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+    return value.to(input.dtype)  # type: ignore[attr-defined]
+
+
+def _put_slices(input: Tensor, indices: Indices, values: Tensor) -> Tensor:
+    """``values`` written into ``input`` at ``indices``, outside the graph."""
+    check_writable(input, "index_put_")
+    kernels.index_put_into(input._data, indices.arrays(), values._data, False)
+    input._bump()
+    return input
 
 
 @public(function=False)
 def index_fill_(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """``index_fill`` in place."""
+    if not is_recorded(input, value):
+        return _put_slices(input, _slices(input, dim, index, "index_fill_"), _filling(input, value))
     return rewritten(input, lambda x: index_fill(x, dim, index, value), (), "index_fill_")

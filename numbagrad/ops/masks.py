@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kernels import index as kernels
 from ..tensor import Tensor, wrap
-from ._arguments import result_into, rewritten, tensor_argument
+from ._arguments import is_recorded, result_into, rewritten, tensor_argument
 from ._attach import public
 from ._operation import differentiable
 from .copy import pad
@@ -72,6 +72,10 @@ def _same_shape(x: Tensor, mask: Tensor) -> None:
 def masked_fill_(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``masked_fill`` in place."""
     _same_shape(input, tensor_argument(mask, "masked_fill_", "mask"))
+    if not is_recorded(input, value):
+        kernels.masked_fill_into(input._data, mask._data, value._data if isinstance(value, Tensor) else value)
+        input._bump()
+        return input
     return rewritten(input, _masked_fill, (mask, value), "masked_fill_")
 
 

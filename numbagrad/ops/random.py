@@ -42,7 +42,7 @@ def _size(args: tuple[Any, ...], size: Any, op: str) -> tuple[int, ...]:
     elif not args:
         raise TypeError(f"{op}() missing required argument: 'size'")
     shape = sizes_of(args, op)
-    if any(n < 0 for n in shape):
+    if shape and min(shape) < 0:
         raise RuntimeError(f"{op}: Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     return shape
 
@@ -96,6 +96,8 @@ def randn(
 
 def _only_size(named: dict[str, Any], op: str) -> Any:
     """The argument ``size`` (``layout`` and ``pin_memory``, which only have meaning for other devices, are let pass)."""
+    if not named:
+        return None
     size = named.pop("size", None)
     unknown = set(named) - {"layout", "pin_memory"}
     if unknown:

@@ -113,8 +113,12 @@ def unique(
     _dim(input, 0, "unique")
     if dim is not None:
         raise NotImplementedError("unique(): the distinct slices along a dim are not implemented, only the distinct elements (dim=None)")
-    values, inverse, counts = kernels.unique(input._data)
-    results = [wrap(values)] + [wrap(inverse)] * bool(return_inverse) + [wrap(counts)] * bool(return_counts)
+    values, inverse, counts = kernels.unique(input._data, bool(return_inverse))
+    results = [wrap(values)]
+    if return_inverse:
+        results.append(wrap(inverse))
+    if return_counts:
+        results.append(wrap(counts))
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -2,103 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+import itertools
+import math
+from typing import Any, Sequence
 
 import numpy as np
 
-from ..autograd.graph import edge_of
-from ..autograd.mode import state
+from ..size import dimension
 from ..tensor import Tensor, wrap
 from ._attach import public
-from ._operation import Operation, OperationNode
+from ._operation import Operation
+from ._view import view_operation
 
 
-class ViewOperation(Operation):
-    """An Operation whose forward function returns a view of its first argument's array."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        if kwargs or len(args) < len(self.parameters):
-            args = self._bind(args, kwargs)
-        source = args[0]
-        view = wrap(self.forward(source._data, *args[1:]))
-        view._counter = source._shared_counter()
-        if source._base is None:
-            view._base = source
-            view._replay = lambda base: self(base, *args[1:])
-        else:
-            view._base = source._base
-            before = source._replay
-            view._replay = None if before is None else lambda base: self(before(base), *args[1:])
-        view._seen = view._base._rebased
-        if state.recording and source.requires_grad:
-            facts = {s: self._fact(s, args) for s in self._facts} if self._facts else None
-            edges = [edge_of(source)] + [None] * (len(args) - 1)
-            node = OperationNode(self, [None, *args[1:]], facts, edges, [(view._data.shape, view._data.dtype)])
-            view._node, view._index = node, 0
-            view._seen = view._base._rebased
-        return view
-
-
-def view_operation(name: str, forward: Callable[..., np.ndarray], rule: Callable[..., Tensor], parameter: str = "x") -> ViewOperation:
-    """Declare a view by the function that makes it from an array, and the rule for its gradient."""
-    return ViewOperation(name, forward, {parameter: rule}, ("y",), ("y",))
-
-
-def _strided(x: np.ndarray, shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> np.ndarray:
+def _strided(x: np.ndarray, shape: Sequence[int], strides: Sequence[int]) -> np.ndarray:
     """A view of ``x`` by byte strides, which the caller answers for.  (NumPy's own ``as_strided`` takes ten times as long.)"""
-    if 0 in shape:  # nothing to point at: an offset may lie outside
-        return np.lib.stride_tricks.as_strided(x, shape, strides)
-    if x.flags.c_contiguous and x.size and x.dtype.names is None:
-        return np.ndarray(tuple(shape), x.dtype, x, offset, tuple(strides))
-    if offset:
-        flat = np.lib.stride_tricks.as_strided(x, (1,), (x.itemsize,))
-        address = flat.__array_interface__["data"][0] + offset
-        return _at_address(x, address, shape, strides)
+    if x.flags.c_contiguous and x.size and 0 not in shape and x.dtype.names is None:
+        return np.ndarray(shape, x.dtype, x, 0, strides)
     return np.lib.stride_tricks.as_strided(x, shape, strides)
-
-
-def _at_address(x: np.ndarray, address: int, shape: Sequence[int], strides: Sequence[int]) -> np.ndarray:
-    class Holder:
-        base = x
-        __array_interface__ = {
-            "data": (address, False), "shape": tuple(shape), "strides": tuple(strides), "typestr": x.dtype.str, "descr": x.dtype.descr, "version": 3,
-        }  # fmt: skip
-
-    return np.asarray(Holder()).view(x.dtype)
 
 
 # ---- shapes ------------------------------------------------------------------------------------------------------------------------
 
 
-def infer_shape(shape: Sequence[int], numel: int, op: str) -> tuple[int, ...]:
+def infer_shape(shape: tuple[int, ...], numel: int, op: str) -> tuple[int, ...]:
     """``shape`` with its one -1 replaced.  Raises RuntimeError, as PyTorch, where no size fits."""
-    known, free = 1, -1
-    for i, size in enumerate(shape):
-        if size == -1:
-            if free >= 0:
-                raise RuntimeError("only one dimension can be inferred")
-            free = i
-        elif size < 0:
-            raise RuntimeError(f"invalid shape dimension {size}")
-        else:
-            known *= size
-    if free >= 0:
-        if known == 0:
-            raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be any value and is ambiguous"
-                if numel == 0
-                else f"shape '{list(shape)}' is invalid for input of size {numel}"
-            )
-        if numel % known == 0:
-            return tuple(shape[:free]) + (numel // known,) + tuple(shape[free + 1 :])
-    elif known == numel:
-        return tuple(shape)
+    known = math.prod(shape)
+    if known == numel and (not shape or min(shape) >= 0):
+        return shape
+    if known < 0 and min(shape) == -1 and shape.count(-1) == 1 and numel % known == 0:
+        i = shape.index(-1)
+        return (*shape[:i], numel // -known, *shape[i + 1 :])
+    if shape.count(-1) > 1:
+        raise RuntimeError("only one dimension can be inferred")
+    if shape and min(shape) < -1:
+        raise RuntimeError(f"invalid shape dimension {next(n for n in shape if n < -1)}")
+    if numel == known == 0:
+        raise RuntimeError(
+            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be any value and is ambiguous"
+        )
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
 def sizes_of(args: Sequence[Any], op: str) -> tuple[int, ...]:
     """Sizes given as separate integers or as one sequence."""
     values = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+    for v in values:
+        if type(v) is not int:
+            break
+    else:
+        return tuple(values)
     try:
         return tuple([v if type(v) is int else v.__index__() for v in values])
     except AttributeError:
@@ -136,7 +89,9 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     """The same elements, in order, under another shape (one size may be -1), or seen as another dtype.  Raises RuntimeError where that needs a copy."""
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
         return _view_dtype(x, shape[0])
-    return _reshape_view(x, infer_shape(sizes_of(shape, "view"), x._data.size, "view"))
+    data = x._data
+    target = infer_shape(sizes_of(shape, "view"), data.size, "view")
+    return _reshape_view.made(x, _view(data, target), (target,))
 
 
 def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
@@ -157,10 +112,14 @@ def view_as(x: Tensor, other: Tensor) -> Tensor:
 @public
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The same elements, in order, under another shape; a view where the strides allow it, else a copy."""
-    target = infer_shape(sizes_of(shape, "reshape"), x._data.size, "reshape")
-    if x._data.flags.c_contiguous or _try_view(x._data, target) is not None:
-        return _reshape_view(x, target)
-    return _reshape_view(x.contiguous(), target)
+    return _reshaped(x, infer_shape(sizes_of(shape, "reshape"), x._data.size, "reshape"))
+
+
+def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``x`` in a ``shape`` of as many elements."""
+    data = x._data
+    view = data.reshape(shape) if data.flags.c_contiguous else _try_view(data, shape)
+    return _reshape_view(x.contiguous(), shape) if view is None else _reshape_view.made(x, view, (shape,))
 
 
 @public(function=False)
@@ -172,24 +131,22 @@ def reshape_as(x: Tensor, other: Tensor) -> Tensor:
 @public
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions ``start_dim`` to ``end_dim`` as one."""
-    if x.ndim == 0:
-        return reshape(x, 1)
-    start, end = x._dim(start_dim), x._dim(end_dim)
+    data = x._data
+    shape = data.shape
+    start, end = dimension(start_dim, len(shape)), dimension(end_dim, len(shape))
+    if not shape:
+        return _reshaped(x, (1,))
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if start == end:
         return x
-    shape = tuple(x._data.shape)
-    size = 1
-    for s in shape[start : end + 1]:
-        size *= s
-    return reshape(x, shape[:start] + (size,) + shape[end + 1 :])
+    return _reshaped(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
 @public
 def ravel(x: Tensor) -> Tensor:
     """The elements in one dimension."""
-    return reshape(x, -1)
+    return _reshaped(x, (x._data.size,))
 
 
 @public
@@ -211,8 +168,9 @@ _transpose_op = view_operation("transpose", _transpose, lambda g, dim0, dim1: g.
 @public(aliases=("swapaxes", "swapdims"))
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Dimensions ``dim0`` and ``dim1`` exchanged."""
-    a, b = x._dim(dim0), x._dim(dim1)
-    return _transpose_op(x, a, b) if x.ndim else _reshape_view(x, ())
+    ndim = x._data.ndim
+    a, b = dimension(dim0, ndim), dimension(dim1, ndim)
+    return _transpose_op(x, a, b) if ndim else _reshape_view(x, ())
 
 
 @public
@@ -232,10 +190,11 @@ _permute_op = view_operation(
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """The dimensions in the order ``dims``."""
     wanted = sizes_of(dims, "permute")
-    if len(wanted) != x.ndim:
-        raise RuntimeError(f"permute: the tensor has {x.ndim} dimensions, but an order of {len(wanted)} was given: {list(wanted)}")
-    order = tuple(x._dim(d) for d in wanted)
-    if len(set(order)) != len(order):
+    ndim = x._data.ndim
+    if len(wanted) != ndim:
+        raise RuntimeError(f"permute: the tensor has {ndim} dimensions, but an order of {len(wanted)} was given: {list(wanted)}")
+    order = tuple([dimension(d, ndim) for d in wanted])
+    if len(set(order)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return _permute_op(x, order)
 
@@ -254,12 +213,14 @@ def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
 
 
 def _matrix_transpose(x: Tensor) -> Tensor:
-    if x.ndim < 2:
+    if x._data.ndim < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {x.ndim}-D tensor.")
     return transpose(x, -2, -1)
 
 
-Tensor.T = property(lambda x: permute(x, tuple(range(x.ndim - 1, -1, -1))), doc="The dimensions in reverse order.")  # type: ignore[attr-defined]
+Tensor.T = property(  # type: ignore[attr-defined]
+    lambda x: _permute_op.made(x, x._data.T, (tuple(range(x._data.ndim - 1, -1, -1)),)), doc="The dimensions in reverse order."
+)
 Tensor.mT = property(_matrix_transpose, doc="The last two dimensions exchanged.")  # type: ignore[attr-defined]
 Tensor.mH = property(  # type: ignore[attr-defined]
     lambda x: _matrix_transpose(x).conj() if x._data.dtype.kind == "c" else _matrix_transpose(x), doc="The conjugate of ``mT``."
@@ -270,26 +231,28 @@ Tensor.H = property(lambda x: transpose(x, 0, 1).conj(), doc="The conjugate tran
 @public
 def squeeze(x: Tensor, dim: Any = None) -> Tensor:
     """Without dimensions of size 1: all of them, or those in ``dim`` that have it."""
-    shape = tuple(x._data.shape)
-    dims = range(x.ndim) if dim is None else [x._dim(d) for d in ((dim,) if isinstance(dim, int) else dim)]
-    keep = tuple(s for i, s in enumerate(shape) if not (s == 1 and i in dims))
-    return _reshape_view(x, keep)
+    shape = x._data.shape
+    if dim is None:
+        keep = tuple([n for n in shape if n != 1])
+    else:
+        dims = [dimension(d, len(shape)) for d in ((dim,) if isinstance(dim, int) else dim)]
+        keep = tuple([n for i, n in enumerate(shape) if n != 1 or i not in dims])
+    return _reshaped(x, keep)
 
 
 @public
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """With a dimension of size 1 put in before ``dim``."""
-    n = x.ndim + 1
+    shape = x._data.shape
+    n = len(shape) + 1
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
-    shape = tuple(x._data.shape)
     d = dim % n
-    return _reshape_view(x, shape[:d] + (1,) + shape[d:])
+    return _reshaped(x, (*shape[:d], 1, *shape[d:]))
 
 
 def _expand(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    lead = len(shape) - x.ndim
-    strides = [0] * lead + [0 if have == 1 else stride for have, stride in zip(x.shape, x.strides)]
+    strides = [0] * (len(shape) - x.ndim) + [0 if have == 1 else stride for have, stride in zip(x.shape, x.strides)]
     return _strided(x, shape, strides)
 
 
@@ -300,7 +263,7 @@ _expand_op = view_operation("expand", _expand, lambda g: g)  # the walk sums it 
 def expand(x: Tensor, *sizes: Any) -> Tensor:
     """Dimensions of size 1 repeated without a copy; -1 leaves a size as it is.  Raises RuntimeError where a size other than 1 would change."""
     want = sizes_of(sizes, "expand")
-    have = tuple(x._data.shape)
+    have = x._data.shape
     lead = len(want) - len(have)
     if lead < 0:
         raise RuntimeError(
@@ -315,7 +278,7 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
                 f"The expanded size of the tensor ({want[i]}) must match the existing size ({size}) at non-singleton dimension {i}. "
                 f"Target sizes: {list(want)}. Tensor sizes: {list(have)}"
             )
-    if any(s < 0 for s in shape):
+    if shape and min(shape) < 0:
         raise RuntimeError(f"The expanded size of the tensor ({min(shape)}) isn't allowed in a leading, non-existing dimension 0")
     return _expand_op(x, tuple(shape))
 
@@ -426,11 +389,9 @@ def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor,
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), but got split_sizes={sections}"
             )
-    pieces, start = [], 0
-    for length in sections:
-        pieces.append(narrow(x, d, start, length))
-        start += length
-    return tuple(pieces)
+    before = (slice(None),) * d
+    ends = itertools.accumulate(sections)
+    return tuple([basic_index(x, (*before, slice(end - length, end))) for end, length in zip(ends, sections)])
 
 
 @public
@@ -457,7 +418,9 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 def _diagonal(x: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
     view = x.diagonal(offset, dim1, dim2)
-    return _strided(x, view.shape, view.strides, view.__array_interface__["data"][0] - x.__array_interface__["data"][0])
+    if x.flags.writeable:
+        view.setflags(write=True)  # NumPy is more careful with diagonals than with other views
+    return view
 
 
 def _diagonal_rule(g: Tensor, x_shape: Any, offset: int, dim1: int, dim2: int) -> Tensor:

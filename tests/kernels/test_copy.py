@@ -9,8 +9,18 @@ from hypothesis import strategies as st
 
 from numbagrad.kernels import _dtypes
 from numbagrad.kernels import copy as C
+from numbagrad.kernels.copy import _move
 
 SIZES = [np.uint8, np.float16, np.float32, np.float64, np.complex128]  # one dtype for each element size
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kernels_for_few_elements():
+    """What NumPy would be left to do: tests/kernels/test_copy_small.py compares the two."""
+    saved = _move.SMALL_BYTES, _move.FEW
+    _move.SMALL_BYTES = _move.FEW = 0
+    yield
+    _move.SMALL_BYTES, _move.FEW = saved
 
 
 def sample(shape, dtype=np.float32, seed=0):
@@ -321,3 +331,79 @@ def test_triangles(diagonal):
 def test_half_gradient_of_padding():
     g = bfloat16(np.ones((1, 6)))
     assert C.cast(C.pad_backward(g, (1, 3), (2, 1), "replicate"), _dtypes.float32).tolist() == [[3, 1, 2]]
+
+
+@pytest.mark.parametrize("dtype", SIZES)
+@pytest.mark.parametrize("shape", [(3, 700), (700, 3), (7, 40, 7), (2, 33, 5, 2), (5, 1, 64, 7), (1, 9)])
+def test_rows_of_few_elements(dtype, shape):
+    """Walked down their columns, whatever the order of the source."""
+    x = sample(shape, dtype)
+    for order in ((*range(1, len(shape)), 0), tuple(reversed(range(len(shape))))):
+        assert np.array_equal(C.contiguous(x.transpose(order)), x.transpose(order))
+    assert np.array_equal(C.contiguous(x[..., :2]), x[..., :2])
+    assert np.array_equal(C.contiguous(x[..., ::-1]), x[..., ::-1])
+    for repeated in (np.broadcast_to(x[..., :1], (*shape[:-1], 3)), np.broadcast_to(x[0], shape)):
+        assert np.array_equal(C.contiguous(repeated), repeated)
+    out = np.zeros((*shape, 2), dtype)
+    C.copy_into(out[..., 1], x)
+    assert np.array_equal(out[..., 1], x) and not out[..., 0].any()
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_cat_of_long_rows(dim):
+    pieces = [sample([40 if j == dim else 60 for j in range(3)], seed=seed) for seed in range(2)] + [sample((60, 60, 60))]
+    assert np.array_equal(C.cat(pieces, dim), np.concatenate(pieces, dim))
+    assert np.array_equal(C.stack(pieces[:2], dim), np.stack(pieces[:2], dim))
+
+
+@pytest.mark.parametrize(
+    "pads", [(1, 2), (3, 0, 0, 1), (-1, 2, 1, -1), (1, 1, 1, 1, 1, 1), (0, 0, 0, 0, 2, 3), (-60, 3), (-20, -9), (0, 0, 0, 0, 0, 0, 1, 1)]
+)
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+def test_constant_pad_of_large_arrays_as_torch(pads, layout):
+    torch = pytest.importorskip("torch")
+    x = sample((3, 40, 30, 50))
+    x = x.transpose(0, 1, 3, 2) if layout == "transposed" else x
+    if pads[0] + x.shape[-1] < 0:
+        pytest.skip("torch refuses to crop more than there is")
+    expected = torch.nn.functional.pad(torch.from_numpy(x.copy()), pads, value=2.5)
+    assert np.array_equal(C.pad(x, pads, "constant", 2.5), expected.numpy())
+
+
+def test_narrowing_from_every_real_dtype_as_torch():
+    torch = pytest.importorskip("torch")
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 65504.0, 65519.9, 65520.0, 6e-8, 2.9e-8, 1e-40, 3.4e38, 1.00390625])
+    values = np.concatenate([special, sample(1000, np.float64) * 10.0 ** sample(1000, np.float64, 1)])
+    for source in (np.float64, np.float32, np.int64, np.int32, np.uint8, np.bool_):
+        with np.errstate(invalid="ignore", over="ignore"):
+            x = (values if np.dtype(source).kind == "f" else np.nan_to_num(values % 50)).astype(source)
+        for half, name in ((_dtypes.bfloat16, torch.bfloat16), (_dtypes.float16, torch.float16)):
+            got, expected = to_torch(C.cast(x, half)), to_torch(x).to(name)
+            assert torch.equal(got.isnan(), expected.isnan()), (source, name)
+            assert torch.equal(got[~got.isnan()].view(torch.int16), expected[~expected.isnan()].view(torch.int16)), (source, name)
+            if source != np.bool_:
+                assert torch.equal(to_torch(C.cast(C.cast(x, half), _dtypes.float64)).nan_to_num(7.0), expected.double().nan_to_num(7.0))
+
+
+def test_float16_without_the_instruction():
+    """The integer arithmetic that stands in for it, on every float32 that rounds to a different float16 than its neighbour, and all between."""
+    from numbagrad.kernels._cpu import half
+
+    bits = np.arange(0, 1 << 32, 9973, dtype=np.uint64).astype(np.uint32)
+    exact = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    ties = (exact[:-1].astype(np.float64) + exact[1:]) / 2
+    with np.errstate(invalid="ignore", over="ignore"):
+        x = np.concatenate([bits.view(np.float32), exact, ties.astype(np.float32)])
+        expected = x.astype(np.float16)
+        got = np.array([half._narrow(v) for v in x[::37]], np.uint16).view(np.float16)
+    assert np.array_equal(got, expected[::37], equal_nan=True)
+    assert np.array_equal(C.cast(x, _dtypes.float16), expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64, np.int32, np.uint8])
+def test_ramp(dtype):
+    dtype = np.dtype(dtype)
+    for start, step, count in ((0, 1, 10), (5, 3, 1000), (0, 1, 0), (100, -7, 12)):
+        assert np.array_equal(C.ramp(start, step, count, dtype), (start + np.arange(count) * step).astype(dtype))
+    if dtype.kind == "f":
+        assert np.array_equal(C.ramp(0.5, 0.1, 1000, dtype), (0.5 + np.arange(1000) * 0.1).astype(dtype))

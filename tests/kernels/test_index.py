@@ -328,3 +328,135 @@ def test_one_hot_and_bincount():
         I.bincount(np.array([1.0]))
     with pytest.raises(RuntimeError, match="weights"):
         I.bincount(values, np.array([1.0]))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_index_of_a_contiguous_array(dtype, threads):
+    """More indices than are checked at a time, on every dimension, and on so much work that it is split."""
+    before = _cpu.get_num_threads()
+    _cpu.set_num_threads(threads)
+    try:
+        x = sample((7, 11, 19), dtype)
+        for dim, n in enumerate(x.shape):
+            index = indices_like((40, 30), n, low=-n)
+            expected = np.take(x, index % n, dim)
+            assert np.array_equal(I.index_get(x, (*(None,) * dim, index)), expected)
+            assert np.array_equal(
+                I.index_select(x, dim, (index % n).reshape(-1)), expected.reshape(*x.shape[:dim], 1200, *x.shape[dim + 1 :])
+            )
+        table = sample((13, 5), dtype)
+        rows = indices_like(70001, 13)
+        assert np.array_equal(I.embedding(table, rows), table[rows])
+        line = sample(4000, dtype)
+        places = indices_like(150001, 4000, low=-4000)
+        assert np.array_equal(I.index_get(line, (places,)), line[places])
+        assert np.array_equal(I.gather(line, 0, places % 4000), line[places])
+        mask = indices_like((7, 11), 2).astype(bool)
+        assert np.array_equal(I.index_get(x, (mask,)), x[mask])
+        assert np.array_equal(I.index_get(x, (None, mask.T[:, :1].repeat(19, 1))), x[:, mask.T[:, :1].repeat(19, 1)])
+    finally:
+        _cpu.set_num_threads(before)
+
+
+@pytest.mark.parametrize("position", [0, 511, 512, 1500, 2999])
+def test_one_wrong_index_among_many(position):
+    for shape, dim in (((50,), 0), ((50, 3), 0), ((3, 50), 1), ((2, 50, 2), 1)):
+        x = sample(shape)
+        for wrong, negative in ((50, False), (-51, False), (-1, True), (2**40, False), (-(2**63), False)):
+            index = indices_like(3000, 50)
+            index[position] = wrong
+            if not negative:
+                with pytest.raises(IndexError, match=rf"index {wrong} is out of bounds for dimension {dim} with size 50"):
+                    I.index_get(x, (*(None,) * dim, index))
+            with pytest.raises(IndexError, match=f"index {wrong} out of range"):
+                I.index_select(x, dim, index)
+            along = np.broadcast_to(
+                index.reshape([3000 if j == dim else 1 for j in range(len(shape))]), [3000 if j == dim else n for j, n in enumerate(shape)]
+            )
+            with pytest.raises(RuntimeError, match=f"gather: index {wrong} is out of bounds for dimension {dim} with size 50"):
+                I.gather(x, dim, along)
+
+
+@pytest.mark.parametrize("shape", [(1200, 3), (3, 1200), (2, 700, 3), (2, 3, 700), (2000,)])
+def test_gather_and_scatter_along_every_dimension(shape):
+    x = sample(shape)
+    for dim, n in enumerate(shape):
+        for layout in (lambda a: a, np.asfortranarray):
+            source, index = layout(x), indices_like(shape, n, seed=dim)
+            assert np.array_equal(I.gather(source, dim, layout(index)), np.take_along_axis(x, index, dim))
+            permuted = np.argsort(sample(shape, seed=3), dim)
+            expected = x.copy()
+            np.put_along_axis(expected, permuted, x * 2, dim)
+            assert np.array_equal(I.scatter(source, dim, layout(permuted), layout(x * 2)), expected)
+            added = x.astype(np.float64)
+            np.add.at(added, tuple(index if j == dim else g for j, g in enumerate(np.indices(shape))), x)
+            np.testing.assert_allclose(I.scatter_add(source.astype(np.float64), dim, index, x.astype(np.float64)), added, rtol=1e-12)
+
+
+@pytest.mark.parametrize("count", [3, 16, 100])
+def test_index_add_to_strided_rows(count):
+    """Few places are walked for each row, many for each element of it."""
+    x, index = sample((40, 30), np.float64), indices_like(count, 30)
+    source = sample((40, count), np.float64, 1)
+    expected = x.copy()
+    np.add.at(expected, (slice(None), index), 3 * source)
+    np.testing.assert_allclose(I.index_add(x, 1, index, source, 3), expected, rtol=1e-12)
+    y = x.copy()
+    I.index_put_into(y, (None, index), source)
+    last = x.copy()
+    for i, j in enumerate(index):
+        last[:, j] = source[:, i]
+    assert np.array_equal(y, last)
+
+
+def test_several_indices_of_the_first_dimensions():
+    x = sample((6, 7, 8, 2))
+    for k in (1, 2, 3, 4):
+        indices = tuple(indices_like((5, 4), n, seed=j, low=-n) for j, n in enumerate(x.shape[:k]))
+        assert np.array_equal(I.index_get(x, indices), x[indices])
+        y, expected = x.copy(), x.copy()
+        I.index_put_into(y, indices, np.array(3, np.float32))
+        expected[indices] = 3
+        assert np.array_equal(y, expected)
+    with pytest.raises(IndexError, match="index 7 is out of bounds for dimension 1 with size 7"):
+        I.index_get(x, (np.array([0, 1]), np.array([0, 7])))
+    with pytest.raises(IndexError, match="too many indices"):
+        I.index_get(x[0, 0, 0], (np.array([0]), np.array([0])))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masked_fill_in_place(dtype):
+    x = sample((40, 50), dtype)
+    mask = indices_like((40, 50), 2).astype(bool)
+    for target, chosen in (
+        (lambda a: a, mask),
+        (lambda a: a.T, mask.T),
+        (lambda a: a[::2], mask[::2]),
+        (lambda a: a, mask[:1]),
+        (lambda a: a, mask[:, :1]),
+    ):
+        y = x.copy()
+        I.masked_fill_into(target(y), chosen, 3)
+        expected = x.copy()
+        target(expected)[np.broadcast_to(chosen, target(x).shape)] = 3
+        assert np.array_equal(y, expected)
+    y = x.copy()
+    I.index_put_into(y, (mask,), y[3, 4:5])  # one of its own elements, which may be overwritten with itself
+    expected = x.copy()
+    expected[mask] = x[3, 4]
+    assert np.array_equal(y, expected)
+    I.masked_fill_into(x[:0], mask[:0], 3)
+    with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+        I.masked_fill_into(x[:1].copy(), mask, 3)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        I.masked_fill_into(np.broadcast_to(x[:1], (40, 50)), mask, 3)
+    with pytest.raises(RuntimeError, match="0-dimensional"):
+        I.masked_fill_into(x, mask, x[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(20000,), (1, 9000), (9000, 1), (90, 100), (3, 700, 5), (5, 4, 3, 2, 11)])
+def test_nonzero_of_every_density(shape, share):
+    x = (np.random.default_rng(1).random(shape) < share).astype(np.float32)
+    assert np.array_equal(I.nonzero(x), np.argwhere(x))

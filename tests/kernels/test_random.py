@@ -1,5 +1,6 @@
 """Random draws: the generator against published vectors, the distributions against their laws, and independence of how work is split."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -24,9 +25,14 @@ def normal_cdf(x):
     return np.array([0.5 * (1 + erf(v / 2**0.5)) for v in x])
 
 
+def compiled(helper):
+    """A helper of kernels as something that Python can call."""
+    return numba.njit(lambda *args: helper(*args))
+
+
 def test_philox_known_answers():
     """The published vector for a zero counter and key."""
-    words = _words.philox(np.uint64(0), np.uint64(0))
+    words = compiled(_words.philox)(np.uint64(0), np.uint64(0))
     assert [int(w) for w in words] == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
 
 
@@ -54,10 +60,11 @@ def test_words_are_philox_of_seed_and_block():
 def test_float32_formulas_against_float64():
     words = np.concatenate([np.array([0, 1, 2, 255, 2**32 - 1, 2**31, 2**30, 3 << 30, 2**29, 2**29 - 1], np.uint32),
                             np.random.default_rng(0).integers(0, 2**32, 2000, dtype=np.uint32)])  # fmt: skip
-    logs = np.array([_words.minus_log(w) for w in words], np.float64)
+    minus_log, cos_sin_turn = compiled(_words.minus_log), compiled(_words.cos_sin_turn)
+    logs = np.array([minus_log(w) for w in words], np.float64)
     u = np.float32(2.0**-32) * words.astype(np.float32) + np.float32(2.0**-33)
     np.testing.assert_allclose(logs, -np.log(u.astype(np.float64)), rtol=3e-7, atol=1e-12)
-    turns = np.array([_words.cos_sin_turn(w) for w in words], np.float64)
+    turns = np.array([cos_sin_turn(w) for w in words], np.float64)
     angle = 2 * np.pi * words.astype(np.float64) / 2**32
     np.testing.assert_allclose(turns, np.stack([np.cos(angle), np.sin(angle)], 1), atol=1.5e-7)
 
@@ -297,3 +304,10 @@ def test_out_of_any_layout_and_zero_sizes():
 def test_bad_arguments(call, message):
     with pytest.raises(RuntimeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 1000, 16383, 16384, 70001])
+def test_randperm_is_the_stable_order_of_its_keys(n):
+    """Dealt out to parts or not."""
+    keys = np.array([(lambda w: (w[2 * (i % 2)] << 32) | w[2 * (i % 2) + 1])(philox_python(1234, 5 + i // 2)) for i in range(n)], np.uint64)
+    assert np.array_equal(random.randperm(n, **KEY), np.argsort(keys, kind="stable"))

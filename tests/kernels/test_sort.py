@@ -181,3 +181,62 @@ def test_bad_input():
         sort.searchsorted(x[0], np.ones(3, np.float64))
     with pytest.raises(RuntimeError, match="all but the last"):
         sort.searchsorted(x, np.ones((3, 3), np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8])
+@pytest.mark.parametrize("n,k", [(400, 33), (5000, 40), (1000, 125), (1000, 126), (4096, 500), (70, 5), (64, 32), (129, 1)])
+def test_topk_is_the_head_of_a_stable_sort(dtype, n, k):
+    """Above and below what one scan finds, with ties on the border; rows in rising and falling order are the hardest for it."""
+    rows = sample((4, n), dtype)
+    rows[1].sort()
+    rows[2] = np.sort(rows[2])[::-1]
+    rows[3] = rows[3, 0]
+    for largest in (True, False):
+        values, indices = sort.sort(rows, 1, largest)
+        for a, b in zip(sort.topk(rows, k, 1, largest), (values, indices)):
+            same(a, b[:, :k])
+    if np.dtype(dtype).kind == "f":
+        rows[0, ::3] = NAN
+        for a, b in zip(sort.topk(rows, k), sort.sort(rows, 1, True)):
+            same(a, b[:, :k])
+
+
+@pytest.mark.parametrize("k", [3, 50])
+def test_topk_along_other_dims_of_large_arrays(k):
+    x = sample((300, 4, 60), np.float32)
+    for dim in (0, 1, 2, -3):
+        if k <= x.shape[dim]:
+            for a, b in zip(sort.topk(x, k, dim), sort.sort(x, dim, True)):
+                head = np.take(b, np.arange(k), dim)
+                same(a, head)
+                assert a.flags.c_contiguous
+    with pytest.raises(RuntimeError, match="out of range"):
+        sort.topk(x, 301, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int8, np.int16, np.int32, np.int64, np.float32])
+@pytest.mark.parametrize("spread", ["dense", "sparse", "one", "extremes"])
+def test_unique_of_integers_by_table_and_by_sorting(dtype, spread):
+    limits = (0, 1) if dtype == np.bool_ else (-1e30, 1e30) if dtype == np.float32 else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    rng = np.random.default_rng(0)
+    if spread == "dense":
+        x = rng.integers(max(limits[0], -50), min(limits[1], 50) + 1, (30, 40)).astype(dtype)
+    elif spread == "sparse":
+        x = (rng.random((30, 40)) * (float(limits[1]) - float(limits[0])) * 0.99 + float(limits[0]) * 0.98).astype(dtype)
+    else:
+        x = np.array([limits[1]] * 5 + [limits[0]] * (0 if spread == "one" else 3)).astype(dtype)
+    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    for wanted in (True, False):
+        found = sort.unique(x, wanted)
+        same(found[0], values)
+        same(found[2], counts)
+        assert found[1] is None if not wanted else np.array_equal(found[1], inverse.reshape(x.shape))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 8, 1000])
+@pytest.mark.parametrize("m", [1, 5, 3000])
+def test_searchsorted_of_every_length(dtype, n, m):
+    sequence, values = np.sort(sample(n, dtype)), sample(m, dtype, 1)
+    for right in (False, True):
+        same(sort.searchsorted(sequence, values, right), np.searchsorted(sequence, values, "right" if right else "left"))
