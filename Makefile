@@ -16,7 +16,7 @@ help:
 	@echo "make test    run the tests                  ARGS=\"tests/data -x\""
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite the sources"
-	@echo "make bench   run the benchmarks"
+	@echo "make bench   run the benchmarks             ARGS=\"goals\" or ARGS=\"ops --filter matmul\""
 	@echo "make clean   remove everything these commands made"
 
 mnist: $(VENV)/.examples
@@ -34,7 +34,7 @@ format: $(VENV)/.lint
 	$(python) -m ruff check --fix .
 	$(python) -m ruff format .
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	$(python) -m benchmarks $(ARGS)
 
 clean:

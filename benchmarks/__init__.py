@@ -1,1 +1,1 @@
-"""Measurements, each a module with ``run()`` that yields (what, seconds): ``python -m benchmarks [name ...]``."""
+"""The benchmark suite: ``python -m benchmarks --help``, and README.md in this folder."""

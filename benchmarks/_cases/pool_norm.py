@@ -1,0 +1,120 @@
+"""Pooling and normalisation: bound by memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .._declare import Case, Goal
+
+MAPS = (64, 32, 28, 28)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) if len(shape) < 4 or shape[2] != shape[3] else f"{shape[0]}x{shape[1]}x{shape[2]}²"
+
+
+def _pool(kind: str, shape: tuple[int, ...], kernel: int, stride: int, gradient: bool = True, **more: Any) -> Case:
+    def torch(library: Any) -> Callable[[], Any]:
+        function = getattr(library.F, f"{kind}_pool2d")
+        x = library.normal(*shape)
+        pool = lambda x: function(x, kernel, stride)
+        return library.backward(pool, x) if gradient else library.forward(pool, x)
+
+    def jax(library: Any) -> Callable[[], Any]:
+        x = library.normal(*shape)
+        window, strides = (1, 1, kernel, kernel), (1, 1, stride, stride)
+        start, combine = (-math.inf, library.lax.max) if kind == "max" else (0.0, library.lax.add)
+
+        def pool(x: Any) -> Any:
+            y = library.lax.reduce_window(x, start, combine, window, strides, "VALID")
+            return y if kind == "max" else y / kernel**2
+
+        return library.backward(pool, x) if gradient else library.forward(pool, x)
+
+    n = math.prod(shape)
+    label = f"{kind}-pool {_text(shape)} k{kernel} s{stride}{' f+b' * gradient}"
+    smaller = n // stride**2
+    return Case("ops", "pool", label, {"torch": torch, "jax": jax}, bytes=4 * (n + smaller) * (2 if gradient else 1), **more)
+
+
+def _batch_norm(shape: tuple[int, ...], mode: str, **more: Any) -> Case:
+    """``mode``: "f" and "f+b" in training, on the batch's own statistics; "eval" on given ones."""
+    training = mode != "eval"
+
+    def torch(library: Any) -> Callable[[], Any]:
+        x = library.normal(*shape)
+        weight, bias = library.normal(shape[1]), library.normal(shape[1])
+        mean, var = library.normal(shape[1]), library.uniform(0.5, 2.0, shape[1])
+
+        def norm(x: Any, weight: Any, bias: Any) -> Any:
+            return library.F.batch_norm(x, mean, var, weight, bias, training)
+
+        return library.backward(norm, x, weight, bias, wrt=(0, 1, 2)) if mode == "f+b" else library.forward(norm, x, weight, bias)
+
+    def jax(library: Any) -> Callable[[], Any]:
+        x = library.normal(*shape)
+        weight, bias = library.normal(shape[1]), library.normal(shape[1])
+        library.normal(shape[1]), library.uniform(0.5, 2.0, shape[1])  # not needed here; what is drawn next is to be the same for all
+        over = tuple(i for i in range(len(shape)) if i != 1)
+        wide = (1, -1) + (1,) * (len(shape) - 2)
+
+        def norm(x: Any, weight: Any, bias: Any) -> Any:
+            mean, var = x.mean(over, keepdims=True), x.var(over, keepdims=True)
+            return (x - mean) / library.jnp.sqrt(var + 1e-5) * weight.reshape(wide) + bias.reshape(wide)
+
+        return library.backward(norm, x, weight, bias, wrt=(0, 1, 2)) if mode == "f+b" else library.forward(norm, x, weight, bias)
+
+    builders = {"torch": torch} | ({"jax": jax} if training else {})
+    n = math.prod(shape)
+    # Forward reads x twice, for the statistics and for y; backward x and the gradient twice, for their sums and for the result.
+    passes = {"eval": 2, "f": 3, "f+b": 8}[mode]
+    return Case("ops", "norm", f"batch norm {_text(shape)} {mode}", builders, bytes=4 * n * passes, tolerance=5e-4, **more)
+
+
+def _layer_norm(shape: tuple[int, int], gradient: bool, **more: Any) -> Case:
+    def torch(library: Any) -> Callable[[], Any]:
+        inputs = library.normal(*shape), library.normal(shape[1]), library.normal(shape[1])
+
+        def norm(x: Any, weight: Any, bias: Any) -> Any:
+            return library.F.layer_norm(x, (shape[1],), weight, bias)
+
+        return library.backward(norm, *inputs, wrt=(0, 1, 2)) if gradient else library.forward(norm, *inputs)
+
+    def jax(library: Any) -> Callable[[], Any]:
+        inputs = library.normal(*shape), library.normal(shape[1]), library.normal(shape[1])
+
+        def norm(x: Any, weight: Any, bias: Any) -> Any:
+            centred = x - x.mean(-1, keepdims=True)
+            return centred / library.jnp.sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5) * weight + bias
+
+        return library.backward(norm, *inputs, wrt=(0, 1, 2)) if gradient else library.forward(norm, *inputs)
+
+    # A row stays in the cache between its statistics and its result.
+    n = math.prod(shape)
+    label = f"layer norm {_text(shape)}{' f+b' if gradient else ' f'}"
+    return Case("ops", "norm", label, {"torch": torch, "jax": jax}, bytes=4 * n * (5 if gradient else 2), tolerance=5e-4, **more)
+
+
+def cases() -> Iterator[Case]:
+    yield _pool("max", MAPS, 2, 2, goals=(Goal("torch", 3.0),))
+    yield _pool("max", MAPS, 2, 2, gradient=False)
+    yield _pool("max", (64, 32, 29, 29), 3, 2)
+    yield _pool("max", (1, 64, 56, 56), 2, 2)
+    yield _pool("max", (2, 3, 8, 8), 2, 2, quick=True)
+    yield _pool("avg", MAPS, 2, 2)
+    yield _pool("avg", MAPS, 2, 2, gradient=False)
+    yield _pool("avg", (13, 17, 31, 31), 3, 1)
+
+    yield _batch_norm(MAPS, "f+b", goals=(Goal("torch", 3.0),))
+    yield _batch_norm(MAPS, "f")
+    yield _batch_norm(MAPS, "eval")
+    yield _batch_norm((64, 128), "f+b")
+    yield _batch_norm((4, 3, 5, 7), "f+b", quick=True)
+    yield _batch_norm((13, 17, 31, 31), "f+b")
+    yield _layer_norm((512, 768), True, goals=(Goal("torch", 1.5),))
+    yield _layer_norm((512, 768), False)
+    yield _layer_norm((1, 1_000_000), True)
+    yield _layer_norm((127, 1009), True)
+    yield _layer_norm((100_000, 8), True)

@@ -1,0 +1,192 @@
+"""Tables, comparisons, the README and charts, from made-up results."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from benchmarks import _charts, _readme, _table
+from benchmarks._declare import Goal
+from benchmarks._machine import busy, cores, describe, slug
+from benchmarks._results import Results, Row, compare
+
+MACHINE = {"cpu": "AMD EPYC", "cores": 2, "os": "Linux-6.1", "python": "3.11.7", "date": "2026-01-02T03:04:05+00:00", "commit": "abc"}
+LIBRARIES = {"numbagrad": {"version": "0.1"}, "torch": {"version": "2.13"}}
+
+
+def around(middle: float) -> list[float]:
+    return [middle * factor for factor in (0.98, 0.99, 1.0, 1.01, 1.02)]
+
+
+@pytest.fixture
+def results() -> Results:
+    goals = [Goal("torch", 2.0), Goal("jax", 1.5)]
+    rows = [
+        Row(
+            "ops",
+            "matmul",
+            "AB 64",
+            flops=2 * 64**3,
+            bytes=3 * 4 * 64**2,
+            goals=goals,
+            samples={"numbagrad": around(1e-5), "torch": around(2.5e-5)},
+        ),
+        Row("ops", "matmul", "A|B", bytes=1e6, goals=[Goal("torch", 1.0)], samples={"numbagrad": around(1e-3), "torch": around(5e-4)}),
+        Row("ops", "matmul", "broken", samples={"numbagrad": around(1e-3)}, errors={"torch": "ended with status 3"}),
+        Row("compile", "start", "import", goals=[Goal("", at_most=0.4)], samples={"numbagrad": [0.3], "torch": [1.5]}),
+        Row(
+            "memory",
+            "peak",
+            "CNN b64: of the step",
+            unit="B",
+            goals=[Goal("torch", 1.0)],
+            samples={"numbagrad": [2**20], "torch": [3 * 2**20]},
+        ),
+        Row(
+            "threads",
+            "matmul",
+            "AB, 2 threads",
+            goals=[Goal("numbagrad@1", 1.8)],
+            samples={"numbagrad@2": around(1.0), "numbagrad@1": around(1.9), "torch@2": around(2.0), "torch@1": around(3.0)},
+        ),
+        *(Row("launch", "ladder", f"a + b of {n}", bytes=12 * n, samples={"numbagrad": around(1e-6 + n * 1e-9)}) for n in (1, 1000)),
+    ]
+    return Results(MACHINE, {"libraries": LIBRARIES}, {"gflops": 100.0, "copy_gbs": 10.0, "triad_gbs": 20.0}, rows, True)
+
+
+def test_statistics(results):
+    row = results.rows[0]
+    assert row.ratio("torch") == pytest.approx(2.5) and math.isnan(row.ratio("jax"))
+    assert row.quartiles("torch") == pytest.approx((2.475e-5, 2.525e-5)) and row.spread("torch") == pytest.approx(0.01)
+    assert [good for _, _, good in row.verdicts()] == [True, None]
+    assert [good for row in results.rows[1:] for _, _, good in row.verdicts()] == [False, True, True, True]
+    assert results.rows[5].ours == "numbagrad@2" and results.rows[5].ratio("numbagrad@1") == pytest.approx(1.9)
+    assert row.rate(row.flops) == pytest.approx(2 * 64**3 / 1e-5) and math.isnan(results.rows[4].rate(1.0))
+    assert math.isnan(Row("a", "b", "c").ratio("torch")) and math.isnan(
+        Row("a", "b", "c", samples={"numbagrad": [0.0], "torch": [1.0]}).ratio("torch")
+    )
+
+
+def test_file(results, tmp_path):
+    path = tmp_path / "deep" / "x.json"
+    results.save(path)
+    assert Results.load(path) == results and json.loads(path.read_text())["complete"] is True
+    path.write_text('{"format": 99}')
+    with pytest.raises(ValueError, match="format"):
+        Results.load(path)
+
+
+@pytest.mark.parametrize(
+    "value, unit, text",
+    [
+        (1.23456e-5, "s", "12.3 µs"),
+        (9.999e-5, "s", "100 µs"),
+        (2.5, "s", "2.50 s"),
+        (4e-10, "s", "0.40 ns"),
+        (3 * 2**20, "B", "3.00 MiB"),
+        (12, "faults", "12"),
+        (math.nan, "s", "-"),
+    ],
+)
+def test_quantity(value, unit, text):
+    assert _table.quantity(value, unit) == text
+
+
+def test_table(results):
+    lines = _table.Lines(LIBRARIES, results.peaks)
+    text = "\n".join(line for row in results.rows for line in lines(row))
+    first = next(line for line in text.splitlines() if "AB 64" in line)
+    # ratio, medians with their spread, 52 of 100 GFLOP/s, 4.9 of 20 GB/s
+    assert first.split()[2:] == "2.50x 10.0 µs 1% 25.0 µs 1% 52.4 4.92 52% a >= 2 torch reached; >= 1.5 jax not measured".split()
+    assert "NOT REACHED" in next(line for line in text.splitlines() if "A|B" in line)
+    assert "error: torch ended with status 3" in text
+    assert text.count("ops / matmul") == 1 and "\x1b" not in text
+    scaled = next(line for line in text.splitlines() if "2 threads" in line)
+    assert scaled.split()[3:6] == ["2.00x", "1.90x", "1.50x"]  # beside torch, ours and torch's speed-up
+
+
+def test_summary(results):
+    text = "\n".join(_table.summary(results))
+    assert "1.12x" in text  # the geometric mean of 2.5 and 0.5
+    assert "0.50x" in text and "A|B" in text
+    goals = "\n".join(_table.goals(results))
+    assert "Goals: 4 of 5 reached, 1 not measured" in goals
+
+
+@pytest.mark.parametrize(
+    "ours, torch, verdict",
+    [
+        (1.0, 1.0, "same"),
+        (1.3, 1.0, "slower"),
+        (1.3, 1.3, "same"),  # the machine was slower
+        (1.3, None, "slower"),
+        (1.04, 1.0, "same"),  # too little to say
+        (0.7, 1.0, "faster"),
+        (0.7, 0.7, "same"),
+    ],
+)
+def test_compare(results, ours, torch, verdict):
+    old = Row("ops", "x", "y", samples={"numbagrad": around(1.0), "torch": around(1.0)})
+    new = Row("ops", "x", "y", samples={"numbagrad": around(ours)} | ({"torch": around(torch)} if torch else {}))
+    other = Row("ops", "x", "not in the old run", samples={"numbagrad": [1.0]})
+    changes = compare(Results(MACHINE, {}, rows=[old]), Results(MACHINE, {}, rows=[new, other]))
+    assert [change.verdict for change in changes] == [verdict]
+    assert changes[0].factor == pytest.approx(ours)
+    text = "\n".join(_table.changes(changes))
+    assert ("REGRESSION" in text) is (verdict == "slower")
+
+
+def test_compare_needs_quartiles_apart():
+    noisy = [0.8, 1.0, 1.2, 1.4, 1.6]
+    rows = [Row("ops", "x", "y", samples={"numbagrad": samples}) for samples in (noisy, [x * 1.2 for x in noisy])]
+    assert compare(Results(MACHINE, {}, rows=rows[:1]), Results(MACHINE, {}, rows=rows[1:]))[0].verdict == "same"
+
+
+@pytest.mark.parametrize("samples, verdict", [(3, "same"), (5, "slower")])
+def test_compare_few_samples(samples, verdict):
+    rows = [Row("ops", "x", "y", samples={"numbagrad": around(middle)[:samples]}) for middle in (1.0, 1.2)]
+    assert compare(Results(MACHINE, {}, rows=rows[:1]), Results(MACHINE, {}, rows=rows[1:]))[0].verdict == verdict
+
+
+def test_readme(results, tmp_path):
+    path, picture = tmp_path / "README.md", tmp_path / "x.png"
+    picture.write_bytes(b"")
+    path.write_text(f"before\n{_readme.BEGIN}\nold\n{_readme.END}\nafter\n")
+    for _ in range(2):  # the second time changes nothing
+        _readme.rewrite(path, results, picture)
+        text = path.read_text()
+        assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and text.count(_readme.BEGIN) == 1
+        assert "| matmul AB 64 | 10.0 µs | 25.0 µs (PyTorch) | **2.50x** | ≥ 2 ✓ |" in text
+        assert r"| matmul A\|B | 1.00 ms | 500 µs (PyTorch) | 0.50x | ≥ 1 ✗ |" in text
+        assert "| compile import | 300 ms |  |  | ≤ 400 ms ✓ |" in text
+        assert "AMD EPYC, 2 threads" in text and "(x.png)" in text and "not completed" not in text
+    for broken in ("", f"{_readme.END}\n{_readme.BEGIN}", _readme.BEGIN):
+        path.write_text(broken)
+        with pytest.raises(ValueError, match="no place"):
+            _readme.rewrite(path, results)
+
+
+def test_charts(results, tmp_path):
+    pytest.importorskip("matplotlib")
+    files = _charts.draw(results, tmp_path, "x")
+    assert {"x-ratios-goals.png", "x-ratios-ops.png", "x-ratios-threads.png", "x-roofline.png", "x-ladder.png"} <= {
+        file.name for file in files
+    }
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_busy():
+    machine, peaks = {"cores": 2, "load": [0.1, 0, 0]}, {"gflops": 190.0, "gflops_one": 100.0}
+    assert busy(peaks, machine, 2) == busy({}, machine, 2) == ""
+    assert "1.2 times" in busy({**peaks, "gflops": 120.0}, machine, 2)
+    assert "load was 3" in busy(peaks, {**machine, "load": [3.0, 1, 1]}, 2)
+
+
+def test_machine():
+    machine = describe()
+    json.dumps(machine)
+    assert machine["cpu"] and machine["cores"] == cores() >= 1 and machine["packages"]["numpy"]
+    assert slug({"cpu": "AMD EPYC 9654 96-Core Processor"}, 2) == "cpu-amd-epyc-9654-2threads"
+    assert slug({"cpu": "Intel(R) Xeon(R) CPU @ 2.20GHz"}, 16) == "cpu-intel-xeon-16threads"
