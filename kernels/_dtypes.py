@@ -57,9 +57,12 @@ def is_floating(dtype: np.dtype) -> bool:
     return category(dtype) == 2
 
 
+DIFFERENTIABLE = frozenset(d for d in ALL if d.kind in "fcV")  # V: bfloat16
+
+
 def is_differentiable(dtype: np.dtype) -> bool:
     """Gradients exist for floating and complex arrays only."""
-    return dtype.kind in "fcV"  # V: bfloat16
+    return dtype in DIFFERENTIABLE
 
 
 def compute_dtype(dtype: np.dtype) -> np.dtype:

@@ -11,22 +11,32 @@ from __future__ import annotations
 import copy
 import sys
 from collections import OrderedDict
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import numpy as np
 
 from . import dtypes
 from ._declared import Operations
+from ._values import Values
 from .autograd import graph
 from .autograd.graph import RemovableHandle
 from .devices import cpu, device
 from .size import Size, dimension
 
+_new = object.__new__
+# What the slots of a new tensor hold: a leaf that requires no gradient.
+NEW = {"_node": None, "_requires_grad": False, "_base": None, "_index": 0, "_counter": None}
+
 
 def wrap(data: Any) -> Tensor:
     """A tensor over an array: no copy, no graph."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = _new(Tensor)
     tensor._data = data
+    tensor._node = None
+    tensor._requires_grad = False
+    tensor._base = None
+    tensor._index = 0
+    tensor._counter = None
     return tensor
 
 
@@ -36,22 +46,32 @@ def saved_version(tensor: Tensor) -> int:
     return 0 if counter is None else counter[0]
 
 
-class Tensor(Operations):
+class Tensor(Values, Operations):
     """A multi-dimensional array of one dtype on one device, that records what is computed from it."""
 
+    # What every operation looks at stands in slots, whose places compiled code knows; see ``ops._elementwise``.
+    __slots__ = ("_data", "_node", "_requires_grad", "_base", "_index", "_counter", "__dict__", "__weakref__")
     _data: Any
+    _node: Any
+    _index: int
+    _requires_grad: bool
+    _counter: list[int] | None  # shared by all views of one storage
+    _base: Tensor | None
     _grad: Tensor | None = None
-    _node: Any = None
-    _index: int = 0
-    _requires_grad: bool = False
-    _counter: list[int] | None = None  # shared by all views of one storage
-    _base: Tensor | None = None
     _replay: Callable[[Tensor], Tensor] | None = None
     _rebased: int = 0  # of a base: how often its history was replaced by an in-place change
     _seen: int = 0  # of a view: the base's _rebased that its own history reflects
     _hooks: Any = None
+    _post_hooks: Any = None
     _retains: bool = False
     __array_priority__ = 1000
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        tensor = _new(cls)
+        tensor._node = tensor._base = tensor._counter = None
+        tensor._requires_grad = False
+        tensor._index = 0
+        return tensor
 
     def __init__(self, *args: Any, dtype: Any = None, device: Any = None):
         """``Tensor(2, 3)``: uninitialised of that shape; ``Tensor([1., 2.])``: the values, in the default dtype.  Prefer ``numbagrad.tensor``."""
@@ -280,15 +300,16 @@ class Tensor(Operations):
                 self._hooks = OrderedDict()
             return RemovableHandle(self._hooks, hook)
         if node.tensor_hooks is None:
-            node.tensor_hooks = {}
+            node.hooked, node.tensor_hooks = True, {}
         return RemovableHandle(node.tensor_hooks.setdefault(self._index, OrderedDict()), hook)
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Call ``hook(tensor)`` after a gradient was added to this leaf's ``.grad``."""
         if not self.is_leaf or not self._requires_grad:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-        hooks = self.__dict__.setdefault("_post_hooks", OrderedDict())
-        return RemovableHandle(hooks, hook)
+        if self._post_hooks is None:
+            self._post_hooks = OrderedDict()
+        return RemovableHandle(self._post_hooks, hook)
 
     def retain_grad(self) -> None:
         """Keep ``.grad`` of this non-leaf too."""
@@ -315,100 +336,25 @@ class Tensor(Operations):
         elif create_graph:
             self._grad = self._grad + grad
         else:
-            self._grad.add_(grad.detach())  # type: ignore[attr-defined]
-        for hook in list(self.__dict__.get("_post_hooks", {}).values()):
-            hook(self)
+            self._grad.add_(grad)  # type: ignore[attr-defined]  # nothing is recorded here
+        if self._post_hooks:
+            for hook in list(self._post_hooks.values()):
+                hook(self)
+
+    def _ones(self) -> Tensor:
+        """Ones like this tensor: what a gradient starts with."""
+        data = self._data
+        if type(data) is not np.ndarray or data.dtype.kind not in "fc":
+            return self.detach().new_ones(self.shape)  # type: ignore[attr-defined]
+        ones = np.empty(data.shape, data.dtype)
+        ones.fill(1)
+        return wrap(ones)
 
     def _own(self) -> Tensor:
         """This tensor if it alone holds its storage, else a copy."""
         if self._base is None and self._node is None and sys.getrefcount(self) <= _sole_references and self._data.flags.c_contiguous:
             return self
         return self.detach().clone()  # type: ignore[attr-defined]
-
-    # ---- in and out of Python and NumPy ---------------------------------------------------------------------------------------------
-
-    def item(self) -> Any:
-        """The only element, as a Python number.  Raises RuntimeError when there is not exactly one."""
-        if self._data.size != 1:
-            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
-        return self._numpy_values().item()
-
-    def tolist(self) -> Any:
-        """Nested lists of Python numbers; a number for a 0-d tensor."""
-        return self._numpy_values().tolist()
-
-    def _numpy_values(self) -> np.ndarray:
-        """The values as an array that NumPy can read: bfloat16 as float32."""
-        if self.dtype is dtypes.bfloat16:
-            return self.detach().to(dtypes.float32)._data  # type: ignore[attr-defined]
-        return self._data
-
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The array itself, sharing memory.  Raises RuntimeError for a tensor that requires a gradient, unless ``force``; TypeError for bfloat16."""
-        if self.requires_grad and not force:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        if self.dtype is dtypes.bfloat16:
-            raise TypeError("Got unsupported ScalarType BFloat16")
-        return self._data
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        data = self.numpy()
-        if dtype is not None and np.dtype(dtype) != data.dtype:
-            return data.astype(dtype)
-        return data.copy() if copy else data
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return self.numpy().__array_interface__
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        if self.requires_grad:
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return self._data.__dlpack__(**kwargs)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return self._data.__dlpack_device__()
-
-    def __bool__(self) -> bool:
-        if self._data.size != 1:
-            what = "no values" if self._data.size == 0 else "more than one value"
-            raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self._only())
-
-    def __int__(self) -> int:
-        return int(self._only())
-
-    def __complex__(self) -> complex:
-        return complex(self._only())
-
-    def _only(self) -> Any:
-        if self._data.size != 1:
-            raise ValueError("only one element tensors can be converted to Python scalars")
-        return self.item()
-
-    def __index__(self) -> int:
-        value = self.item()
-        if not isinstance(value, int):
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(value)
-
-    def __len__(self) -> int:
-        if self._data.ndim == 0:
-            raise TypeError("len() of a 0-d tensor")
-        return self._data.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self._data.ndim == 0:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter(self.unbind(0))  # type: ignore[attr-defined]
-
-    def __contains__(self, element: Any) -> bool:
-        if isinstance(element, (Tensor, int, float, complex, bool)):
-            return bool((self == element).any())  # type: ignore[attr-defined]
-        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
     __hash__ = object.__hash__
 
@@ -476,10 +422,8 @@ _measure_sole_references()
 class Parameter(Tensor):
     """A tensor that is a module's parameter: a leaf that requires a gradient."""
 
-    _requires_grad = True
-
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
-        tensor = object.__new__(cls)
+        tensor = super().__new__(cls)
         if data is not None and not isinstance(data, Tensor):
             raise TypeError(f"Parameter: the data must be a Tensor, not {type(data).__name__}")
         if data is None:

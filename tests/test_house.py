@@ -20,7 +20,21 @@ MAX_LINES = 500
 FLOORS = [
     {"kernels"},
     {"dtypes", "devices", "size", "autograd"},
-    {"tensor", "ops", "creation", "generator", "random", "fuse", "legacy", "cuda", "accelerator", "backends", "_printing", "_declared"},
+    {
+        "tensor",
+        "ops",
+        "creation",
+        "generator",
+        "random",
+        "fuse",
+        "legacy",
+        "cuda",
+        "accelerator",
+        "backends",
+        "_printing",
+        "_declared",
+        "_values",
+    },
     {"nn", "optim", "data", "utils", "serialization"},
     {"vision", "compat", "testing"},
     {""},  # numbagrad/__init__.py: the front door sees all floors

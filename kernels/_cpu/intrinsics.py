@@ -22,7 +22,7 @@ _DATA_OFFSET = object.__basicsize__
 
 
 def _data_pointer(object_id: int) -> int:
-    return ctypes.c_size_t.from_address(object_id + _DATA_OFFSET).value
+    return ctypes.c_size_t.from_address(int(object_id) + _DATA_OFFSET).value
 
 
 def _check_layout() -> None:

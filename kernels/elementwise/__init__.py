@@ -7,15 +7,27 @@ else is broadcast, its dimensions sorted by stride and merged where they can be,
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
 from .. import _dtypes, _formula
+from .._cpu import layout
 from .._device import family
-from ._declare import Derivative, Elementwise, elementwise
+from ._declare import Box, Caller, Derivative, Elementwise, elementwise
 
-__all__ = ["Derivative", "Elementwise", "elementwise", "result_type", "run", "set_default_float", "default_float"]
+__all__ = [
+    "Box",
+    "Caller",
+    "Derivative",
+    "Elementwise",
+    "default_float",
+    "elementwise",
+    "result_type",
+    "run",
+    "set_default_float",
+    "settle",
+]
 
 _on = family(__name__)
 _NUMBERS = {bool: 0, int: 1, float: 2, complex: 3}
@@ -222,6 +234,19 @@ def settle(op: Elementwise, operands: Sequence[Any]) -> Plan:
     return found
 
 
+class Route(NamedTuple):
+    """How a call on operands of these types, shapes and strides is done."""
+
+    scalars: tuple[Any, ...]  # as in the plan; empty where all operands are arrays
+    divisors: tuple[int, ...]
+    results: tuple[Any, ...]  # per result: its shape in memory, its dtype, and the order of its dimensions (None: as in memory)
+    implementation: Any
+    launch: Callable[[Sequence[Any], Sequence[Any]], None]  # given the results and the values of the operands
+
+
+_MOST_ROUTES = 256  # of one operation; a program with more shapes than that settles them anew
+
+
 def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> Any:
     """``op`` over ``operands`` (arrays, Python numbers); one array, or a tuple for an operation with several results.
 
@@ -230,102 +255,67 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
 
     Errors: RuntimeError where shapes do not broadcast or an integer is divided by zero; NotImplementedError for dtypes the operation has no meaning for.
     """
-    if out is None:
-        quick = _quick(op, operands)
-        if quick is not None:
-            return quick
-    settled = settle(op, operands)
-    shape = None
-    flat = True
-    for x, scalar in zip(operands, settled.scalars):
-        if scalar is None:
-            if shape is None:
-                shape = x.shape
-            if x.shape != shape or not x.flags.c_contiguous:
-                flat = False
-                break
-    for position in settled.divisors:
+    key: Any = layout.layout(*operands) if out is None else (layout.layout(*operands, *out), _own(operands, out))
+    if _default_float is not _dtypes.float32:
+        key = key, _default_float
+    route = op.routes.get(key)
+    if route is None:
+        return _first(op, key, operands, out)
+    for position in route.divisors:
         _check_divisor(operands[position])
-    if shape is None:  # numbers and 0-d arrays only
-        shape = ()
-    elif not flat:
-        shape = broadcast_shape([x.shape for x, scalar in zip(operands, settled.scalars) if scalar is None])
-    implementation = _on(*(x for x in operands if hasattr(x, "dtype") and not isinstance(x, np.generic)))
-    values = [
-        x if scalar is None else implementation.number(x, scalar) if type(x) is not scalar else x
-        for x, scalar in zip(operands, settled.scalars)
-    ]
-    dtypes = settled.outputs
-    if out is not None:
-        for target in out:
-            if target.shape != shape:
-                raise RuntimeError(f"{op.name}: output with shape {list(target.shape)} doesn't match the broadcast shape {list(shape)}")
-            flat = flat and target.flags.c_contiguous
-        dtypes = tuple(target.dtype for target in out)
-    if flat:
-        results = out if out is not None else [implementation.empty(shape, d) for d in dtypes]
-        implementation.flat(op, settled.compute, results, values)
-        if out is None:
-            _remember(op, operands, values, settled, implementation, results)
-    else:
-        results = _rows(op, settled, implementation, shape, dtypes, values, out)
+    values: Sequence[Any] = operands
+    if route.scalars:
+        number = route.implementation.number
+        values = [x if s is None or type(x) is s else number(x, s) for x, s in zip(operands, route.scalars)]
+    results = _allocate(route) if out is None else out
+    route.launch(results, values)
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def _quick(op: Elementwise, operands: Sequence[Any]) -> Any:
-    """The result for one contiguous array, two of one shape, or an array and a number, once such a call has been settled; else None.
+def _own(operands: Sequence[Any], out: Sequence[Any]) -> int | None:
+    """Which operand is the array that the result is written to."""
+    return next((i for i, x in enumerate(operands) if x is out[0]), None)
 
-    Most calls on small arrays are of this kind, and on them every step counts.
-    """
-    if not 0 < len(operands) <= 2:
-        return None
-    first = operands[0]
-    if type(first) is not np.ndarray:
-        return None
-    shape = first.shape
-    if len(operands) == 1:
-        found = op.quick.get(first.dtype)
+
+def _allocate(route: Route) -> list[Any]:
+    empty = route.implementation.empty
+    return [empty(shape, dtype) if order is None else empty(shape, dtype).transpose(order) for shape, dtype, order in route.results]
+
+
+def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any] | None) -> Any:
+    """A call of a kind not seen before: settle how it is done, and do it."""
+    settled = settle(op, operands)
+    arrays = [x for x, scalar in zip(operands, settled.scalars) if scalar is None]
+    for position in settled.divisors:
+        _check_divisor(operands[position])
+    shape = broadcast_shape([x.shape for x in arrays]) if arrays else ()  # numbers and 0-d arrays only
+    flat = all(x.shape == shape and x.flags.c_contiguous for x in (*arrays, *(out or ())))
+    if out is not None and any(target.shape != shape for target in out):
+        raise RuntimeError(f"{op.name}: output with shape {list(out[0].shape)} doesn't match the broadcast shape {list(shape)}")
+    implementation = _on(*(x for x in operands if hasattr(x, "dtype") and not isinstance(x, np.generic)))
+    values = [x if s is None or type(x) is s else implementation.number(x, s) for x, s in zip(operands, settled.scalars)]
+    order = None if flat or out is not None else _order(arrays, shape)
+    stored = shape if order is None else tuple(shape[i] for i in order)
+    back = None if order is None else tuple(sorted(range(len(order)), key=order.__getitem__))
+    scalars = settled.scalars if any(settled.scalars) else ()
+    route = Route(scalars, settled.divisors, tuple((stored, dtype, back) for dtype in settled.outputs), implementation, _nowhere)
+    results = _allocate(route) if out is None else out
+    if flat:
+        launch = implementation.flat(op, settled.compute, results, values)
     else:
-        second = operands[1]
-        if type(second) is np.ndarray:
-            if second.shape != shape or not second.flags.c_contiguous:
-                return None
-            found = op.quick.get((first.dtype, second.dtype))
-        else:
-            found = op.quick.get((first.dtype, type(second)))
-    if found is None or found[0] is not _default_float or not shape or not first.flags.c_contiguous:
-        return None
-    _, call, allocate, dtype, cost, convert = found
-    n = first.size
-    result = allocate(shape, dtype)
-    if n:
-        if len(operands) == 1:
-            call(n, id(result), id(first), work=n * cost)
-        elif type(second) is np.ndarray:
-            call(n, id(result), id(first), id(second), work=n * cost)
-        else:
-            call(n, id(result), id(first), convert(second), work=n * cost)
-    return result
+        launch = _rows(op, settled.compute, implementation, shape, results, values)
+    launch(results, values)
+    if len(op.routes) >= _MOST_ROUTES:
+        op.routes.clear()
+    op.routes[key] = route._replace(launch=launch)
+    in_place = out is not None
+    if flat and in_place in op.callers and not settled.divisors and (not in_place or (_own(operands, results) == 0 and len(results) == 1)):
+        implementation.learn(op, settled.compute, results, operands, values, in_place)
+    return results[0] if len(results) == 1 else tuple(results)
 
 
-def _remember(
-    op: Elementwise, operands: Sequence[Any], values: Sequence[Any], settled: Plan, implementation: Any, results: Sequence[Any]
-) -> None:
-    """Let ``_quick`` take calls like this one: an array first, nothing to check, one result."""
-    if len(operands) > 2 or settled.divisors or type(operands[0]) is not np.ndarray or not operands[0].ndim or len(results) != 1:
-        return
-    if any(hasattr(x, "dtype") and (type(x) is not np.ndarray or not x.ndim) for x in operands):
-        return
-    call = implementation.bound(op, settled.compute, results, values)
-    key = tuple(x.dtype if type(x) is np.ndarray else type(x) for x in operands)
-    op.quick[key[0] if len(key) == 1 else key] = (
-        _default_float,
-        call,
-        implementation.empty,
-        settled.outputs[0],
-        op.cost,
-        settled.scalars[-1],
-    )
+def _nowhere(results: Sequence[Any], values: Sequence[Any]) -> None:
+    """Stands in a route that is not finished."""
 
 
 def _check_divisor(divisor: Any) -> None:
@@ -340,26 +330,24 @@ def _strides(x: Any, shape: tuple[int, ...]) -> list[int]:
     return [0] * missing + [0 if have == 1 else stride for have, stride in zip(x.shape, x.strides)]
 
 
-def _rows(op: Elementwise, settled: Plan, implementation: Any, shape: tuple[int, ...], dtypes: Any, values: list[Any], out: Any) -> Any:
-    """The general path: order dimensions by stride, merge what can be merged, and run row by row."""
-    arrays = [x for x, scalar in zip(values, settled.scalars) if scalar is None]
-    table = [_strides(x, shape) for x in arrays]
-    leader = next((t for x, t in zip(arrays, table) if x.shape == shape), None)
-    # Results are laid out as the first operand that has their shape, so that a column-major computation stays column-major.
-    rank = leader if leader is not None and 0 not in leader else None
-    perm = sorted(range(len(shape)), key=lambda i: -rank[i]) if rank is not None else list(range(len(shape)))
-    if out is None:
-        ordered = tuple(shape[i] for i in perm)
-        back = np.argsort(perm)
-        results = [
-            implementation.empty(ordered, d).transpose(back) if perm != sorted(perm) else implementation.empty(shape, d) for d in dtypes
-        ]
-    else:
-        results = list(out)
-    table = [_strides(x, shape) for x in results] + table
-    sizes, merged = _merge([shape[i] for i in perm], [[t[i] for i in perm] for t in table])
-    implementation.rows(op, settled.compute, results, values, sizes, merged)
-    return results
+def _order(arrays: Sequence[Any], shape: tuple[int, ...]) -> list[int] | None:
+    """The dimensions from the outermost in memory to the innermost, by the first operand that has the result's shape, so that a column-major
+    computation stays column-major.  None for their own order."""
+    leader = next((_strides(x, shape) for x in arrays if x.shape == shape), None)
+    if leader is None or 0 in leader:
+        return None
+    order = sorted(range(len(shape)), key=lambda i: -leader[i])
+    return None if order == sorted(order) else order
+
+
+def _rows(
+    op: Elementwise, compute: np.dtype, implementation: Any, shape: tuple[int, ...], results: Sequence[Any], values: Sequence[Any]
+) -> Any:
+    """The launch of the general path: dimensions by falling stride of the result, merged where all operands allow it, row by row."""
+    table = [_strides(x, shape) for x in (*results, *(x for x in values if hasattr(x, "strides")))]
+    order = sorted(range(len(shape)), key=lambda i: -table[0][i])
+    sizes, merged = _merge([shape[i] for i in order], [[row[i] for i in order] for row in table])
+    return implementation.rows(op, compute, results, values, sizes, merged)
 
 
 def _merge(sizes: list[int], table: list[list[int]]) -> tuple[list[int], list[list[int]]]:

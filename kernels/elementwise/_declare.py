@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from .. import _formula
+from .._cpu.entry import Box
 from .._formula import Expr, Formula
 
 # How the result's type follows from the operands' common type.
 RESULTS = ("same", "number", "float", "bool", "real", "auto")
+
+
+class Caller(NamedTuple):
+    """Who calls an operation and wants a quicker way to: ``install`` is given a function that does small calls at once (on arrays boxed as ``box``
+    says), passes results that concern ``marked`` by it, and leaves the other calls to ``general``; see ``_cpu.entry``.  ``large`` makes a function
+    of arrays one of boxes, for big calls that need no further look."""
+
+    general: Callable[..., Any]
+    marked: Callable[..., Any]
+    box: Box
+    install: Callable[[Callable[..., Any]], None]
+    large: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Elementwise:
@@ -45,7 +58,9 @@ class Elementwise:
         self._rule: Callable[..., Any] | None = None
         self._derivatives: dict[Any, Derivative] = {}
         self.plans: dict[Any, Any] = {}  # filled by the contract: how to run on given dtypes
-        self.quick: dict[Any, Any] = {}  # filled by the contract: the compiled loop for contiguous operands of one shape
+        self.routes: dict[Any, Any] = {}  # and on given shapes and strides
+        self.callers: dict[bool, Caller] = {}  # set by whoever calls it often on small operands; True: the caller in place
+        self.entries: dict[bool, Any] = {}  # made by the devices for ``callers``: the loops for contiguous operands of one shape
         self.compiled: dict[Any, Any] = {}  # filled by the devices: kernels by dtype and layout
 
     def __repr__(self) -> str:

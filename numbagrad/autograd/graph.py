@@ -17,7 +17,7 @@ from typing import Any, Callable, Sequence
 from . import anomaly
 from .mode import state
 
-_numbers = itertools.count()
+numbers = itertools.count()
 # Threads that walk graphs with a leaf in common add to its gradient one after another.  Reentrant: a hook may walk another graph.
 _accumulation = threading.RLock()
 
@@ -43,12 +43,13 @@ class Node:
     pre_hooks: dict[int, Callable[..., Any]] | None = None
     post_hooks: dict[int, Callable[..., Any]] | None = None
     tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
+    hooked = False  # whether it has any of them
     where: Any = None
 
     def __init__(self, edges: Sequence[Any], outputs: Sequence[tuple[tuple[int, ...], Any]]):
         self.edges = edges
         self.outputs = outputs
-        self.number = next(_numbers)
+        self.number = next(numbers)
         if anomaly.enabled:
             self.where = anomaly.call_site()
 
@@ -77,12 +78,12 @@ class Node:
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward; a result replaces grad_inputs."""
-        self.post_hooks = {} if self.post_hooks is None else self.post_hooks
+        self.hooked, self.post_hooks = True, {} if self.post_hooks is None else self.post_hooks
         return RemovableHandle(self.post_hooks, hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_outputs)`` before this node's backward; a result replaces grad_outputs."""
-        self.pre_hooks = {} if self.pre_hooks is None else self.pre_hooks
+        self.hooked, self.pre_hooks = True, {} if self.pre_hooks is None else self.pre_hooks
         return RemovableHandle(self.pre_hooks, hook)
 
 
@@ -129,8 +130,8 @@ def _fit(grad: Any, shape: tuple[int, ...], dtype: Any, node: Node, position: in
 
     This is the one place where that happens; rules need not care.
     """
-    if grad.shape != shape:
-        have = tuple(grad.shape)
+    have = grad._data.shape
+    if have != shape:
         lead = len(have) - len(shape)
         if lead < 0 or any(h != s and s != 1 for h, s in zip(have[lead:], shape)):
             raise RuntimeError(
@@ -172,77 +173,94 @@ def walk(
     accumulated into ``.grad`` (``accumulate``) or returned, None for one that was not reached.
     """
     wanted = None if inputs is None else [edge_of(t) for t in inputs]
-    targets = None if wanted is None else {id(e[0]) for e in wanted}
-    nodes = [edge[0] for edge, _ in roots if isinstance(edge[0], Node)]
-    leads = None if targets is None else _reachable(nodes, targets)
-    captured: dict[tuple[int, int], Any] = {}
-    buffers: dict[int, list[Any]] = {}
-    leaves: dict[int, list[Any]] = {}
-    heap: list[tuple[int, int, Node]] = []
+    only = None if wanted is None else _Between([edge[0] for edge, _ in roots if isinstance(edge[0], Node)], wanted)
+    pending = _Pending(only)
     recording, state.recording = state.recording, create_graph
     try:
         for edge, grad in roots:
-            _deliver(edge, grad, buffers, leaves, heap, leads, targets)
+            pending.deliver(edge, grad)
+        heap, slots = pending.heap, pending.slots
         while heap:
-            _, _, node = heapq.heappop(heap)
-            grads = buffers.pop(id(node))
-            _visit(node, grads, retain_graph, buffers, leaves, heap, leads, targets, captured)
-        for leaf, grad in leaves.values():
-            grad = _run_hooks(leaf._hooks, grad)
-            if targets is not None and id(leaf) in targets:
-                captured[(id(leaf), 0)] = grad
-            if inputs is None:
-                with _accumulation:
-                    leaf._accumulate(grad, create_graph)
-                grad = None
-        if inputs is None or wanted is None:
-            return []
-        found = [captured.get((id(e[0]), e[1])) for e in wanted]
-        if accumulate:
-            for tensor, grad in zip(inputs, found):
-                if grad is not None:
-                    with _accumulation:
-                        tensor._accumulate(grad, create_graph)
-        return found
+            node = heapq.heappop(heap)[1]
+            grads = slots.pop(node)
+            if node.hooked or only is not None or anomaly.enabled:
+                results = _visit(node, grads, only)
+            else:
+                results = node.backward(grads)
+            if not retain_graph:
+                node.release()
+            for position, (edge, grad) in enumerate(zip(node.edges, results)):
+                if edge is not None and grad is not None:
+                    target, index = edge
+                    data = grad._data
+                    if isinstance(target, Node):
+                        shape, dtype = target.outputs[index]
+                    else:
+                        shape, dtype = target._data.shape, target._data.dtype
+                    if data.shape != shape or data.dtype is not dtype:
+                        grad = _fit(grad, shape, dtype, node, position)
+                    pending.deliver(edge, grad)
+                    edge = grad = data = None  # a gradient that the walk still held would be copied when its leaf takes it over
+            del results, grads
+        return _finish(pending, only, inputs, wanted, accumulate, create_graph)
     finally:
         state.recording = recording
 
 
-def _deliver(edge: Any, grad: Any, buffers: Any, leaves: Any, heap: Any, leads: Any, targets: Any) -> None:
-    """Add ``grad`` to what has been collected for the target of ``edge``, and queue the target on first sight."""
-    target, index = edge
-    if not isinstance(target, Node):
-        if targets is None or id(target) in targets:
-            held = leaves.get(id(target))
-            if held is None:
-                leaves[id(target)] = [target, grad]
-            else:
-                held[1] = held[1] + grad
-        return
-    if leads is not None and id(target) not in leads and id(target) not in targets:
-        return
-    slots = buffers.get(id(target))
-    if slots is None:
-        slots = buffers[id(target)] = [None] * len(target.outputs)
-        heapq.heappush(heap, (-target.number, id(target), target))
-    slots[index] = grad if slots[index] is None else slots[index] + grad
+class _Between:
+    """What lies between the roots and ``targets``, where a walk is to go no further."""
+
+    def __init__(self, roots: Sequence[Node], wanted: Sequence[Any]):
+        self.targets = {id(edge[0]) for edge in wanted}
+        self.leads = _reachable(roots, self.targets)
+        self.captured: dict[tuple[int, int], Any] = {}  # gradients of targets, by id and index
 
 
-def _visit(
-    node: Node, grads: list[Any], retain_graph: bool, buffers: Any, leaves: Any, heap: Any, leads: Any, targets: Any, captured: Any
-) -> None:
-    """Run one node: hooks of its results, its rules, its own hooks; hand the gradients on."""
+class _Pending:
+    """Gradients that have been computed and not been used: those of nodes, which wait on a heap by falling number, and of leaves."""
+
+    def __init__(self, only: _Between | None):
+        self.only = only
+        self.heap: list[tuple[int, Node]] = []
+        self.slots: dict[Node, list[Any]] = {}
+        self.leaves: dict[int, list[Any]] = {}
+
+    def deliver(self, edge: Any, grad: Any) -> None:
+        """Add ``grad`` to what has been collected for the target of ``edge``, and queue the target on first sight."""
+        target, index = edge
+        only = self.only
+        if not isinstance(target, Node):
+            if only is None or id(target) in only.targets:
+                held = self.leaves.get(id(target))
+                if held is None:
+                    self.leaves[id(target)] = [target, grad]
+                else:
+                    held[1] = held[1] + grad
+            return
+        if only is not None and id(target) not in only.leads and id(target) not in only.targets:
+            return
+        slots = self.slots.get(target)
+        if slots is None:
+            slots = self.slots[target] = [None] * len(target.outputs)
+            slots[index] = grad
+            heapq.heappush(self.heap, (-target.number, target))  # numbers differ, so nodes are never compared
+        else:
+            slots[index] = grad if slots[index] is None else slots[index] + grad
+
+
+def _visit(node: Node, grads: list[Any], only: _Between | None) -> Sequence[Any]:
+    """What ``node.backward`` gives, with its hooks and those of its results; nothing for a node that leads nowhere."""
     if node.tensor_hooks:
         for index, hooks in node.tensor_hooks.items():
             if grads[index] is not None:
                 grads[index] = _run_hooks(hooks, grads[index])
-    if targets is not None:
-        if id(node) in targets:
+    if only is not None:
+        if id(node) in only.targets:
             for index, grad in enumerate(grads):
                 if grad is not None:
-                    captured[(id(node), index)] = grad
-        if id(node) not in leads:
-            return
+                    only.captured[(id(node), index)] = grad
+        if id(node) not in only.leads:
+            return ()
     if node.pre_hooks:
         for hook in list(node.pre_hooks.values()):
             replaced = hook(tuple(grads))
@@ -254,18 +272,30 @@ def _visit(
             results = results if replaced is None else replaced if isinstance(replaced, tuple) else (replaced,)
     if anomaly.enabled:
         anomaly.check(node, results)
-    if not retain_graph:
-        node.release()
-    for position, (edge, grad) in enumerate(zip(node.edges, results)):
-        if edge is not None and grad is not None:
-            target, index = edge
-            if isinstance(target, Node):
-                shape, dtype = target.outputs[index]
-            else:
-                shape, dtype = target._data.shape, target._data.dtype
-            if grad._data.shape != shape or grad._data.dtype != dtype:
-                grad = _fit(grad, shape, dtype, node, position)
-            _deliver(edge, grad, buffers, leaves, heap, leads, targets)
+    return results
+
+
+def _finish(pending: _Pending, only: _Between | None, inputs: Any, wanted: Any, accumulate: bool, create_graph: bool) -> list[Any]:
+    """Give leaves and inputs their gradients; those of ``inputs`` are returned."""
+    while pending.leaves:
+        leaf, grad = pending.leaves.pop(next(iter(pending.leaves)))
+        if leaf._hooks:
+            grad = _run_hooks(leaf._hooks, grad)
+        if only is None:
+            with _accumulation:
+                leaf._accumulate(grad, create_graph)
+        elif id(leaf) in only.targets:
+            only.captured[(id(leaf), 0)] = grad
+        grad = None
+    if only is None:
+        return []
+    found = [only.captured.get((id(e[0]), e[1])) for e in wanted]
+    if accumulate:
+        for tensor, grad in zip(inputs, found):
+            if grad is not None:
+                with _accumulation:
+                    tensor._accumulate(grad, create_graph)
+    return found
 
 
 def _run_hooks(hooks: Any, grad: Any) -> Any:
@@ -287,7 +317,7 @@ def _seed(output: Any, gradient: Any, op: str) -> Any:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
         if not (output.is_floating_point() or output.is_complex()):
             raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype}")
-        return output.detach().new_ones(output.shape)
+        return output._ones()
     if not hasattr(gradient, "requires_grad"):
         raise TypeError(f"{op}: gradients can be either Tensors or None, but got {type(gradient).__name__}")
     if gradient.shape != output.shape:

@@ -37,12 +37,15 @@ __all__ = [
 
 def _activate(kernel: Any, input: Tensor, inplace: bool, *args: Any) -> Tensor:
     op = e.operation(kernel)
-    return op.in_place(input, *args) if inplace else op(input, *args)
+    return op.change(input, *args) if inplace else op.call(input, *args)
+
+
+_relu = e.operation(activations.relu)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)"""
-    return _activate(activations.relu, input, inplace)
+    return _relu.change(input) if inplace else _relu.call(input)
 
 
 def relu_(input: Tensor) -> Tensor:

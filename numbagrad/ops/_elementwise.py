@@ -2,63 +2,96 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+import functools
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from ..autograd.graph import Node, edge_of
+from ..autograd import anomaly
+from ..autograd.graph import Node, numbers
 from ..autograd.mode import state
 from ..kernels import _dtypes
 from ..kernels import elementwise as kernels
+from ..kernels._dtypes import DIFFERENTIABLE
 from ..kernels._formula import Expr
-from ..tensor import Tensor, wrap
+from ..tensor import NEW, Parameter, Tensor, wrap
 from ._inplace import check_writable, may_overlap, overwrite
-from ._operation import Saved, freed
+from ._operation import Saved, freed, keep, kept
 
 
 class ElementwiseNode(Node):
     """A recorded call of an ElementwiseOperation: keeps what its derivative reads, and nothing else."""
 
-    def __init__(self, operation: ElementwiseOperation, derivative: Any, edges: Sequence[Any], outputs: Any):
-        super().__init__(edges, outputs)
+    def __init__(self, operation: ElementwiseOperation, recipe: Recipe, edges: Sequence[Any], outputs: Any):
+        # As Node.__init__, whose call would cost as much as the rest: this is made on every operation.
+        self.edges = edges
+        self.outputs = outputs
+        self.number = next(numbers)
         self.operation = operation
-        self.derivative: Any = derivative
-        self.saved: Any = None
+        self.recipe = recipe
+        self.saved: Any = recipe.seeds  # in place of values where there are none to keep
+        if anomaly.enabled:
+            self.where = anomaly.call_site()
 
     def name(self) -> str:
         return self.operation.node_name
 
     def backward(self, grads: list[Any]) -> Sequence[Any]:
-        if self.saved is None:
+        recipe, saved = self.recipe, self.saved
+        if saved is None:
             raise freed()
-        derivative = self.derivative
+        if len(grads) > 1 and any(g is None for g in grads):
+            recipe, saved = self._without(grads)
         results: list[Any] = [None] * len(self.edges)
-        if derivative.operation is None:
+        if recipe.operation is None:
             return results
-        many = len(grads) > 1
-        if many and any(g is None for g in grads):
-            have = tuple(i for i, g in enumerate(grads) if g is not None)
-            derivative = self.operation.kernel.derivative(tuple(i for i, e in enumerate(self.edges) if e is not None), have)
-            if derivative.operation is None:
-                return results
         operands = []
-        for need in derivative.needs:
-            if need in derivative.seeds:
-                operands.append(grads[derivative.seeds[need]])
+        for seed, held in zip(recipe.seeds, saved):
+            if seed >= 0:
+                operands.append(grads[seed])
             else:
-                held = self.saved[need]
-                operands.append(held.unpack(self) if type(held) is Saved else held)
-        found = ElementwiseOperation.of(derivative.operation)(*operands)
-        for position, gradient in zip(derivative.gives, found if type(found) is tuple else (found,)):
-            results[position] = gradient
+                operands.append(kept(self, held))
+        found = recipe.operation.call(*operands)
+        if len(recipe.gives) == 1:
+            results[recipe.gives[0]] = found
+        else:
+            for position, gradient in zip(recipe.gives, found):
+                results[position] = gradient
         return results
+
+    def _without(self, grads: list[Any]) -> tuple[Recipe, list[Any]]:
+        """The derivative where some of several results have no gradient."""
+        wanted = sum(1 << i for i, e in enumerate(self.edges) if e is not None)
+        partial = self.operation.recipe(wanted, tuple(i for i, g in enumerate(grads) if g is not None))
+        held = dict(zip(self.recipe.needs, self.saved))
+        return partial, [held.get(need) for need in partial.needs]
 
     def release(self) -> None:
         self.saved = None
 
 
+class Recipe(NamedTuple):
+    """How gradients flow back through an operation into some of its operands."""
+
+    operation: ElementwiseOperation | None  # computes them, fused; None where there are none
+    gives: tuple[int, ...]  # the operands that its results are the gradients of
+    needs: tuple[str, ...]  # what it takes, by name
+    seeds: tuple[int, ...]  # of each of these: the number of the result whose gradient it is, or -1
+    sources: tuple[int, ...]  # of each of these: the operand that it is, _RESULT for the result, or _SEED
+    keeps: bool  # whether anything but gradients is among them
+
+
+_RESULT, _SEED = -1, -2
+_BOX = kernels.Box(Tensor, "_data", NEW, marks=("_node", "_requires_grad", "_base"), too=Parameter)
+
+
 class ElementwiseOperation:
-    """A formula as a differentiable function of tensors and numbers."""
+    """A formula as a differentiable function of tensors and numbers.
+
+    ``call(*operands)`` is the operation; calling the object itself also takes operands by name and fills in defaults.  Once a kernel is
+    known, ``call`` (and ``change``, for ``in_place``) is compiled code that does everything on small tensors (see ``kernels._cpu.entry``) and
+    comes here for the rest: to ``general`` for all that is not plain, to ``_recorded`` where the result may have to remember how it was made.
+    """
 
     _made: dict[int, ElementwiseOperation] = {}
 
@@ -67,6 +100,14 @@ class ElementwiseOperation:
         self.name = self.__name__ = name or kernel.name
         self.node_name = _node_name(self.name)
         self.__doc__ = kernel.__doc__
+        self.call: Callable[..., Any] = self.general
+        self._recipes: dict[Any, Recipe] = {}
+        self.change: Callable[..., Tensor] = self.in_place
+        install, install_change = functools.partial(setattr, self, "call"), functools.partial(setattr, self, "change")
+        kernel.callers[False] = kernels.Caller(self.general, self._recorded, _BOX, install, lambda run: functools.partial(self._large, run))
+        kernel.callers[True] = kernels.Caller(
+            self.in_place, _written, _BOX, install_change, lambda run: functools.partial(_overwritten, run)
+        )
 
     @classmethod
     def of(cls, kernel: kernels.Elementwise) -> ElementwiseOperation:
@@ -81,29 +122,85 @@ class ElementwiseOperation:
 
     def vjp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Declare the gradient by a formula of its own: ``rule`` names what it reads among ``g``, ``y`` and the parameters."""
+        self._recipes.clear()
         return self.kernel.vjp(rule)
 
     def __call__(self, *operands: Any, **named: Any) -> Any:
-        if named:
-            operands = self.kernel.bind(operands, named)
+        return self.call(*(self.kernel.bind(operands, named) if named else operands))
+
+    def general(self, *operands: Any) -> Any:
+        """The operation on operands of any kind, shape and size."""
         try:
             y = kernels.run(self.kernel, *[x._data if isinstance(x, Tensor) else x for x in operands])
         except TypeError:
             if any(isinstance(x, Expr) for x in operands):
                 return self.kernel.inside(*operands)
             if len(operands) < len(self.kernel.params):
-                return self(*self.kernel.bind(operands))
-            raise self._argument_error(operands) from None
-        many = type(y) is tuple
-        result = tuple(map(wrap, y)) if many else wrap(y)
-        if state.recording:
-            for x in operands:
-                if isinstance(x, Tensor) and (x._node is not None or x._requires_grad or (x._base is not None and x.requires_grad)):
-                    self._record(operands, result if many else (result,))  # type: ignore[arg-type]
-                    break
+                return self.call(*self.kernel.bind(operands))
+            error = self._argument_error(operands)
+            if error is None:
+                raise
+            raise error from None
+        return self._recorded(tuple(map(wrap, y)) if type(y) is tuple else wrap(y), *operands)
+
+    def _large(self, run: Callable[..., Any], *operands: Any) -> Any:
+        y = run(*[x._data if isinstance(x, Tensor) else x for x in operands])
+        return self._recorded(tuple(map(wrap, y)) if type(y) is tuple else wrap(y), *operands)
+
+    def _recorded(self, result: Any, *operands: Any) -> Any:
+        """``result``, which remembers how it was made if one of ``operands`` is in a graph."""
+        edges = []
+        wanted, bit = 0, 1
+        for x in operands:
+            edge = None
+            if isinstance(x, Tensor):
+                if x._base is not None:
+                    x._refresh()
+                node = x._node
+                if node is not None:
+                    edge = (node, x._index)
+                    wanted |= bit
+                elif x._requires_grad:
+                    edge = (x, 0)
+                    wanted |= bit
+            edges.append(edge)
+            bit += bit
+        if not wanted or not state.recording:
+            return result
+        recipe = self._recipes.get(wanted) or self.recipe(wanted)
+        if type(result) is tuple:
+            node = ElementwiseNode(self, recipe, edges, [(y._data.shape, y._data.dtype) for y in result])
+            for i, y in enumerate(result):
+                if y._data.dtype in DIFFERENTIABLE:
+                    y._node, y._index = node, i
+        else:
+            data = result._data
+            dtype = data.dtype
+            if dtype not in DIFFERENTIABLE:
+                return result
+            result._node = node = ElementwiseNode(self, recipe, edges, ((data.shape, dtype),))
+        if recipe.keeps:
+            node.saved = [
+                None if source == _SEED else Saved(result, node, 0) if source == _RESULT else keep(operands[source])
+                for source in recipe.sources
+            ]
         return result
 
-    def _argument_error(self, operands: Sequence[Any]) -> TypeError:
+    def recipe(self, wanted: int, seeded: tuple[int, ...] | None = None) -> Recipe:
+        """The recipe for the operands whose bits are set in ``wanted``, from the gradients of the results ``seeded`` (default: all)."""
+        key = wanted if seeded is None else (wanted, seeded)
+        found = self._recipes.get(key)
+        if found is None:
+            derivative = self.kernel.derivative(tuple(i for i in range(len(self.kernel.params)) if wanted >> i & 1), seeded)
+            operation = None if derivative.operation is None else ElementwiseOperation.of(derivative.operation)
+            params, seeds = self.kernel.params, derivative.seeds
+            sources = [_SEED if need in seeds else _RESULT if need == "<y>" else params.index(need) for need in derivative.needs]
+            numbers = tuple(seeds.get(need, -1) for need in derivative.needs)
+            found = Recipe(operation, derivative.gives, derivative.needs, numbers, tuple(sources), any(s != _SEED for s in sources))
+            self._recipes[key] = found
+        return found
+
+    def _argument_error(self, operands: Sequence[Any]) -> TypeError | None:
         expected = len(self.kernel.params)
         if len(operands) != expected:
             return TypeError(f"{self.name}() takes {expected} arguments ({', '.join(self.kernel.params)}), but {len(operands)} were given")
@@ -112,26 +209,7 @@ class ElementwiseOperation:
                 return TypeError(
                     f"{self.name}(): argument '{self.kernel.params[position]}' (position {position + 1}) must be Tensor, not {type(x).__name__}"
                 )
-        return TypeError(f"{self.name}(): invalid combination of arguments: {', '.join(type(x).__name__ for x in operands)}")
-
-    def _record(self, operands: Sequence[Any], results: Sequence[Tensor]) -> None:
-        if not any(_differentiable(t) for t in results):
-            return
-        wanted = tuple([i for i, x in enumerate(operands) if isinstance(x, Tensor) and x.requires_grad and _differentiable(x)])
-        derivative = self.kernel.derivative(wanted)
-        edges = [edge_of(x) if i in wanted else None for i, x in enumerate(operands)]
-        node = ElementwiseNode(self, derivative, edges, [(t._data.shape, t._data.dtype) for t in results])
-        saved: dict[str, Any] = {}
-        for need in derivative.needs:
-            if need == "<y>":
-                saved[need] = Saved(results[0], node, 0)
-            elif need in self.kernel.params:
-                x = operands[self.kernel.params.index(need)]
-                saved[need] = Saved(x) if isinstance(x, Tensor) else x
-        node.saved = saved
-        for i, t in enumerate(results):
-            if len(results) == 1 or _differentiable(t):
-                t._node, t._index = node, i
+        return None
 
     def in_place(self, target: Tensor, *others: Any) -> Tensor:
         """``target`` overwritten by the operation's result on (target, *others)."""
@@ -167,12 +245,18 @@ class ElementwiseOperation:
             raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(written.shape)}")
 
 
+def _overwritten(run: Callable[..., Any], *operands: Any) -> Tensor:
+    run(*[x._data if isinstance(x, Tensor) else x for x in operands])
+    return _written(*operands)
+
+
+def _written(target: Tensor, *others: Any) -> Tensor:
+    target._bump()
+    return target
+
+
 def _node_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.strip("_<>").split("_")) + "Backward0"
-
-
-def _differentiable(x: Tensor) -> bool:
-    return _dtypes.is_differentiable(x._data.dtype)
 
 
 def operation(kernel: kernels.Elementwise, name: str | None = None) -> ElementwiseOperation:

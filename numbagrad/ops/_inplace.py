@@ -12,7 +12,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..autograd.graph import Node, edge_of
-from ..autograd.mode import no_grad, state
+from ..autograd.mode import state
 from ..kernels.copy import copy_into
 from ..tensor import Tensor
 
@@ -92,8 +92,7 @@ def overwrite(tensor: Tensor, value: Tensor, op: str) -> Tensor:
     """``tensor[...] = value`` (broadcast and cast) with its history; the common end of every in-place operation."""
     check_writable(tensor, op)
     recorded = state.recording and (tensor.requires_grad or value.requires_grad)
-    with no_grad():
-        copy_into(tensor._data, value._data)
+    copy_into(tensor._data, value._data)
     tensor._bump()
     if recorded:
         if value.shape != tensor.shape:

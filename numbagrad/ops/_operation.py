@@ -15,6 +15,10 @@ when that input needs one.  *The names of a rule's parameters say what it needs*
 A forward function whose last parameter is ``*arrays`` takes any number of tensors there; the rule ``arrays=`` sees them as a list (and
 ``arrays_shape`` as a list of shapes) and returns a sequence of gradients.
 
+Where several gradients share work, or each is so quick that calling its rule takes longer, ``together`` computes all of them from arrays:
+``together(wanted, g, b, ...)`` takes what it names, as the rules do, and returns one array per rule (None where ``wanted`` has False).  It
+runs in place of the rules when the backward pass itself is not recorded, unless it declines by returning None.
+
 Rules are written in differentiable operations, so higher derivatives need nothing further.  A rule may return its gradient in a shape
 that broadcasts from, or a dtype that promotes from, the input's: the graph's walk undoes both, in one place.
 """
@@ -24,10 +28,11 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Sequence
 
-from ..autograd.graph import Node, edge_of
+from ..autograd import anomaly
+from ..autograd.graph import Node, numbers
 from ..autograd.mode import state
-from ..kernels import _dtypes
-from ..tensor import Tensor, saved_version, wrap
+from ..kernels._dtypes import DIFFERENTIABLE
+from ..tensor import Tensor, wrap
 
 Rule = Callable[..., Any]
 
@@ -37,38 +42,76 @@ class Saved:
 
     __slots__ = ("tensor", "version", "index")
 
-    def __init__(self, tensor: Tensor, node: Node | None = None, index: int = 0):
-        # A result is kept without its link to the node that is keeping it, which would be a cycle.
-        self.tensor = tensor if node is None else tensor._alias()
-        self.version = saved_version(tensor)
-        self.index = index if node is not None else -1
+    def __init__(self, tensor: Tensor, node: Node | None = None, index: int = -1):
+        if node is None:
+            self.tensor: Any = tensor
+            counter = tensor._counter
+            self.version = 0 if counter is None else counter[0]
+        else:
+            # A result is kept without its link to the node that is keeping it, which would be a cycle.
+            counter = tensor._shared_counter()
+            self.tensor = (tensor._data, counter)
+            self.version = counter[0]
+        self.index = index
 
     def unpack(self, node: Node) -> Tensor:
-        tensor = self.tensor
-        version = saved_version(tensor)
-        if version != self.version:
-            role = "output" if self.index >= 0 else "input"
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{tensor.dtype} {list(tensor.shape)}], {role} of {node.name()}, is at version {version}; expected version {self.version} instead. "
-                "Hint: enable anomaly detection to find the operation that failed to compute its gradient"
-            )
-        if self.index < 0 or not state.recording or not node.differentiates(self.index):
-            return tensor
-        result = tensor._alias()
-        result._node, result._index = node, self.index
+        held = self.tensor
+        if self.index < 0:
+            if held._counter[0] != self.version:
+                raise changed(node, held, "input", self.version)
+            return held
+        result = wrap(held[0])
+        result._counter = held[1]
+        if held[1][0] != self.version:
+            raise changed(node, result, "output", self.version)
+        if state.recording and node.differentiates(self.index):
+            result._node, result._index = node, self.index
         return result
+
+
+def keep(x: Any) -> Any:
+    """``x`` as it is kept: a tensor that was never changed in place, and all that is no tensor, as itself."""
+    if isinstance(x, Tensor):
+        counter = x._counter
+        if counter is not None and counter[0]:
+            return Saved(x)
+    return x
+
+
+def kept(node: Node, held: Any) -> Any:
+    """What ``keep`` was given, or the result that a ``Saved`` stands for.  Raises RuntimeError if it was changed in place since."""
+    if type(held) is Saved:
+        return held.unpack(node)
+    if isinstance(held, Tensor):
+        counter = held._counter
+        if counter is not None and counter[0]:
+            raise changed(node, held, "input", 0)
+    return held
+
+
+def changed(node: Node, tensor: Tensor, role: str, expected: int) -> RuntimeError:
+    """The error of reading a tensor that was changed in place after it was kept."""
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{tensor.dtype} {list(tensor.shape)}], {role} of {node.name()}, is at version {tensor._version}; expected version {expected} instead. "
+        "Hint: enable anomaly detection to find the operation that failed to compute its gradient"
+    )
 
 
 class OperationNode(Node):
     """A recorded call of an Operation."""
 
     def __init__(self, operation: Operation, args: list[Any], facts: dict[Any, Any] | None, edges: Sequence[Any], outputs: Any):
-        super().__init__(edges, outputs)
+        # As Node.__init__, whose call would cost as much as the rest.
+        self.edges = edges
+        self.outputs = outputs
+        self.number = next(numbers)
         self.operation: Any = operation
         self.args: Any = args
         self.results: Any = ()
         self.facts: Any = facts
+        if anomaly.enabled:
+            self.where = anomaly.call_site()
 
     def name(self) -> str:
         return self.operation.node_name
@@ -77,28 +120,45 @@ class OperationNode(Node):
         """Whether gradients flow into result ``index``."""
         return index in self.operation.differentiable_results
 
-    def _value(self, source: tuple[str, Any], grads: list[Any]) -> Any:
-        kind, where = source
-        if kind == "grad":
-            return grads[where]
-        if kind == "shape" or kind == "dtype":
-            return self.facts[source]
-        if kind == "args":
-            return [v.unpack(self) if type(v) is Saved else v for v in self.args[where:]]
-        value = self.results[where] if kind == "result" else self.args[where]
-        return value.unpack(self) if type(value) is Saved else value
+    def _values(self, sources: Sequence[tuple[str, Any]], grads: list[Any]) -> list[Any]:
+        """What a rule asks for."""
+        args, values = self.args, []
+        for source in sources:
+            kind, where = source
+            if kind == "arg":
+                value = args[where]
+                values.append(kept(self, value) if type(value) is Saved or isinstance(value, Tensor) else value)
+            elif kind == "grad":
+                values.append(grads[where])
+            elif kind == "result":
+                values.append(kept(self, self.results[where]))
+            elif kind == "args":
+                values.append([kept(self, v) for v in args[where:]])
+            else:
+                values.append(self.facts[source])
+        return values
 
     def backward(self, grads: list[Any]) -> Sequence[Any]:
         if self.args is None:
             raise freed()
-        operation = self.operation
-        results: list[Any] = [None] * len(self.edges)
+        operation, edges = self.operation, self.edges
+        results: list[Any] = [None] * len(edges)
+        if operation.together is not None and not state.recording:
+            function, sources = operation.together
+            values = self._values(sources, grads)
+            wanted = tuple([edges[i] is not None for i in operation.inputs])
+            found = function(wanted, *[v._data if isinstance(v, Tensor) else v for v in values])
+            if found is not None:
+                for i, gradient in zip(operation.inputs, found):
+                    if gradient is not None:
+                        results[i] = wrap(gradient)
+                return results
         for position, rule, sources in operation.rules:
             if position == operation.variadic:
-                if any(e is not None for e in self.edges[position:]):
-                    results[position:] = rule(*[self._value(s, grads) for s in sources])
-            elif self.edges[position] is not None:
-                results[position] = rule(*[self._value(s, grads) for s in sources])
+                if any(e is not None for e in edges[position:]):
+                    results[position:] = rule(*self._values(sources, grads))
+            elif edges[position] is not None:
+                results[position] = rule(*self._values(sources, grads))
         return results
 
     def release(self) -> None:
@@ -121,7 +181,13 @@ class Operation:
     """
 
     def __init__(
-        self, name: str, forward: Callable[..., Any], rules: dict[str, Rule], results: Sequence[str], differentiable: Sequence[str]
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        rules: dict[str, Rule],
+        results: Sequence[str],
+        differentiable: Sequence[str],
+        together: Callable[..., Any] | None = None,
     ):
         self.name = self.__name__ = name
         self.node_name = "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
@@ -139,6 +205,7 @@ class Operation:
         self.rules = [(self.parameters.index(p), rule, self._sources(rule)) for p, rule in rules.items()]
         self.inputs = tuple(position for position, _, _ in self.rules)
         self.differentiable_results = frozenset(self.results.index(r) for r in differentiable)
+        self.together = None if together is None else (together, [self._source(p) for p in [*inspect.signature(together).parameters][1:]])
         self._facts = [s for _, _, sources in self.rules for s in sources if s[0] in ("shape", "dtype")]
         self._keeps: dict[Any, tuple[frozenset[int], frozenset[int]]] = {}
 
@@ -170,14 +237,22 @@ class Operation:
         except (AttributeError, TypeError):
             self._check_tensors(args)
             raise
-        many = type(y) is tuple
-        outs = tuple(map(wrap, y)) if many else (wrap(y),)
-        if state.recording:
-            inputs = self.inputs if self.variadic < 0 else (*self.inputs[:-1], *range(self.variadic, len(args)))
-            needing = tuple([i for i in inputs if isinstance(args[i], Tensor) and args[i].requires_grad])
-            if needing:
-                self._record(args, outs, needing)
-        return outs if many else outs[0]
+        result: Any = tuple(map(wrap, y)) if type(y) is tuple else wrap(y)
+        inputs = self.inputs if self.variadic < 0 else (*self.inputs[:-1], *range(self.variadic, len(args)))
+        edges: list[Any] = []
+        needing = 0
+        for i in inputs:
+            x = args[i]
+            if isinstance(x, Tensor):
+                if x._base is not None:
+                    x._refresh()
+                if x._node is not None or x._requires_grad:
+                    edges = edges or [None] * len(args)
+                    edges[i] = (x, 0) if x._node is None else (x._node, x._index)
+                    needing |= 1 << i
+        if needing and state.recording:
+            self._record(args, result if type(result) is tuple else (result,), edges, needing)
+        return result
 
     def _check_tensors(self, args: Sequence[Any]) -> None:
         """Raise TypeError for the first argument that should be a tensor and is not: why a forward function failed."""
@@ -204,29 +279,33 @@ class Operation:
             raise TypeError(f"{self.name}() {kind} '{name}'")
         return tuple(values)
 
-    def _record(self, args: Sequence[Any], outs: tuple[Tensor, ...], needing: tuple[int, ...]) -> None:
+    def _record(self, args: Sequence[Any], outs: tuple[Tensor, ...], edges: list[Any], needing: int) -> None:
         keeps = self._keeps.get((needing, len(args)))
         if keeps is None:
             keeps = self._keeps[needing, len(args)] = self._plan(needing, len(args))
         keep_args, keep_results = keeps
-        edges: list[Any] = [None] * len(args)
-        for i in needing:
-            edges[i] = edge_of(args[i])
-        held: list[Any] = [(Saved(x) if i in keep_args else None) if isinstance(x, Tensor) else x for i, x in enumerate(args)]
+        held = [None if isinstance(x, Tensor) else x for x in args]
+        for i in keep_args:
+            held[i] = keep(args[i])
         facts = {s: self._fact(s, args) for s in self._facts} if self._facts else None
-        node = OperationNode(self, held, facts, edges, [(t._data.shape, t._data.dtype) for t in outs])
-        node.results = tuple(Saved(t, node, i) if i in keep_results else None for i, t in enumerate(outs))
+        outputs = [(y._data.shape, y._data.dtype) for y in outs]
+        node = OperationNode(self, held, facts, edges, outputs)
+        if keep_results:
+            node.results = tuple([Saved(y, node, i) if i in keep_results else None for i, y in enumerate(outs)])
         for i in self.differentiable_results:
-            if _dtypes.is_differentiable(outs[i]._data.dtype):  # integers and bools, as of a cast, have no gradient
+            if outputs[i][1] in DIFFERENTIABLE:  # integers and bools, as of a cast, have no gradient
                 outs[i]._node, outs[i]._index = node, i
 
     def _fact(self, source: tuple[str, int], args: Sequence[Any]) -> Any:
         kind, position = source
-        return [getattr(x, kind) for x in args[position:]] if position == self.variadic else getattr(args[position], kind, None)
+        if position == self.variadic:
+            return [getattr(x, kind) for x in args[position:]]
+        x = args[position]
+        return None if not isinstance(x, Tensor) else x._data.shape if kind == "shape" else x.dtype
 
-    def _plan(self, needing: tuple[int, ...], count: int) -> tuple[frozenset[int], frozenset[int]]:
-        """Which of ``count`` arguments, and which results, the rules of the inputs ``needing`` read."""
-        sources = [s for position, _, found in self.rules if position in needing or position == self.variadic for s in found]
+    def _plan(self, needing: int, count: int) -> tuple[frozenset[int], frozenset[int]]:
+        """Which of ``count`` arguments, and which results, the rules of the inputs whose bits are set in ``needing`` read."""
+        sources = [s for position, _, found in self.rules if needing >> position & 1 or position == self.variadic for s in found]
         kept = {w for k, w in sources if k == "arg"}
         if any(k == "args" for k, _ in sources):
             kept.update(range(self.variadic, count))
@@ -242,10 +321,11 @@ def differentiable(
     *,
     results: Sequence[str] = ("y",),
     differentiable_results: Sequence[str] | None = None,
+    together: Callable[..., Any] | None = None,
     **rules: Rule,
 ) -> Operation:
     """Declare a differentiable operation; see the module's head.
 
     ``results`` names the arrays that ``forward`` returns when there are several; gradients flow into ``differentiable_results`` (default: the first).
     """
-    return Operation(name, forward, rules, results, results[:1] if differentiable_results is None else differentiable_results)
+    return Operation(name, forward, rules, results, results[:1] if differentiable_results is None else differentiable_results, together)

@@ -46,14 +46,14 @@ def declare(
 
 def _unary(op: ElementwiseOperation) -> Any:
     def call(input: Any, *, out: Any = None) -> Any:
-        return op(input) if out is None else into(out, op(input))
+        return op.call(input) if out is None else into(out, op(input))
 
     return _named(call, op)
 
 
 def _binary(op: ElementwiseOperation) -> Any:
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
-        return op(input, other) if out is None else into(out, op(input, other))
+        return op.call(input, other) if out is None else into(out, op(input, other))
 
     return _named(call, op)
 
@@ -74,12 +74,10 @@ def _in_place(op: ElementwiseOperation, call: Any) -> Any:
     plain = call in _PLAIN
 
     def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if plain and not kwargs and len(args) == 1:
-            return op.in_place(self, *args)
-        if direct and not kwargs:
-            return op.in_place(self, *args)
+        if not kwargs and (direct or (plain and len(args) == 1)):
+            return op.change(self, *args)
         if direct:
-            return op.in_place(self, *args, *kwargs.values())
+            return op.change(self, *args, *kwargs.values())
         check_writable(self, op.name + "_")
         source = self.clone() if state.recording and self.requires_grad else self
         written = call(source, *args, **kwargs)

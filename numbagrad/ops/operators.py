@@ -8,12 +8,13 @@ import numpy as np
 
 from ..kernels.elementwise import formulas as f
 from ..kernels.elementwise import logic
-from ..tensor import Tensor, wrap
+from ..tensor import Parameter, Tensor, wrap
 from ._elementwise import operation
 from .elementwise import absolute, declare, floor_divide, is_integer, remainder
 
 _add, _sub, _mul, _div = (operation(kernel) for kernel in (f.add, f.sub, f.mul, f.div))
 _neg, _pow = operation(f.neg), operation(f.pow_)
+_PLAIN = frozenset((Tensor, Parameter, float, int))
 _NUMBERS = (Tensor, bool, int, float, complex, np.ndarray, np.generic)
 
 
@@ -28,16 +29,18 @@ def _operator(name: str, op: Any, swapped: str | None = None, changed: str | Non
     """Install the dunder methods of a binary operation: a + b, b + a, a += b."""
 
     def forward(self: Tensor, other: Any) -> Any:
-        if type(other) is Tensor or type(other) is float or type(other) is int:
-            return op(self, other)
+        if type(other) in _PLAIN:
+            return op.call(self, other)
         if not isinstance(other, _NUMBERS):
             return NotImplemented
-        return op(self, _operand(other))
+        return op.call(self, _operand(other))
 
     def reflected(self: Tensor, other: Any) -> Any:
+        if type(other) in _PLAIN:
+            return op.call(other, self)
         if not isinstance(other, _NUMBERS):
             return NotImplemented
-        return op(_operand(other), self)
+        return op.call(_operand(other), self)
 
     setattr(Tensor, name, forward)
     if swapped:
@@ -45,6 +48,13 @@ def _operator(name: str, op: Any, swapped: str | None = None, changed: str | Non
     if changed:
         method = getattr(Tensor, changed)
         setattr(Tensor, "__i" + name[2:], lambda self, other: method(self, _operand(other)))
+
+
+class _Function:
+    """A function as something that has a ``call``, like the operations."""
+
+    def __init__(self, call: Any):
+        self.call = call
 
 
 def _power(a: Any, b: Any) -> Any:
@@ -69,9 +79,10 @@ def _pow_call(input: Any, exponent: Any) -> Any:
 declare(f.pow_, "pow", wrapper=_pow_call)
 for _dunder, _op, _swapped, _changed in (
     ("__add__", _add, "__radd__", "add_"), ("__sub__", _sub, "__rsub__", "sub_"), ("__mul__", _mul, "__rmul__", "mul_"),
-    ("__truediv__", _div, "__rtruediv__", "div_"), ("__floordiv__", floor_divide, "__rfloordiv__", "floor_divide_"),
-    ("__mod__", remainder, "__rmod__", "remainder_"), ("__pow__", _power, "__rpow__", "pow_"), ("__eq__", operation(logic.eq), None, None),
-    ("__ne__", operation(logic.ne), None, None), ("__lt__", operation(logic.lt), None, None), ("__le__", operation(logic.le), None, None),
+    ("__truediv__", _div, "__rtruediv__", "div_"), ("__floordiv__", _Function(floor_divide), "__rfloordiv__", "floor_divide_"),
+    ("__mod__", _Function(remainder), "__rmod__", "remainder_"), ("__pow__", _Function(_power), "__rpow__", "pow_"),
+    ("__eq__", operation(logic.eq), None, None), ("__ne__", operation(logic.ne), None, None),
+    ("__lt__", operation(logic.lt), None, None), ("__le__", operation(logic.le), None, None),
     ("__gt__", operation(logic.gt), None, None), ("__ge__", operation(logic.ge), None, None),
     ("__and__", operation(logic.bitwise_and), "__rand__", "bitwise_and_"),
     ("__or__", operation(logic.bitwise_or), "__ror__", "bitwise_or_"), ("__xor__", operation(logic.bitwise_xor), "__rxor__", "bitwise_xor_"),

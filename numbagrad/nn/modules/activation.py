@@ -38,7 +38,7 @@ class _Activation(Module):
             setattr(self, name, value)
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input, **{name: getattr(self, name) for name, _ in self.settings})
+        return type(self).function(input, *[getattr(self, name) for name, _ in self.settings])
 
     def extra_repr(self) -> str:
         parts = []

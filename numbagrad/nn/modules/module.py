@@ -16,6 +16,10 @@ from ._hooks import BackwardWatch
 _IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
 
+# Where a module keeps what was assigned to it: attributes are looked for here, in this order.
+_TABLES = ("_parameters", "_buffers", "_modules")
+
+
 class IncompatibleKeys(_IncompatibleKeys):
     """What ``load_state_dict`` found missing and superfluous."""
 
@@ -83,20 +87,22 @@ class Module:
 
     def _drop(self, name: str, kept: str) -> None:
         """Forget what has the name, but in the table ``kept``: what is replaced there keeps its place."""
-        for table in ("_parameters", "_buffers", "_modules"):
+        for table in _TABLES:
             if table != kept:
                 self.__dict__[table].pop(name, None)
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
-        for table in ("_parameters", "_buffers", "_modules"):
-            entries = self.__dict__.get(table)
-            if entries is not None and name in entries:
-                return entries[name]
+        fields = self.__dict__
+        if "_parameters" in fields:  # there is nothing to find before Module.__init__
+            for table in _TABLES:
+                entries = fields[table]
+                if name in entries:
+                    return entries[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
-        for table in ("_parameters", "_buffers", "_modules"):
+        for table in _TABLES:
             if name in self.__dict__[table]:
                 del self.__dict__[table][name]
                 self._non_persistent_buffers_set.discard(name)
