@@ -22,7 +22,9 @@ LINE = 64
 GENERATION, TICKETS, DONE, SLEEPERS, BUSY, LAUNCH, POOL = range(0, 7 * LINE, LINE)
 TASK, FRAME, PROCESSOR, SKIPPED = range(LAUNCH, LAUNCH + 32, 8)  # the last counts launches since sleepers were woken
 RUN, THREADS, STOP = range(POOL, POOL + 24, 8)
-CONTROL_BYTES = 7 * LINE
+# Behind them a bit for each processor that the workers may use, in Linux's form of such a set.
+ALLOWED, _SET_WORDS = 7 * LINE, 16
+CONTROL_BYTES = ALLOWED + 8 * _SET_WORDS
 
 # The number of Linux's futex system call by machine; elsewhere idle workers sleep in Python (see pool.py).
 _FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221, "s390x": 238}
@@ -211,3 +213,29 @@ def processor(typingctx: Any) -> Any:
         return builder.sext(builder.call(function, []), _WORD)
 
     return types.int64(), codegen
+
+
+@intrinsic
+def leave_processor(typingctx: Any, allowed: Any, number: Any) -> Any:
+    """Move this thread to the processors of the set at address ``allowed`` but the one of that ``number``; whether it was moved."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not FUTEX_NUMBER:
+            return ir.Constant(ir.IntType(1), 0)
+        allowed, number = args
+        one = ir.Constant(_WORD, 1)
+        bit = builder.shl(one, builder.and_(number, ir.Constant(_WORD, 63)))
+        position = builder.lshr(number, ir.Constant(_WORD, 6))
+        space = cgutils.alloca_once(builder, ir.ArrayType(_WORD, _SET_WORDS))
+        first = builder.bitcast(space, _WORD.as_pointer())
+        for index in range(_SET_WORDS):
+            here = builder.load(builder.gep(_pointer(builder, allowed), [ir.Constant(_WORD, index)]))
+            own = builder.icmp_signed("==", position, ir.Constant(_WORD, index))
+            without = builder.and_(here, builder.not_(builder.select(own, bit, ir.Constant(_WORD, 0))))
+            builder.store(without, builder.gep(first, [ir.Constant(_WORD, index)]))
+        kind = ir.FunctionType(ir.IntType(32), [ir.IntType(32), _WORD, _WORD.as_pointer()])
+        function = cgutils.get_or_insert_function(builder.module, kind, "sched_setaffinity")
+        failed = builder.call(function, [ir.Constant(ir.IntType(32), 0), ir.Constant(_WORD, 8 * _SET_WORDS), first])
+        return builder.icmp_signed("==", failed, ir.Constant(ir.IntType(32), 0))  # an empty set is refused
+
+    return types.boolean(types.intp, types.int64), codegen

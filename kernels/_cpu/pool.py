@@ -6,18 +6,20 @@
 Being found idle is a matter of one cache line, so a launch costs a fraction of a microsecond while the workers spin.  Idle workers sleep on
 a futex on Linux, and in Python elsewhere: there, they are woken before a launch and may miss it, which costs speed, never correctness.
 
-A worker that shares its processor with another program is taken off it for milliseconds at a time, and whoever waits for its chunk waits
-with it; a worker on the launching thread's own processor only holds that up.  So a worker that finds itself crowded takes a nap, and the
-launching thread does its share.  Naps grow longer while it happens again and again.
+A worker on the launching thread's own processor only holds that up, so it moves to another.  One that shares its processor with another
+program is taken off it for milliseconds at a time, and whoever waits for its chunk waits with it: a worker that finds itself so crowded takes a
+nap, and the launching thread does its share.  Naps grow longer while it happens again and again.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
 
 from .atomics import (
+    ALLOWED,
     BUSY,
     CONTROL_BYTES,
     DONE,
@@ -40,6 +42,7 @@ from .atomics import (
     call_task,
     futex_wait,
     futex_wake,
+    leave_processor,
     now,
     offer_processor,
     preemptions,
@@ -66,9 +69,10 @@ _PER_THREAD, _WAKES = 15, 16
 
 
 @inline
-def _on_launching_processor(control):
+def _held_up(control):
+    """Whether this worker holds up the launching thread: it is on that one's processor, and there is no other to move to."""
     here = processor()
-    return here >= 0 and here == load(control + PROCESSOR, np.int64)
+    return here >= 0 and here == load(control + PROCESSOR, np.int64) and not leave_processor(control + ALLOWED, here)
 
 
 @kernel
@@ -81,7 +85,7 @@ def _work(control, seen, spins, futex):
             relax()
             looks += 1
             if looks % _LOOKS == 0:
-                crowded = _on_launching_processor(control)
+                crowded = _held_up(control)
             if looks >= spins:
                 if futex == 0:
                     return seen
@@ -89,7 +93,7 @@ def _work(control, seen, spins, futex):
                 futex_wait(control + GENERATION, seen, 0)
                 if atomic_add(control + SLEEPERS, -1) > 1 and atomic_load(control + TICKETS) > 1:
                     futex_wake(control + GENERATION, 2)  # each wakes two more: nobody is late by waking all
-                looks, crowded = 0, _on_launching_processor(control)
+                looks, crowded = 0, _held_up(control)
         if atomic_load(control + STOP) != 0:
             return -1
         if not crowded:
@@ -175,6 +179,9 @@ class Pool:
         self._words = self._block[control - self._block.ctypes.data :][:CONTROL_BYTES].view(np.int64)
         self._words[RUN // 8] = address(_run, (intp, int64, intp, intp))
         self._words[THREADS // 8] = threads
+        for number in os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ():
+            if number < 8 * (CONTROL_BYTES - ALLOWED):
+                self._block[control - self._block.ctypes.data + ALLOWED + number // 8] |= np.uint8(1 << number % 8)
         self._wake = threading.Semaphore(0)
         self._asleep = 0
         self._lock = threading.Lock()
