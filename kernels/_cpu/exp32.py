@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .intrinsics import bits, copysign, fma, from_bits, horner, product_error, rint, select
+from .intrinsics import bits, copysign, fma, from_bits, horner, precise_fma, product_error, rint, select
 from .jit import inline
 
 f32 = np.float32
@@ -343,11 +343,11 @@ def erfc_f32(x):
 @inline
 def ndtr_f32(x):
     """Phi(x), the normal distribution function: e**(-a**2/2) P(a)/Q(a), a = |x|, or 1 less that for positive x, with the rounding error of a**2 put
-    back."""
+    back.  At most 4 units in the last place, 5 on a processor without fused multiply-adds."""
     a = select(abs(x) > f32(14.5), f32(14.5), abs(x))
     square = a * a
-    above = fma(a, horner(square, _NORMAL_ABOVE[1]), horner(square, _NORMAL_ABOVE[0]))
-    below = fma(a, horner(square, _NORMAL_BELOW[1]), horner(square, _NORMAL_BELOW[0]))
+    above = precise_fma(a, horner(square, _NORMAL_ABOVE[1]), horner(square, _NORMAL_ABOVE[0]))
+    below = precise_fma(a, horner(square, _NORMAL_BELOW[1]), horner(square, _NORMAL_BELOW[0]))
     value = _exp_bounded(f32(-0.5) * square, f32(-0.5) * product_error(a, a), above / below)
     return select(x > f32(0.0), f32(1.0) - value, value)
 

@@ -185,30 +185,49 @@ def _product_error_python(a: Any, b: Any) -> Any:
     return kind(exact - np.longdouble(kind(a * b)))
 
 
+def _emit_product_error(context: Any, builder: Any, kind: Any, a: Any, b: Any) -> Any:
+    product = builder.fmul(a, b)
+    if _has_fma(context):
+        return _emit_fma(context, builder, kind, a, b, builder.fneg(product))
+    factor = ir.Constant(a.type, 4097.0 if kind == types.float32 else 134217729.0)
+
+    def halves(x: Any) -> tuple[Any, Any]:
+        scaled = builder.fmul(x, factor)
+        high = builder.fsub(scaled, builder.fsub(scaled, x))
+        return high, builder.fsub(x, high)
+
+    (a1, a2), (b1, b2) = halves(a), halves(b)
+    error = builder.fsub(builder.fmul(a1, b1), product)
+    error = builder.fadd(builder.fadd(error, builder.fmul(a1, b2)), builder.fmul(a2, b1))
+    return builder.fadd(error, builder.fmul(a2, b2))
+
+
 @_or_python(_product_error_python)
 def product_error(typingctx: Any, a: Any, b: Any) -> Any:
     """``a * b`` exactly, less ``a * b`` as rounded.  One fused multiply-add, or Dekker's splitting (Numerische Mathematik 18, 1971)
     without it; the latter wants |a|, |b| and the product well inside the range of the type."""
     kind = _floats("product_error", a, b)
+    return kind(kind, kind), lambda context, builder, signature, args: _emit_product_error(context, builder, kind, *args)
+
+
+@_or_python(lambda a, b, c: type(a)(np.longdouble(a) * np.longdouble(b) + np.longdouble(c)))
+def precise_fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, rounded once or, where the processor has no instruction for that, as if the sum had been found in twice the precision:
+    the product and its error, the sum and its (Knuth, *The Art of Computer Programming* 2, 4.2.2), put together.  Ranges as of ``product_error``.
+    """
+    kind = _floats("precise_fma", a, b, c)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        a, b = args
-        product = builder.fmul(a, b)
+        a, b, c = args
         if _has_fma(context):
-            return _emit_fma(context, builder, kind, a, b, builder.fneg(product))
-        factor = ir.Constant(a.type, 4097.0 if kind == types.float32 else 134217729.0)
+            return _emit_fma(context, builder, kind, a, b, c)
+        product, error = builder.fmul(a, b), _emit_product_error(context, builder, kind, a, b)
+        total = builder.fadd(product, c)
+        part = builder.fsub(total, product)
+        lost = builder.fadd(builder.fsub(product, builder.fsub(total, part)), builder.fsub(c, part))
+        return builder.fadd(total, builder.fadd(lost, error))
 
-        def halves(x: Any) -> tuple[Any, Any]:
-            scaled = builder.fmul(x, factor)
-            high = builder.fsub(scaled, builder.fsub(scaled, x))
-            return high, builder.fsub(x, high)
-
-        (a1, a2), (b1, b2) = halves(a), halves(b)
-        error = builder.fsub(builder.fmul(a1, b1), product)
-        error = builder.fadd(builder.fadd(error, builder.fmul(a1, b2)), builder.fmul(a2, b1))
-        return builder.fadd(error, builder.fmul(a2, b2))
-
-    return kind(kind, kind), codegen
+    return kind(kind, kind, kind), codegen
 
 
 def _horner_python(x: Any, coefficients: Any) -> Any:

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from .exp32 import _INF, _NAN, _constants, f32, i32
-from .intrinsics import bits, copysign, fma, from_bits, horner, select
+from .intrinsics import bits, copysign, fma, from_bits, horner, precise_fma, select
 from .jit import inline
 
 u32 = np.uint32
@@ -63,12 +63,12 @@ def _few_turns(a):
     """(r, s, q) with a = q pi/2 + r + s, |r| <= pi/4, s the rounding error of r, for 0 <= a < 65536."""
     shifted = fma(a, _TURNS, _ROUND)
     n = shifted - _ROUND
-    first = fma(n, -_HALF_PI_1, a)
-    r = fma(n, -_HALF_PI_3, fma(n, -_HALF_PI_2, first))
+    first = precise_fma(n, -_HALF_PI_1, a)
+    r = precise_fma(n, -_HALF_PI_3, precise_fma(n, -_HALF_PI_2, first))
     # The same in two parts, for those who need the error of r: it costs nothing where it is not used.
     product = n * _HALF_PI_2
     high = first - product
-    low = ((first - high) - product) - fma(n, _HALF_PI_3, fma(n, _HALF_PI_2, -product))
+    low = ((first - high) - product) - precise_fma(n, _HALF_PI_3, precise_fma(n, _HALF_PI_2, -product))
     return r, (high - r) + low, bits(shifted)
 
 
@@ -106,11 +106,11 @@ def _many_turns(a):
     first = f32(i32(fraction >> np.int64(38)))
     second = f32(i32((fraction >> np.int64(14)) & np.int64(0xFFFFFF)))
     third = f32(i32(fraction & np.int64(0x3FFF)))
-    value = fma(first, f32(2.0**24), second)
-    rest = fma(third, f32(2.0**-14), fma(first, f32(2.0**24), -value) + second)
-    correction = fma(value, _QUARTER_TURN_LOW, rest * _QUARTER_TURN_HIGH)
-    r = fma(value, _QUARTER_TURN_HIGH, correction)
-    return r, fma(value, _QUARTER_TURN_HIGH, -r) + correction, i32(quarter)
+    value = precise_fma(first, f32(2.0**24), second)
+    rest = precise_fma(third, f32(2.0**-14), precise_fma(first, f32(2.0**24), -value) + second)
+    correction = precise_fma(value, _QUARTER_TURN_LOW, rest * _QUARTER_TURN_HIGH)
+    r = precise_fma(value, _QUARTER_TURN_HIGH, correction)
+    return r, precise_fma(value, _QUARTER_TURN_HIGH, -r) + correction, i32(quarter)
 
 
 @inline
