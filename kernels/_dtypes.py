@@ -57,12 +57,8 @@ def is_floating(dtype: np.dtype) -> bool:
     return category(dtype) == 2
 
 
+# Gradients exist for floating and complex arrays only.
 DIFFERENTIABLE = frozenset(d for d in ALL if d.kind in "fcV")  # V: bfloat16
-
-
-def is_differentiable(dtype: np.dtype) -> bool:
-    """Gradients exist for floating and complex arrays only."""
-    return dtype in DIFFERENTIABLE
 
 
 def compute_dtype(dtype: np.dtype) -> np.dtype:

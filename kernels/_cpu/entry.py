@@ -361,6 +361,7 @@ class Entry:
             self.table[at // 8] = value
         for k, slot in enumerate(sorted(box.new, key=lambda slot: slot not in box.marks)):
             self.table[_SLOT // 8 + 2 * k : _SLOT // 8 + 2 * k + 2] = _slot_offset(box.cls, slot), id(box.new[slot])
+        self._known: set[tuple[Any, ...]] = set()
         self.call = capi.builtin(name, address(_compiled_dispatch, (int64, int64, int64)), self.table)
 
     def add(
@@ -379,8 +380,9 @@ class Entry:
         The kernel is ``void f(lo, hi, words)``, where ``words`` is the address of one word per result and operand: an array, or a number.
         """
         count = int(self.table[_ROWS // 8])
-        if count == _ROOM:
+        if count == _ROOM or tuple(keys) in self._known:
             return
+        self._known.add(tuple(keys))
         at = (_FIRST_ROW + _ROW * count) // 8
         self.table[at], self.table[at + 1] = kernel_address, largest
         self.table[at + _PLAIN_LARGEST // 8] = (POOLED_BYTES - 1) // max(dtype.itemsize for dtype in results)

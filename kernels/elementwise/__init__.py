@@ -267,7 +267,7 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
     if route.scalars:
         number = route.implementation.number
         values = [x if s is None or type(x) is s else number(x, s) for x, s in zip(operands, route.scalars)]
-    results = _allocate(route) if out is None else out
+    results = _allocate(route.implementation, route.results) if out is None else out
     route.launch(results, values)
     return results[0] if len(results) == 1 else tuple(results)
 
@@ -277,9 +277,9 @@ def _own(operands: Sequence[Any], out: Sequence[Any]) -> int | None:
     return next((i for i, x in enumerate(operands) if x is out[0]), None)
 
 
-def _allocate(route: Route) -> list[Any]:
-    empty = route.implementation.empty
-    return [empty(shape, dtype) if order is None else empty(shape, dtype).transpose(order) for shape, dtype, order in route.results]
+def _allocate(implementation: Any, results: Sequence[Any]) -> list[Any]:
+    empty = implementation.empty
+    return [empty(shape, dtype) if order is None else empty(shape, dtype).transpose(order) for shape, dtype, order in results]
 
 
 def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any] | None) -> Any:
@@ -297,9 +297,8 @@ def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any
     order = None if flat or out is not None else _order(arrays, shape)
     stored = shape if order is None else tuple(shape[i] for i in order)
     back = None if order is None else tuple(sorted(range(len(order)), key=order.__getitem__))
-    scalars = settled.scalars if any(settled.scalars) else ()
-    route = Route(scalars, settled.divisors, tuple((stored, dtype, back) for dtype in settled.outputs), implementation, _nowhere)
-    results = _allocate(route) if out is None else out
+    made = tuple((stored, dtype, back) for dtype in settled.outputs)
+    results = _allocate(implementation, made) if out is None else out
     if flat:
         launch = implementation.flat(op, settled.compute, results, values)
     else:
@@ -307,15 +306,11 @@ def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any
     launch(results, values)
     if len(op.routes) >= _MOST_ROUTES:
         op.routes.clear()
-    op.routes[key] = route._replace(launch=launch)
+    op.routes[key] = Route(settled.scalars if any(settled.scalars) else (), settled.divisors, made, implementation, launch)
     in_place = out is not None
     if flat and in_place in op.callers and not settled.divisors and (not in_place or (_own(operands, results) == 0 and len(results) == 1)):
         implementation.learn(op, settled.compute, results, operands, values, in_place)
     return results[0] if len(results) == 1 else tuple(results)
-
-
-def _nowhere(results: Sequence[Any], values: Sequence[Any]) -> None:
-    """Stands in a route that is not finished."""
 
 
 def _check_divisor(divisor: Any) -> None:

@@ -82,9 +82,7 @@ def learn(
     keys = [x.dtype if type(x) is np.ndarray else type(x) for x in operands]
     forms = [entry.NOT_A_NUMBER if type(x) is np.ndarray else _FORMS.get(compute) for x in values]
     # Other numbers than these (a bool, a subclass), and arrays without dimensions that are passed as numbers, stay with ``flat``.
-    plain = all(
-        isinstance(key, np.dtype) != bool(form) if isinstance(key, np.dtype) else key in (int, float) for key, form in zip(keys, forms)
-    )
+    plain = all(not form if isinstance(key, np.dtype) else key in (int, float) for key, form in zip(keys, forms))
     # So do calls whose types are the default dtype's doing, which may change.
     settled = _dtypes.category(compute) < 2 or any(isinstance(key, np.dtype) and _dtypes.category(key) >= 2 for key in keys)
     if None in forms or not plain or not settled or not any(isinstance(key, np.dtype) for key in keys):

@@ -308,6 +308,14 @@ def test_a_full_table_leaves_further_types_to_general():
     assert made.call(np.zeros(3, dtypes[-1]))[0] == "general"
 
 
+def test_types_that_are_known_take_no_second_row():
+    made = addition()
+    for _ in range(100):
+        made.add((F32, F32), (entry.NOT_A_NUMBER,) * 2, (F32,), at(add_float32), 1000, large)
+    made.add((F32, int), (entry.NOT_A_NUMBER, entry.SINGLE), (F32,), at(add_single), 1000, large)
+    assert made.call(numbers(3), 2).tolist() == [2, 3, 4]  # there was room for it
+
+
 def test_many_threads():
     call, wrong = addition().call, []
 
