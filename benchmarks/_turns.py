@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ class Effort:
 
     bursts: int = 9
     seconds: float = 0.025  # of a burst
+    pause: float = 0.02  # before a burst: a library's idle threads spin a while (OpenMP's for milliseconds), which is the next one's loss
     samples: int | None = None  # of a program, where it is not left to its declaration
     warm_up: bool = True  # run a program that wants compiled kernels once more, before its samples
     timeout: float = 120.0
@@ -31,7 +33,7 @@ class Effort:
     modules: tuple[str, ...] = ()
 
 
-QUICK = Effort(bursts=3, seconds=0.002, samples=1, warm_up=False)
+QUICK = Effort(bursts=3, seconds=0.002, pause=0.0, samples=1, warm_up=False)
 
 
 def difference(found: np.ndarray, expected: np.ndarray, tolerance: float) -> str:
@@ -141,6 +143,7 @@ class Arena:
             iterations[contestant] = child.ask("calibrate", seconds=self.effort.seconds)["iterations"]
 
         def burst(contestant: Contestant, child: Child) -> None:
+            time.sleep(self.effort.pause)
             seconds = child.ask("burst", iterations=iterations[contestant])["seconds"]
             row.samples.setdefault(contestant.label, []).append(seconds)
 
