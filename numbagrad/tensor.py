@@ -288,7 +288,11 @@ class Tensor(Values, Operations):
         self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
     ) -> None:
         """Add the gradient of this tensor (weighted by ``gradient`` if it is not a scalar) to ``.grad`` of every leaf it depends on."""
-        graph.backward(self, None if gradient is None else gradient, retain_graph, create_graph, inputs)
+        if gradient is None and inputs is None:  # the usual case, without the detours of the others
+            retain = create_graph if retain_graph is None else retain_graph
+            graph.walk([graph.root(self, None, "backward")], retain, create_graph)
+        else:
+            graph.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(grad)`` whenever the gradient of this tensor is computed; a tensor it returns takes the gradient's place."""

@@ -236,6 +236,27 @@ def _new_array(table: int, row: int, lead: int, k: int, n: int) -> int:
 
 
 @inline
+def _refer(table: int, row: int, words: int, ins: int, how: int) -> None:
+    """Take (``how`` is _HOLD) or give back (_DROP) a reference to each operand's array in ``words``."""
+    for k in range(ins):
+        if word(row, _AS + 8 * k) == NOT_A_NUMBER:
+            call_object(word(table, how), word(words, 8 * k))
+
+
+@inline
+def _allocated(table: int, row: int, lead: int, words: int, n: int, outs: int) -> bool:
+    """New arrays for the results, shaped as ``lead``, in front of ``words``.  False with an exception set when memory is out."""
+    for k in range(outs):
+        array = _new_array(table, row, lead, k, n)
+        if array == 0:
+            for j in range(k):
+                call_object(word(table, _DROP), word(words, 8 * j))
+            return False
+        set_word(words, 8 * k, array)
+    return True
+
+
+@inline
 def _compute(table: int, row: int, lead: int, words: int, n: int, outs: int) -> bool:
     """Allocate the results, shaped as ``lead``, in front of ``words`` (in place, the first operand is the result), and run the kernel.
 
@@ -245,15 +266,16 @@ def _compute(table: int, row: int, lead: int, words: int, n: int, outs: int) -> 
         set_word(words, 0, word(words, 8))
         call_kernel(word(row, _KERNEL), 0, n, words)
         return True
-    for k in range(outs):
-        array = _new_array(table, row, lead, k, n)
-        if array == 0:
-            for j in range(k):
-                call_object(word(table, _DROP), word(words, 8 * j))
-            return False
-        set_word(words, 8 * k, array)
-    call_kernel(word(row, _KERNEL), 0, n, words)
-    return True
+    # The operands hold their arrays, but a big result is allocated in Python, where another thread may give them others.
+    ins, python = word(table, _INS), n > word(row, _PLAIN_LARGEST)
+    if python:
+        _refer(table, row, words + 8 * outs, ins, _HOLD)
+    done = _allocated(table, row, lead, words, n, outs)
+    if done:
+        call_kernel(word(row, _KERNEL), 0, n, words)
+    if python:
+        _refer(table, row, words + 8 * outs, ins, _DROP)
+    return done
 
 
 def _dispatch(self: int, operands: int, count: int) -> int:

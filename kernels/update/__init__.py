@@ -95,15 +95,15 @@ def adam(
     for part in _parts("adam", plan, params, grads, **states):
         held = part.bring("adam", grads)
         times = part.pick(steps)
-        corrections = {t: (-lr / (1.0 - beta1**t), math.sqrt(1.0 - beta2**t)) for t in set(times)}
+        corrections = {t: (-lr / (1.0 - beta1**t), 1.0 / math.sqrt(1.0 - beta2**t)) for t in set(times)}
         rates: Any
-        roots: Any
+        scales: Any
         if len(corrections) == 1:
-            ((rates, roots),) = corrections.values()
+            ((rates, scales),) = corrections.values()
         else:
-            rates, roots = [corrections[t][0] for t in times], [corrections[t][1] for t in times]
+            rates, scales = [corrections[t][0] for t in times], [corrections[t][1] for t in times]
         step = _on(*held).adam if max_exp_avg_sqs is None else _on(*held).amsgrad
-        step(part.table, rates, roots, -1.0 if maximize else 1.0, 0.0 if decoupled else weight_decay, decay, beta1, beta2, eps)
+        step(part.table, rates, scales, -1.0 if maximize else 1.0, 0.0 if decoupled else weight_decay, decay, beta1, beta2, eps)
         part.settle()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from .. import _dtypes
+from .._cpu import layout
 from ..copy import cast, contiguous, copy_into, dense_order
 
 
@@ -38,11 +39,12 @@ class Part:
     that is not dense, or is of 16 bits, is copied to a temporary before the kernel and back after it.
     """
 
-    __slots__ = ("index", "dtypes", "orders", "staged", "table", "shapes", "plain", "all")
+    __slots__ = ("index", "dtypes", "orders", "staged", "table", "shapes", "plain", "all", "seen")
 
     def __init__(self, implementation: Any, op: str, index: Sequence[int], columns: Sequence[Sequence[Any]], real: np.dtype, gaps: int):
         self.index = list(index)
         self.staged: list[tuple[Any, Any]] = []
+        self.seen: Any = None  # the layouts of gradients that need no preparation
         params = [columns[0][i] for i in index]
         self.shapes = [p.shape for p in params]
         self.dtypes = [p.dtype for p in params]
@@ -74,6 +76,10 @@ class Part:
         """Copy staged arrays in and point the table to ``grads``; returns what must stay alive until the kernel has run."""
         self.fetch()
         grads = self.pick(grads)
+        layouts = layout.layout(*grads)
+        if layouts == self.seen:
+            self.table.point(grads)
+            return list(grads)
         for i, (g, shape, dtype) in enumerate(zip(grads, self.shapes, self.dtypes)):
             if g.shape != shape:
                 raise RuntimeError(
@@ -86,6 +92,8 @@ class Part:
                 )
         if self.plain:
             ready = [g if g.flags.c_contiguous else contiguous(g) for g in grads]
+            if all(map(is_, ready, grads)):
+                self.seen = layouts
         else:
             ready = [
                 cast(contiguous(g if order is None else g.transpose(order)), _dtypes.compute_dtype(g.dtype))

@@ -174,35 +174,49 @@ def walk(
     """
     wanted = None if inputs is None else [edge_of(t) for t in inputs]
     only = None if wanted is None else _Between([edge[0] for edge, _ in roots if isinstance(edge[0], Node)], wanted)
-    pending = _Pending(only)
+    heap: list[tuple[int, Node]] = []  # nodes that have a gradient, by falling number
+    slots: dict[Node, list[Any]] = {}  # the gradients of their results
+    leaves: dict[int, list[Any]] = {}  # leaves and their gradients, by id
+    node: Any = None
+    edges: Any = [edge for edge, _ in roots]
+    results: Any = [grad for _, grad in roots]
     recording, state.recording = state.recording, create_graph
     try:
-        for edge, grad in roots:
-            pending.deliver(edge, grad)
-        heap, slots = pending.heap, pending.slots
-        while heap:
+        while True:
+            for position, (edge, grad) in enumerate(zip(edges, results)):
+                if edge is None or grad is None:
+                    continue
+                target, index = edge
+                data = grad._data
+                inner = isinstance(target, Node)
+                shape, dtype = target.outputs[index] if inner else (target._data.shape, target._data.dtype)
+                if data.shape != shape or data.dtype is not dtype:
+                    grad = _fit(grad, shape, dtype, node, position)
+                held = slots.get(target) if inner else leaves.get(id(target))
+                if held is not None:
+                    at = index if inner else 1
+                    held[at] = grad if held[at] is None else held[at] + grad
+                elif only is None or only.concerns(target):
+                    if inner:
+                        slots[target] = held = [None] * len(target.outputs)
+                        held[index] = grad
+                        heapq.heappush(heap, (-target.number, target))  # numbers differ, so nodes are never compared
+                    else:
+                        leaves[id(target)] = [target, grad]
+            edge = grad = data = held = results = None  # a gradient that the walk still held would be copied when its leaf takes it over
+            if not heap:
+                break
             node = heapq.heappop(heap)[1]
             grads = slots.pop(node)
             if node.hooked or only is not None or anomaly.enabled:
                 results = _visit(node, grads, only)
             else:
                 results = node.backward(grads)
+            edges = node.edges
             if not retain_graph:
                 node.release()
-            for position, (edge, grad) in enumerate(zip(node.edges, results)):
-                if edge is not None and grad is not None:
-                    target, index = edge
-                    data = grad._data
-                    if isinstance(target, Node):
-                        shape, dtype = target.outputs[index]
-                    else:
-                        shape, dtype = target._data.shape, target._data.dtype
-                    if data.shape != shape or data.dtype is not dtype:
-                        grad = _fit(grad, shape, dtype, node, position)
-                    pending.deliver(edge, grad)
-                    edge = grad = data = None  # a gradient that the walk still held would be copied when its leaf takes it over
-            del results, grads
-        return _finish(pending, only, inputs, wanted, accumulate, create_graph)
+            del grads
+        return _finish(leaves, only, inputs, wanted, accumulate, create_graph)
     finally:
         state.recording = recording
 
@@ -215,37 +229,9 @@ class _Between:
         self.leads = _reachable(roots, self.targets)
         self.captured: dict[tuple[int, int], Any] = {}  # gradients of targets, by id and index
 
-
-class _Pending:
-    """Gradients that have been computed and not been used: those of nodes, which wait on a heap by falling number, and of leaves."""
-
-    def __init__(self, only: _Between | None):
-        self.only = only
-        self.heap: list[tuple[int, Node]] = []
-        self.slots: dict[Node, list[Any]] = {}
-        self.leaves: dict[int, list[Any]] = {}
-
-    def deliver(self, edge: Any, grad: Any) -> None:
-        """Add ``grad`` to what has been collected for the target of ``edge``, and queue the target on first sight."""
-        target, index = edge
-        only = self.only
-        if not isinstance(target, Node):
-            if only is None or id(target) in only.targets:
-                held = self.leaves.get(id(target))
-                if held is None:
-                    self.leaves[id(target)] = [target, grad]
-                else:
-                    held[1] = held[1] + grad
-            return
-        if only is not None and id(target) not in only.leads and id(target) not in only.targets:
-            return
-        slots = self.slots.get(target)
-        if slots is None:
-            slots = self.slots[target] = [None] * len(target.outputs)
-            slots[index] = grad
-            heapq.heappush(self.heap, (-target.number, target))  # numbers differ, so nodes are never compared
-        else:
-            slots[index] = grad if slots[index] is None else slots[index] + grad
+    def concerns(self, target: Any) -> bool:
+        """Whether the gradient of ``target``, a node or a leaf, is of use."""
+        return id(target) in self.targets or id(target) in self.leads
 
 
 def _visit(node: Node, grads: list[Any], only: _Between | None) -> Sequence[Any]:
@@ -275,10 +261,12 @@ def _visit(node: Node, grads: list[Any], only: _Between | None) -> Sequence[Any]
     return results
 
 
-def _finish(pending: _Pending, only: _Between | None, inputs: Any, wanted: Any, accumulate: bool, create_graph: bool) -> list[Any]:
+def _finish(
+    leaves: dict[int, list[Any]], only: _Between | None, inputs: Any, wanted: Any, accumulate: bool, create_graph: bool
+) -> list[Any]:
     """Give leaves and inputs their gradients; those of ``inputs`` are returned."""
-    while pending.leaves:
-        leaf, grad = pending.leaves.pop(next(iter(pending.leaves)))
+    while leaves:
+        leaf, grad = leaves.pop(next(iter(leaves)))
         if leaf._hooks:
             grad = _run_hooks(leaf._hooks, grad)
         if only is None:
@@ -313,9 +301,10 @@ def _run_hooks(hooks: Any, grad: Any) -> Any:
 def _seed(output: Any, gradient: Any, op: str) -> Any:
     """The gradient to start ``output`` with: the given one, checked, or 1 for a scalar."""
     if gradient is None:
-        if output.numel() != 1:
+        data = output._data
+        if data.size != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        if not (output.is_floating_point() or output.is_complex()):
+        if data.dtype.kind not in "fc" and not (output.is_floating_point() or output.is_complex()):
             raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype}")
         return output._ones()
     if not hasattr(gradient, "requires_grad"):
@@ -325,11 +314,12 @@ def _seed(output: Any, gradient: Any, op: str) -> Any:
     return gradient
 
 
-def _root(tensor: Any) -> Any:
+def root(tensor: Any, gradient: Any, op: str) -> tuple[Any, Any]:
+    """Where a walk from ``tensor`` begins: its edge, and the gradient to start with (None: 1)."""
     edge = edge_of(tensor)
     if edge is None:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
-    return edge
+    return edge, _seed(tensor, gradient, op)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -358,7 +348,7 @@ def backward(
         _check_inputs(targets)
         if not targets:
             raise RuntimeError("backward: 'inputs' argument cannot be empty")
-    roots = [(_root(t), _seed(t, g, "backward")) for t, g in zip(outputs, seeds)]
+    roots = [root(t, g, "backward") for t, g in zip(outputs, seeds)]
     walk(roots, retain, create_graph, targets, accumulate=True)
 
 
@@ -391,7 +381,7 @@ def grad(
         raise RuntimeError(f"grad: got {len(outs)} outputs and {len(seeds)} grad_outputs")
     _check_inputs(ins)
     retain = create_graph if retain_graph is None else retain_graph
-    roots = [(_root(t), _seed(t, g, "grad")) for t, g in zip(outs, seeds)]
+    roots = [root(t, g, "grad") for t, g in zip(outs, seeds)]
     found = walk(roots, retain, create_graph, ins, accumulate=False)
     allow = materialize_grads if allow_unused is None else allow_unused
     if materialize_grads:

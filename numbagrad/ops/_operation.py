@@ -26,7 +26,7 @@ that broadcasts from, or a dtype that promotes from, the input's: the graph's wa
 from __future__ import annotations
 
 import inspect
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 from ..autograd import anomaly
 from ..autograd.graph import Node, numbers
@@ -98,18 +98,32 @@ def changed(node: Node, tensor: Tensor, role: str, expected: int) -> RuntimeErro
     )
 
 
+# Where a rule's argument is found: the arguments, the gradients of the results, the results, the facts, or all arguments from one on.
+_ARGUMENT, _GRADIENT, _RESULT, _FACT, _REST = range(5)
+
+
+class _Sources(NamedTuple):
+    """Where a rule finds its arguments, by position."""
+
+    places: tuple[tuple[int, int], ...]  # (one of the above, index)
+    held: tuple[int, ...]  # the positions of arguments and results, which may have been changed since they were kept
+    rest: int  # the position of the one that takes any number, or -1
+
+
 class OperationNode(Node):
     """A recorded call of an Operation."""
 
-    def __init__(self, operation: Operation, args: list[Any], facts: dict[Any, Any] | None, edges: Sequence[Any], outputs: Any):
+    results: Any = ()
+    facts: Any = ()
+
+    def __init__(self, operation: Operation, args: list[Any], wanted: tuple[bool, ...], edges: Sequence[Any], outputs: Any):
         # As Node.__init__, whose call would cost as much as the rest.
         self.edges = edges
         self.outputs = outputs
         self.number = next(numbers)
         self.operation: Any = operation
         self.args: Any = args
-        self.results: Any = ()
-        self.facts: Any = facts
+        self.wanted = wanted  # of the inputs with a rule, which need a gradient
         if anomaly.enabled:
             self.where = anomaly.call_site()
 
@@ -120,22 +134,17 @@ class OperationNode(Node):
         """Whether gradients flow into result ``index``."""
         return index in self.operation.differentiable_results
 
-    def _values(self, sources: Sequence[tuple[str, Any]], grads: list[Any]) -> list[Any]:
+    def _values(self, sources: _Sources, grads: list[Any]) -> list[Any]:
         """What a rule asks for."""
-        args, values = self.args, []
-        for source in sources:
-            kind, where = source
-            if kind == "arg":
-                value = args[where]
-                values.append(kept(self, value) if type(value) is Saved or isinstance(value, Tensor) else value)
-            elif kind == "grad":
-                values.append(grads[where])
-            elif kind == "result":
-                values.append(kept(self, self.results[where]))
-            elif kind == "args":
-                values.append([kept(self, v) for v in args[where:]])
-            else:
-                values.append(self.facts[source])
+        args = self.args
+        lists = args, grads, self.results, self.facts, args
+        values = [lists[kind][where] for kind, where in sources.places]
+        for position in sources.held:
+            value = values[position]
+            if type(value) is Saved or isinstance(value, Tensor):
+                values[position] = kept(self, value)
+        if sources.rest >= 0:
+            values[sources.rest] = [kept(self, value) for value in args[self.operation.variadic :]]
         return values
 
     def backward(self, grads: list[Any]) -> Sequence[Any]:
@@ -146,8 +155,7 @@ class OperationNode(Node):
         if operation.together is not None and not state.recording:
             function, sources = operation.together
             values = self._values(sources, grads)
-            wanted = tuple([edges[i] is not None for i in operation.inputs])
-            found = function(wanted, *[v._data if isinstance(v, Tensor) else v for v in values])
+            found = function(self.wanted, *[v._data if isinstance(v, Tensor) else v for v in values])
             if found is not None:
                 for i, gradient in zip(operation.inputs, found):
                     if gradient is not None:
@@ -202,29 +210,34 @@ class Operation:
         unknown = set(rules) - set(self.parameters)
         if unknown:
             raise TypeError(f"differentiable {name}: rules for {sorted(unknown)}, which are not among the parameters {self.parameters}")
-        self.rules = [(self.parameters.index(p), rule, self._sources(rule)) for p, rule in rules.items()]
+        self._facts: list[tuple[str, int]] = []  # ("shape" or "dtype", position of the argument)
+        self.rules = [(self.parameters.index(p), rule, self._sources(inspect.signature(rule).parameters)) for p, rule in rules.items()]
         self.inputs = tuple(position for position, _, _ in self.rules)
         self.differentiable_results = frozenset(self.results.index(r) for r in differentiable)
-        self.together = None if together is None else (together, [self._source(p) for p in [*inspect.signature(together).parameters][1:]])
-        self._facts = [s for _, _, sources in self.rules for s in sources if s[0] in ("shape", "dtype")]
-        self._keeps: dict[Any, tuple[frozenset[int], frozenset[int]]] = {}
+        self.together = None if together is None else (together, self._sources([*inspect.signature(together).parameters][1:]))
+        self._keeps: dict[Any, Any] = {}
 
-    def _sources(self, rule: Rule) -> list[tuple[str, Any]]:
-        return [self._source(name) for name in inspect.signature(rule).parameters]
+    def _sources(self, names: Iterable[str]) -> _Sources:
+        places = tuple(map(self._source, names))
+        held = tuple(i for i, (kind, _) in enumerate(places) if kind in (_ARGUMENT, _RESULT))
+        return _Sources(places, held, next((i for i, (kind, _) in enumerate(places) if kind == _REST), -1))
 
-    def _source(self, name: str) -> tuple[str, Any]:
+    def _source(self, name: str) -> tuple[int, int]:
         if name == "g":
-            return "grad", 0
+            return _GRADIENT, 0
         if name.startswith("g_") and name[2:] in self.results:
-            return "grad", self.results.index(name[2:])
+            return _GRADIENT, self.results.index(name[2:])
         if name in self.results:
-            return "result", self.results.index(name)
+            return _RESULT, self.results.index(name)
         if name in self.parameters:
             position = self.parameters.index(name)
-            return "args" if position == self.variadic else "arg", position
+            return (_REST, 0) if position == self.variadic else (_ARGUMENT, position)
         for suffix in ("_shape", "_dtype"):
             if name.endswith(suffix) and name[: -len(suffix)] in self.parameters:
-                return suffix[1:], self.parameters.index(name[: -len(suffix)])
+                fact = suffix[1:], self.parameters.index(name[: -len(suffix)])
+                if fact not in self._facts:
+                    self._facts.append(fact)
+                return _FACT, self._facts.index(fact)
         raise TypeError(
             f"differentiable {self.name}: a rule asks for {name!r}; known are g, {', '.join(self.results)}, {', '.join(self.parameters)}"
         )
@@ -238,10 +251,11 @@ class Operation:
             self._check_tensors(args)
             raise
         result: Any = tuple(map(wrap, y)) if type(y) is tuple else wrap(y)
-        inputs = self.inputs if self.variadic < 0 else (*self.inputs[:-1], *range(self.variadic, len(args)))
+        if not state.recording:
+            return result
         edges: list[Any] = []
         needing = 0
-        for i in inputs:
+        for i in self.inputs if self.variadic < 0 else (*self.inputs[:-1], *range(self.variadic, len(args))):
             x = args[i]
             if isinstance(x, Tensor):
                 if x._base is not None:
@@ -250,7 +264,7 @@ class Operation:
                     edges = edges or [None] * len(args)
                     edges[i] = (x, 0) if x._node is None else (x._node, x._index)
                     needing |= 1 << i
-        if needing and state.recording:
+        if needing:
             self._record(args, result if type(result) is tuple else (result,), edges, needing)
         return result
 
@@ -280,36 +294,44 @@ class Operation:
         return tuple(values)
 
     def _record(self, args: Sequence[Any], outs: tuple[Tensor, ...], edges: list[Any], needing: int) -> None:
-        keeps = self._keeps.get((needing, len(args)))
+        key = needing if self.variadic < 0 else (needing, len(args))
+        keeps = self._keeps.get(key)
         if keeps is None:
-            keeps = self._keeps[needing, len(args)] = self._plan(needing, len(args))
-        keep_args, keep_results = keeps
-        held = [None if isinstance(x, Tensor) else x for x in args]
+            keeps = self._keeps[key] = self._plan(needing, len(args))
+        keep_args, keep_results, wanted = keeps
+        held: list[Any] = [None] * len(args)
         for i in keep_args:
-            held[i] = keep(args[i])
-        facts = {s: self._fact(s, args) for s in self._facts} if self._facts else None
+            x = args[i]
+            held[i] = keep(x) if isinstance(x, Tensor) else x
         outputs = [(y._data.shape, y._data.dtype) for y in outs]
-        node = OperationNode(self, held, facts, edges, outputs)
+        node = OperationNode(self, held, wanted, edges, outputs)
+        if self._facts:
+            node.facts = [self._fact(kind, position, args) for kind, position in self._facts]
         if keep_results:
-            node.results = tuple([Saved(y, node, i) if i in keep_results else None for i, y in enumerate(outs)])
+            # A result that gradients do not flow into has no link to this node, and is kept as an argument is.
+            flows = self.differentiable_results
+            node.results = [(Saved(y, node, i) if i in flows else y) if i in keep_results else None for i, y in enumerate(outs)]
         for i in self.differentiable_results:
             if outputs[i][1] in DIFFERENTIABLE:  # integers and bools, as of a cast, have no gradient
                 outs[i]._node, outs[i]._index = node, i
 
-    def _fact(self, source: tuple[str, int], args: Sequence[Any]) -> Any:
-        kind, position = source
+    def _fact(self, kind: str, position: int, args: Sequence[Any]) -> Any:
         if position == self.variadic:
             return [getattr(x, kind) for x in args[position:]]
         x = args[position]
         return None if not isinstance(x, Tensor) else x._data.shape if kind == "shape" else x.dtype
 
-    def _plan(self, needing: int, count: int) -> tuple[frozenset[int], frozenset[int]]:
-        """Which of ``count`` arguments, and which results, the rules of the inputs whose bits are set in ``needing`` read."""
-        sources = [s for position, _, found in self.rules if needing >> position & 1 or position == self.variadic for s in found]
-        kept = {w for k, w in sources if k == "arg"}
-        if any(k == "args" for k, _ in sources):
+    def _plan(self, needing: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...]]:
+        """Which of ``count`` arguments, and which results, the rules of the inputs whose bits are set in ``needing`` read; and which rules
+        those are."""
+        places = [place for at, _, found in self.rules if needing >> at & 1 or at == self.variadic for place in found.places]
+        if self.together is not None:  # its settings, whatever it is to compute
+            places += [place for place in self.together[1].places if place[0] == _ARGUMENT and place[1] not in self.inputs]
+        kept = {where for kind, where in places if kind == _ARGUMENT}
+        if any(kind == _REST for kind, _ in places):
             kept.update(range(self.variadic, count))
-        return frozenset(kept), frozenset(w for k, w in sources if k == "result")
+        wanted = tuple(bool(needing >> at & 1) for at in self.inputs)
+        return tuple(sorted(kept)), tuple(sorted({where for kind, where in places if kind == _RESULT})), wanted
 
     def __repr__(self) -> str:
         return f"<operation {self.name}({', '.join(self.parameters)})>"

@@ -292,7 +292,7 @@ class FusedOptimizer(Optimizer):
         for i, group in enumerate(self.param_groups):
             if i == len(plans):
                 plans.append(update.Plan())
-            params = [p for p in group["params"] if p.grad is not None]
+            params = [p for p in group["params"] if p._grad is not None]
             if params:
                 self._update(group, plans[i], params)
                 for p in params:
@@ -317,7 +317,7 @@ def arrays(tensors: Iterable[Tensor]) -> list[Any]:
 
 def gradients(params: Iterable[Tensor]) -> list[Any]:
     """The arrays of the gradients of ``params``."""
-    return [p.grad._data for p in params]  # type: ignore[union-attr]
+    return [p._grad._data for p in params]  # type: ignore[union-attr]
 
 
 def filled_like(param: Tensor, value: complex = 0.0) -> Tensor:
@@ -337,8 +337,7 @@ def advance(steps: Iterable[Tensor]) -> list[float]:
     counts = []
     for step in steps:
         data = step._data
-        count = data.item() + 1.0
-        data.fill(count)
+        data[()] = count = data.item() + 1.0
         counts.append(count)
     return counts
 

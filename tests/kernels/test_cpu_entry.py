@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+import numbagrad as ng
 from numbagrad.kernels._cpu import array_at, entry, kernel, load
 from numbagrad.kernels._cpu.jit import address
 from numbagrad.kernels._cpu.types import int64
@@ -344,3 +345,22 @@ def test_too_many_slots():
 def test_no_such_slot():
     with pytest.raises((AttributeError, TypeError)):
         entry.Entry("add", 1, 1, general, marked, entry.Box(Boxed, "nothing", {}))
+
+
+def test_arrays_live_while_their_tensors_are_given_others(monkeypatch):
+    """A big result is allocated in Python, where another thread may run: here, one that gives the operand another array."""
+    x, y = ng.full((9000,), 1.0), ng.full((9000,), 1.0)
+    for _ in range(3):
+        assert ((x + y) == 2).all()
+    allocate, kept = entry.empty, []
+
+    def meanwhile(shape, dtype):
+        x.data = ng.full((9000,), 5.0)
+        kept.extend(ng.full((9000,), 7.0) for _ in range(8))  # takes the first array's memory, if nobody holds it
+        return allocate(shape, dtype)
+
+    monkeypatch.setattr(entry, "empty", meanwhile)
+    before = sys.getrefcount(y._data)
+    z = x + y
+    after = sys.getrefcount(y._data)
+    assert kept and after == before and (z == 2).all()

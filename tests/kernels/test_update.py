@@ -7,7 +7,7 @@ import pytest
 
 from numbagrad.kernels import _dtypes, update
 from numbagrad.kernels.copy import cast
-from numbagrad.kernels.update import _table, cpu
+from numbagrad.kernels.update import _steps, _table, cpu
 
 SHAPES = [(70, 80), (), (3,), (0, 2), (5000,), (2, 3, 4)]
 
@@ -230,13 +230,21 @@ def test_bits_do_not_depend_on_the_split(monkeypatch):
 
     whole, norms = run()
 
-    def in_pieces(kernel, n, *args, work=0):
-        for lo in reversed(range(n)):
-            kernel(lo, lo + 1, *args)
+    launched = []
 
-    monkeypatch.setattr(cpu, "launch", in_pieces)
+    def in_pieces(kernel, signature):
+        def call(n, *args, work=0):
+            launched.append(n)
+            for lo in reversed(range(n)):
+                kernel(lo, lo + 1, *args)
+
+        return call
+
+    monkeypatch.setattr(_steps, "compiled", in_pieces)
+    for kernels in ("step_kernels", "list_kernels"):
+        monkeypatch.setattr(cpu, kernels, getattr(_steps, kernels).__wrapped__)
     pieces, norms_in_pieces = run()
-    assert norms == norms_in_pieces
+    assert norms == norms_in_pieces and launched == [6, 6]
     for a, b in zip(whole, pieces):
         np.testing.assert_array_equal(a, b)
 
