@@ -283,7 +283,7 @@ def _dispatch(self: int, operands: int, count: int) -> int:
     table = word(self, DATA)
     ins, outs = word(table, _INS), word(table, _OUTS)
     words, keys = scratch(8), scratch(4)
-    lead, marked, boxing, fits = 0, False, False, count == ins
+    lead, marked, boxing, fits = np.int64(0), False, False, count == ins
     if fits:
         for k in range(ins):
             x = word(operands, 8 * k)

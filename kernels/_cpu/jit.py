@@ -13,6 +13,7 @@ from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NativeLowering
+from numba.core.types import unliteral
 from numba.core.untyped_passes import FixupArgs
 
 from .cache import ContentCache, cache_directory, write_atomically
@@ -114,9 +115,18 @@ def inline(function: Callable[..., Any] | None = None, *, reassociate: bool = Fa
     needs no cache entry of its own."""
     if function is None:
         return lambda f: inline(f, reassociate=reassociate)
-    return njit(
+    dispatcher = njit(
         pipeline_class=_InlinedCompiler, nogil=True, error_model="numpy", forceinline=True, fastmath=REASSOCIATE if reassociate else False
     )(function)
+    if hasattr(dispatcher, "get_call_template"):  # absent under NUMBA_DISABLE_JIT
+        find = dispatcher.get_call_template
+
+        # Numba would compile a helper anew for every constant it is called with.  LLVM, which inlines it, knows the constant anyway.
+        def for_any_value(arguments: Any, named: Any) -> Any:
+            return find(tuple(map(unliteral, arguments)), {name: unliteral(kind) for name, kind in named.items()})
+
+        dispatcher.get_call_template = for_any_value
+    return dispatcher
 
 
 def address(dispatcher: Any, types: Any) -> int:

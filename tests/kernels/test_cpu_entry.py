@@ -349,14 +349,15 @@ def test_no_such_slot():
 
 def test_arrays_live_while_their_tensors_are_given_others(monkeypatch):
     """A big result is allocated in Python, where another thread may run: here, one that gives the operand another array."""
-    x, y = ng.full((9000,), 1.0), ng.full((9000,), 1.0)
+    n = entry.POOLED_BYTES // 4 + 1000
+    x, y = ng.full((n,), 1.0), ng.full((n,), 1.0)
     for _ in range(3):
         assert ((x + y) == 2).all()
     allocate, kept = entry.empty, []
 
     def meanwhile(shape, dtype):
-        x.data = ng.full((9000,), 5.0)
-        kept.extend(ng.full((9000,), 7.0) for _ in range(8))  # takes the first array's memory, if nobody holds it
+        x.data = ng.full((n,), 5.0)
+        kept.extend(ng.full((n,), 7.0) for _ in range(8))  # takes the first array's memory, if nobody holds it
         return allocate(shape, dtype)
 
     monkeypatch.setattr(entry, "empty", meanwhile)
