@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _cases, _machine, _readme, _table
 from ._children import Contestant, Failed, run_once
@@ -28,13 +28,29 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
+def fail(text: str) -> NoReturn:
+    """End as for a wrong argument."""
+    print(f"python -m benchmarks: error: {text}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def loaded(option: str, file: Path) -> Results:
+    """The results in a file that an option names."""
+    try:
+        return Results.load(file)
+    except OSError as error:
+        fail(f"{option} {file}: {error.strerror or error}")
+    except ValueError as error:
+        fail(f"{option}: {error}")
+
+
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     listed = lambda text: [word for word in text.split(",") if word]
     parser.add_argument("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)} or goals (default: all)")
     parser.add_argument("--vs", type=listed, metavar="NAMES", help=f"the peers, of {', '.join(n for n in LIBRARIES if n != OURS)}")
     parser.add_argument("--device", type=listed, default=["cpu"], metavar="NAMES", help="cpu, cuda or cpu,cuda (default: cpu)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of every library (default: what each takes by itself)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of every library (default: what each takes by itself)")
     parser.add_argument(
         "--filter", default="", metavar="TEXT", help="only benchmarks whose suite/family/name holds these words; A | B: either"
     )
@@ -58,6 +74,11 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)} and goals")
     if unknown := set(options.device) - {"cpu", "cuda"}:
         parser.error(f"no such device: {', '.join(sorted(unknown))}")
+    if options.threads is not None and options.threads < 1:
+        parser.error(f"--threads: expected a positive number, but got {options.threads}")
+    options.threads = options.threads or 0
+    if not options.timeout > 0:
+        parser.error(f"--timeout: expected a positive number, but got {options.timeout:g}")
     if options.fail_on_regression and not options.compare:
         parser.error("--fail-on-regression needs --compare")
     return options
@@ -154,6 +175,9 @@ def measure(options: argparse.Namespace, colour: bool) -> Results:
         libraries = peers(options, print)
         results.options["libraries"] = meet(arena, libraries, options.device, options.threads, print)
         libraries = [name for name in libraries if name in results.options["libraries"]]
+        if OURS not in libraries:
+            print(f"without {OURS} there is nothing to compare")
+            return results
         threads = options.threads or machine["cores"]
         for name, about in results.options["libraries"].items():
             print(f"{name} {about['version']}" + (f", {about['threads']} threads" if about["threads"] else ""))
@@ -190,7 +214,7 @@ def measure(options: argparse.Namespace, colour: bool) -> Results:
         print("\ninterrupted: the results so far are kept")
     finally:
         arena.close()
-        if options.json:
+        if options.json and results.rows:
             results.save(options.json)
     return results
 
@@ -205,12 +229,17 @@ def main(given: list[str] | None = None) -> int:
             print(case.id + "".join(f"   [{_table.goal_text(goal)}]" for goal in case.goals))
         return 0
     if options.readme:
-        results = Results.load(options.readme)
-        _readme.rewrite(ROOT / "README.md", results, options.readme.with_name(f"{options.readme.stem}-ratios-goals.png"))
+        results = loaded("--readme", options.readme)
+        if refusal := _readme.refusal(results, options.readme, FOLDER):
+            fail(f"--readme {options.readme}: {refusal}")
+        try:
+            _readme.rewrite(ROOT / "README.md", results, options.readme.with_name(f"{options.readme.stem}-ratios-goals.png"))
+        except (OSError, ValueError) as error:
+            fail(f"--readme: {error}")
         return 0
-    old = Results.load(options.compare) if options.compare else None  # a wrong name is noticed now, not in ten minutes
+    old = loaded("--compare", options.compare) if options.compare else None  # a wrong name is noticed now, not in ten minutes
     if options.load:
-        results = Results.load(options.load)
+        results = loaded("--load", options.load)
         lines = _table.Lines(results.options.get("libraries", [OURS]), results.peaks, len({row.device for row in results.rows}), colour)
         for row in results.rows:
             print(*lines(row), sep="\n")

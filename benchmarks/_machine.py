@@ -76,9 +76,10 @@ def _version(package: str) -> str | None:
 
 
 def commit() -> str:
-    """The checkout's, with a + where it has changes."""
+    """The checkout's, with a + where it has changes, other than to what these benchmarks write."""
     found = _output("git", "rev-parse", "--short=12", "HEAD")
-    return found + ("+" if found and _output("git", "status", "--porcelain", "--untracked-files=no") else "")
+    written = (":(exclude)benchmarks/results", ":(exclude)README.md")
+    return found + ("+" if found and _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *written) else "")
 
 
 def describe() -> dict[str, Any]:

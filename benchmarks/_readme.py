@@ -53,6 +53,18 @@ def render(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def refusal(results: Results, file: Path, folder: Path) -> str:
+    """Why these results do not belong into the README, "" where they do: everyone can find the file, and the code that it measures."""
+    if file.resolve().parent != folder.resolve():
+        return f"expected a file in {folder}, where --save writes it"
+    if results.options.get("quick"):
+        return "expected results of a full run, but these were made with --quick"
+    commit = results.machine["commit"]
+    if not commit or commit.endswith("+"):
+        return f"expected results of a commit without changes, but these are of {commit or 'an unknown one'}"
+    return ""
+
+
 def rewrite(path: Path, results: Results, picture: Path | None = None) -> None:
     """Put the section between the markers of ``path``.  Raises ValueError where they are not both there, once and in this order."""
     text = path.read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from ._declare import Goal
 
 FORMAT = 1
 OURS = "numbagrad"
+MACHINE = {"cpu", "cores", "os", "python", "date", "commit"}  # what is always said of the machine
 
 
 @dataclass
@@ -115,12 +116,15 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """Raises ValueError for a file of another kind."""
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(stored, dict) or stored.pop("format", None) != FORMAT:
-            raise ValueError(f"{path} holds no results of format {FORMAT}")
-        rows = [Row(**{**row, "goals": [Goal(**goal) for goal in row["goals"]]}) for row in stored.pop("rows")]
-        return cls(rows=rows, **stored)
+        """Raises OSError for a file that cannot be read, ValueError for one of another kind."""
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if stored.pop("format") != FORMAT or MACHINE - set(stored["machine"]):
+                raise KeyError
+            rows = [Row(**{**row, "goals": [Goal(**goal) for goal in row["goals"]]}) for row in stored.pop("rows")]
+            return cls(rows=rows, **stored)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # no text, no JSON, or not what ``save`` writes
+            raise ValueError(f"{path} holds no results of format {FORMAT}") from error
 
 
 @dataclass

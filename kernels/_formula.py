@@ -412,10 +412,10 @@ mod_int = Primitive("mod_int", "{0} % {1}")
 pow, atan2, fmod, copysign, hypot = (Primitive(n) for n in ("pow", "atan2", "fmod", "copysign", "hypot"))
 
 UNARY = """sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv
-floor ceil rint trunc sigmoid ndtr""".split()
+floor ceil rint trunc sigmoid gelu gelu_slope""".split()
 FUNCTIONS = {name: Primitive(name) for name in UNARY}
 (sqrt, exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc, erfinv,
- floor, ceil, rint, trunc, sigmoid, ndtr) = FUNCTIONS.values()  # fmt: skip
+ floor, ceil, rint, trunc, sigmoid, gelu, gelu_slope) = FUNCTIONS.values()  # fmt: skip
 
 _OPERATORS = {"add": add, "subtract": sub, "multiply": mul, "divide": div, "power": pow, "floor_divide": floor_int, "remainder": mod_int,
               "less": lt, "less_equal": le, "greater": gt, "greater_equal": ge, "equal": eq, "not_equal": ne}  # fmt: skip
@@ -476,7 +476,8 @@ atanh.derivative(lambda g, y, a: (g / (1 - a * a),))
 sigmoid.derivative(lambda g, y, a: (g * conj((1 - y) * y),))
 erf.derivative(lambda g, y, a: (g * (2 / math.sqrt(math.pi)) * exp(-a * a),))
 erfc.derivative(lambda g, y, a: (-g * (2 / math.sqrt(math.pi)) * exp(-a * a),))
-ndtr.derivative(lambda g, y, a: (g * (exp(-0.5 * a * a) / math.sqrt(2 * math.pi)),))
+gelu.derivative(lambda g, y, a: (g * gelu_slope(a),))
+gelu_slope.derivative(lambda g, y, a: (g * ((2 - a * a) * exp(-0.5 * a * a) / math.sqrt(2 * math.pi)),))
 erfinv.derivative(lambda g, y, a: (g * (math.sqrt(math.pi) / 2) * exp(y * y),))
 copysign.derivative(lambda g, y, a, b: (where(a == 0, 0, where((a < 0) ^ (y < 0), -g, g)), None))
 hypot.derivative(lambda g, y, a, b: (where(y == 0, 0, g * (a / y)), where(y == 0, 0, g * (b / y))))

@@ -15,7 +15,12 @@ def through_float32(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def widened(*args: Any, **kwargs: Any) -> Any:
-        half = next((a.dtype for a in args if getattr(a, "dtype", None) in _dtypes.HALVES), None)
+        half = None
+        for a in args:
+            dtype = getattr(a, "dtype", None)
+            if dtype is not None and dtype.itemsize == 2 and dtype in _dtypes.HALVES:
+                half = dtype
+                break
         if half is None:
             return function(*args, **kwargs)
         from .copy import cast

@@ -14,14 +14,14 @@ from .tensor import Tensor, wrap
 
 _DEFAULT_SEED = 67280421310721
 _WORDS = np.dtype("<u8")
-# One for all generators: it is held for two assignments, and one can be replaced in the child of a fork.
-_lock = threading.Lock()
+# One for all generators: it is held for two assignments, and one can be replaced in the child of a fork.  Reentrant: a signal handler may draw.
+_lock = threading.RLock()
 
 
 def _forget_lock() -> None:
     """In the child of a fork a thread that held the lock does not exist."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,10 +14,10 @@ import pytest
 import numbagrad as ng
 from numbagrad.autograd import gradcheck
 from numbagrad.kernels import elementwise as kernels
-from numbagrad.kernels._cpu.cache import ContentCache
 from numbagrad.kernels._source import statements
 from numbagrad.kernels.elementwise import activations, formulas, logic
 from numbagrad.ops.elementwise import ElementwiseOperation
+from tests.machine_code import compiled_text, float64_instructions, loops
 from tests.test_formula import gradient, numbers
 
 NAMES = [
@@ -212,16 +212,11 @@ class TestLayouts:
 
 def optimised(kernel, arrays, monkeypatch) -> str:
     """The LLVM of ``kernel``'s contiguous loop for ``arrays``, after optimisation: the loop itself, without its wrappers."""
-    monkeypatch.setattr(ContentCache, "load_overload", lambda *_: None)  # what comes from the cache has no IR
     monkeypatch.setattr(kernel, "compiled", {})
     monkeypatch.setattr(kernel, "routes", {})
     kernel(*arrays)
     (loop,) = kernel.compiled.values()
-    (text,) = loop.kernel.inspect_llvm().values()
-    bodies = re.findall(r"^define [^\n]*\{\n.*?^\}", text, re.M | re.S)
-    loops = [body for body in bodies if "cpython" not in body.split("\n")[0] and "cfunc" not in body.split("\n")[0]]
-    assert loops
-    return "\n".join(loops)
+    return compiled_text(loop.kernel)
 
 
 # Every built-in formula of one argument that takes floats, and the commonest of two.
@@ -238,8 +233,8 @@ def test_float32_loops_are_float32_and_vectorised(name, monkeypatch):
     kernel = getattr(formulas, name, None) or getattr(activations, name, None) or getattr(logic, name)
     arrays = [np.ones(64, np.float32)] * len(kernel.params)
     text = optimised(kernel, arrays, monkeypatch)
-    assert not re.search(r"\bdouble\b", text), "a float32 kernel computes in float64"
-    assert re.search(r"<\d+ x float>", text), "the loop is not vectorised"
+    assert float64_instructions(text) == [], "a float32 kernel computes in float64"
+    assert re.search(r"<\d+ x float>", loops(text)), "the loop is not vectorised"
 
 
 @pytest.mark.parametrize("name", ["tanh", "gelu", "mul"])
@@ -247,7 +242,7 @@ def test_float32_gradients_are_float32_and_vectorised(name, monkeypatch):
     kernel = getattr(formulas, name, None) or getattr(activations, name)
     derivative = kernel.derivative((0,))
     text = optimised(derivative.operation, [np.ones(64, np.float32)] * len(derivative.needs), monkeypatch)
-    assert not re.search(r"\bdouble\b", text)
+    assert float64_instructions(text) == []
     assert re.search(r"<\d+ x float>", text)
 
 

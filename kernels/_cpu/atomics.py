@@ -22,9 +22,7 @@ LINE = 64
 GENERATION, TICKETS, DONE, SLEEPERS, BUSY, LAUNCH, POOL = range(0, 7 * LINE, LINE)
 TASK, FRAME, PROCESSOR, SKIPPED = range(LAUNCH, LAUNCH + 32, 8)  # the last counts launches since sleepers were woken
 RUN, THREADS, STOP = range(POOL, POOL + 24, 8)
-# Behind them a bit for each processor that the workers may use, in Linux's form of such a set.
-ALLOWED, _SET_WORDS = 7 * LINE, 16
-CONTROL_BYTES = ALLOWED + 8 * _SET_WORDS
+CONTROL_BYTES = 7 * LINE
 
 # The number of Linux's futex system call by machine; elsewhere idle workers sleep in Python (see pool.py).
 _FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221, "s390x": 238}
@@ -33,6 +31,8 @@ _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 _CLOCK_MONOTONIC = 6 if sys.platform == "darwin" else 1
 # Linux's struct rusage: eighteen words, the last the number of involuntary context switches.
 _RUSAGE_THREAD, _RUSAGE_WORDS, _NIVCSW = 1, 18, 17
+# Linux's set of processors, a bit for each, as the C library declares it.
+_SET_WORDS = 16
 
 
 def _pointer(builder: Any, address: Any) -> Any:
@@ -216,26 +216,28 @@ def processor(typingctx: Any) -> Any:
 
 
 @intrinsic
-def leave_processor(typingctx: Any, allowed: Any, number: Any) -> Any:
-    """Move this thread to the processors of the set at address ``allowed`` but the one of that ``number``; whether it was moved."""
+def leave_processor(typingctx: Any, number: Any) -> Any:
+    """Move this thread from the processor of that ``number`` to another that it may use; whether there was one.
+
+    The set of those it may use is taken from the system, as somebody may have changed it, and is the same again afterwards: a thread that
+    is let back to a processor stays where it is.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if not FUTEX_NUMBER:
             return ir.Constant(ir.IntType(1), 0)
-        allowed, number = args
-        one = ir.Constant(_WORD, 1)
-        bit = builder.shl(one, builder.and_(number, ir.Constant(_WORD, 63)))
-        position = builder.lshr(number, ir.Constant(_WORD, 6))
-        space = cgutils.alloca_once(builder, ir.ArrayType(_WORD, _SET_WORDS))
-        first = builder.bitcast(space, _WORD.as_pointer())
-        for index in range(_SET_WORDS):
-            here = builder.load(builder.gep(_pointer(builder, allowed), [ir.Constant(_WORD, index)]))
-            own = builder.icmp_signed("==", position, ir.Constant(_WORD, index))
-            without = builder.and_(here, builder.not_(builder.select(own, bit, ir.Constant(_WORD, 0))))
-            builder.store(without, builder.gep(first, [ir.Constant(_WORD, index)]))
         kind = ir.FunctionType(ir.IntType(32), [ir.IntType(32), _WORD, _WORD.as_pointer()])
-        function = cgutils.get_or_insert_function(builder.module, kind, "sched_setaffinity")
-        failed = builder.call(function, [ir.Constant(ir.IntType(32), 0), ir.Constant(_WORD, 8 * _SET_WORDS), first])
-        return builder.icmp_signed("==", failed, ir.Constant(ir.IntType(32), 0))  # an empty set is refused
+        get, put = (cgutils.get_or_insert_function(builder.module, kind, f"sched_{name}affinity") for name in ("get", "set"))
+        this, size = ir.Constant(ir.IntType(32), 0), ir.Constant(_WORD, 8 * _SET_WORDS)
+        allowed, others = (cgutils.alloca_once(builder, ir.ArrayType(_WORD, _SET_WORDS), zfill=True) for _ in range(2))
+        first, first_other = (builder.bitcast(space, _WORD.as_pointer()) for space in (allowed, others))
+        builder.call(get, [this, size, first])  # where that fails the set stays empty, and an empty set is refused below
+        builder.store(builder.load(allowed), others)
+        at = builder.gep(first_other, [builder.and_(builder.lshr(args[0], ir.Constant(_WORD, 6)), ir.Constant(_WORD, _SET_WORDS - 1))])
+        bit = builder.shl(ir.Constant(_WORD, 1), builder.and_(args[0], ir.Constant(_WORD, 63)))
+        builder.store(builder.and_(builder.load(at), builder.not_(bit)), at)
+        moved = builder.icmp_signed("==", builder.call(put, [this, size, first_other]), this)
+        builder.call(put, [this, size, first])
+        return moved
 
-    return types.boolean(types.intp, types.int64), codegen
+    return types.boolean(types.int64), codegen

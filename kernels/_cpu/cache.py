@@ -91,7 +91,8 @@ def package_digest() -> str:
         digest.update(f"{path.relative_to(PACKAGE)}\0{len(text)}\0".encode())
         digest.update(text)
     versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.machine(), config.BOUNDSCHECK, config.OPT)
-    digest.update(repr(versions).encode())
+    # A forced instruction set decides how wide kernels are written, which shows in no function's code.
+    digest.update(repr((versions, os.environ.get("NUMBAGRAD_SIMD", "").lower())).encode())
     return digest.hexdigest()[:32]
 
 

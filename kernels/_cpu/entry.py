@@ -72,8 +72,8 @@ _ARRAY, _NONE, _ZERO, _NOTHING, _EMPTY, _TO_DOUBLE, _TO_INTEGER, _ERROR, _CLEAR,
 _ROWS, _INS, _OUTS, _GENERAL, _MARKED, _BOX, _BOX_TOO, _INSIDE, _MARKS, _SLOTS, _IN_PLACE, _ALLOCATE = range(120, 216, 8)
 _SLOT = 216  # up to seven pairs: the offset of a slot, what it holds in a new object; those that are marks come first
 _FIRST_ROW = 384
-_ROW = 160  # bytes; within a row:
-_KERNEL, _LARGEST, _KEYS, _AS, _RESULTS, _LARGE, _PLAIN_LARGEST, _SIZES = 0, 8, 16, 48, 80, 112, 120, 128
+_ROW = 168  # bytes; within a row:
+_KERNEL, _LARGEST, _KEYS, _AS, _RESULTS, _LARGE, _PLAIN_LARGEST, _SIZES, _LARGE_ARRAY = 0, 8, 16, 48, 80, 112, 120, 128, 160
 _ROOM = 32  # rows; calls of further types take the general way
 
 # How a Python number is passed to a kernel.
@@ -308,6 +308,9 @@ def _dispatch(self: int, operands: int, count: int) -> int:
     if fits and lead != 0 and not (in_place and marked):
         row, n = _row(table, keys, ins), _size(lead)
         fits = row != 0 and n > 0 and (not in_place or _apart(row, words + 8 * outs, ins, n))
+        if fits and n > word(row, _LARGEST) and boxing and not marked and word(row, _LARGE_ARRAY) != 0:
+            array = call_vector(word(table, _VECTOR), word(row, _LARGE_ARRAY), words + 8 * outs, count, 0)
+            return _boxed(table, array) if array != 0 else 0
         if fits and n > word(row, _LARGEST):
             return call_vector(word(table, _VECTOR), word(row, _LARGE), operands, count, 0)
         if fits and _convert(table, row, words + 8 * outs, ins):
@@ -394,9 +397,11 @@ class Entry:
         kernel_address: int,
         largest: int,
         large: Callable[..., Any],
+        large_array: Callable[..., Any] | None = None,
     ) -> None:
         """Let ``call`` run the kernel at ``kernel_address`` on up to ``largest`` elements of operands of these types, and ``large(*operands)``,
-        which need look at nothing again, on more.
+        which need look at nothing again, on more.  If given, ``large_array`` takes arrays and numbers and returns an array, in place of
+        ``large`` where that is only to be boxed.
 
         ``keys``: per operand its dtype, or the class of a Python number; ``numbers``: the form the number is passed in; ``results``: dtypes.
         The kernel is ``void f(lo, hi, words)``, where ``words`` is the address of one word per result and operand: an array, or a number.
@@ -414,7 +419,8 @@ class Entry:
         for k, dtype in enumerate(results):
             self.table[at + _RESULTS // 8 + k] = id(dtype)
         self.table[at + _LARGE // 8] = id(large)
-        self.table.keeps.append((tuple(keys), tuple(results), large))
+        self.table[at + _LARGE_ARRAY // 8] = 0 if large_array is None else id(large_array)
+        self.table.keeps.append((tuple(keys), tuple(results), large, large_array))
         self.table[_ROWS // 8] = count + 1
 
 

@@ -43,10 +43,12 @@ _TINY = f32(1.17549435e-38)  # the smallest normal number
 _ROUND = f32(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
 _ROUND_BITS = i32(0x4B400000)
 _ROUND_EXP = f32(12582912.0 + 126.0)  # leaves the integer plus the exponent's bias less 1
+_ROUND_ONE = f32(12582912.0 + 127.0)  # and plus the bias
 _ROOT_HALF_BITS = i32(0x3F3504F3)
 
 # e**r = 1 + r + r**2 P(r), |r| <= ln(2)/2; absolute error 3e-9 and (expm1) relative error 4e-10
 _EXP = _constants(0.5, 0.166665196, 0.0416664034, 0.00836883113, 0.00139405322)
+_EXP_LESS_1 = (f32(1.0), *_EXP)  # e**r - 1 = r P(r)
 _TWICE_EXP_REST = (f32(2.0), *(f32(2.0) * c for c in _EXP))  # 2 e**r = 2 + r P(r)
 _EXPM1 = _constants(0.5, 0.166666672, 0.0416664891, 0.00833320804, 0.00139326858, 0.000199442555)
 # 2**r = 1 + r P(r), |r| <= 1/2; 2e-10
@@ -247,12 +249,18 @@ def log1p_f32(x):
 
 @inline
 def sigmoid_f32(x):
-    """1/(1 + e**-x), from e**-|x| so that nothing overflows; the quotient is corrected for the rounding of its denominator."""
-    t = _exp_bounded(-abs(x), _NOTHING, f32(1.0))
-    denominator = f32(1.0) + t
-    error = t - (denominator - f32(1.0))
-    quotient = select(x < f32(0.0), t, f32(1.0)) / denominator
-    return fma(-quotient, error, quotient)
+    """1/(1 + e**-x), the denominator as (1 + s) + s (e**r - 1) for e**-x = s e**r, s a power of two: but for what 1 + s may lose, which is put back, their
+    sum alone is rounded.  All is in units of 2**-64 where e**x is subnormal."""
+    bounded = _clamp(x, f32(-104.0), f32(86.0))
+    shifted = fma(bounded, -_LOG2E, _ROUND_ONE)
+    n = shifted - _ROUND_ONE
+    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, -bounded))
+    small = x < f32(-86.0)
+    unit = select(small, f32(2.0**-64), f32(1.0))
+    s = from_bits(i32(i32(bits(shifted) << i32(23)) - select(small, i32(64 << 23), i32(0))))
+    high = unit + s
+    lost = select(x < f32(-16.0), unit - (high - s), f32(0.0))
+    return unit / fma(fma(s, r, lost), horner(r, _EXP_LESS_1), high)
 
 
 @inline

@@ -13,7 +13,7 @@ from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NativeLowering
-from numba.core.types import unliteral
+from numba.core.types.misc import unliteral
 from numba.core.untyped_passes import FixupArgs
 
 from .cache import ContentCache, cache_directory, write_atomically

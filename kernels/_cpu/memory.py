@@ -3,22 +3,23 @@
 Fresh pages fault when they are first written, which costs more than the arithmetic of most operations; the pages of a used block do not.  A
 block is a plain byte array.  An array made from it, and every view of that, has it for its ``base``, so nobody refers to a block any more
 exactly when nobody but this module holds a reference to it: the interpreter's reference count is all the bookkeeping there is.
+
+No lock is held anywhere: signal handlers and finalisers run between any two lines, and they may allocate.  Each change is a single operation
+on a queue or a dictionary; sums over several see blocks that others have taken out for a moment, or do not.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import sys
-import threading
 from collections import deque
 from sys import getrefcount
 from typing import Any, Sequence
 
 import numpy as np
 
-# Smaller arrays come from malloc, which reuses memory that small by itself.
-POOLED_BYTES = 1 << 15
+# Smaller arrays come from malloc, which reuses memory that small by itself, and is a microsecond quicker than what is written in Python.
+POOLED_BYTES = 1 << 16
 ALIGNMENT = 64
 # How many blocks of a class a request looks at before it asks the system for another.
 _TRIES = 16
@@ -28,13 +29,16 @@ _IDLE_BYTES = 256 << 20
 # Blocks by size, the one used last at the right end.  A thread takes a block out (which is atomic), looks whether it is idle, and puts it
 # back, so no two threads look at one block together.
 _blocks: dict[int, deque[tuple[np.ndarray, int]]] = {}
-_lock = threading.Lock()
-_reserved = 0
+# The same queues by the sizes asked for, which repeat: to round one takes longer than to look it up.
+_queues: dict[int, deque[tuple[np.ndarray, int]]] = {}
+_MOST_QUEUES = 4096
 _peak = 0
 _trim_at = _IDLE_BYTES
 # Without the GIL a reference count is not what it seems: then nothing is kept.
 _POOLING = getattr(sys, "_is_gil_enabled", lambda: True)()
 
+
+_ndarray = np.ndarray
 
 # The types of NumPy's own dtypes: to look there is quicker than to ask for the common base of all.
 _DTYPES = frozenset(map(type, map(np.dtype, np.sctypeDict.values())))
@@ -49,29 +53,23 @@ def _count_of_idle() -> int:
 _IDLE = _count_of_idle()
 
 
-def _forget_lock() -> None:
-    """In the child of a fork a thread that held the lock does not exist."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)
-
-
 def _size_class(size: int) -> int:
     """``size`` rounded up to one of eight sizes between neighbouring powers of two: at most an eighth is wasted."""
     step = 1 << (size - 1).bit_length() - 4
     return -(-size // step) * step
 
 
+def _queue_of(size: int) -> deque[tuple[np.ndarray, int]]:
+    """The queue of the blocks for ``size`` bytes, from now on in ``_queues``."""
+    if len(_queues) >= _MOST_QUEUES:
+        _queues.clear()
+    queue = _queues[size] = _blocks.setdefault(_size_class(size), deque())
+    return queue
+
+
 def _idle_block(queue: deque[tuple[np.ndarray, int]]) -> tuple[np.ndarray, int] | None:
-    """An idle block out of ``queue``: the one used last, whose bytes may still be in a cache, or the first idle one from the other end."""
+    """The first idle block from the left end of ``queue``, out of it."""
     try:
-        item = queue.pop()
-        if getrefcount(item[0]) == _IDLE:
-            return item
-        queue.append(item)
         for _ in range(min(_TRIES, len(queue))):
             item = queue.popleft()
             if getrefcount(item[0]) == _IDLE:
@@ -84,47 +82,53 @@ def _idle_block(queue: deque[tuple[np.ndarray, int]]) -> tuple[np.ndarray, int] 
 
 def _new_block(size: int) -> tuple[np.ndarray, int]:
     """A block from the system.  When there is none left, the idle blocks are given back and the system is asked once more."""
-    global _reserved, _peak
-    if _reserved + size > _trim_at:
+    global _peak
+    reserved = _reserved() + size
+    if reserved > _trim_at:
         _trim(None)
+        reserved = _reserved() + size
     try:
         raw = np.empty(size + ALIGNMENT, np.uint8)
     except MemoryError:
         empty_cache()
         raw = np.empty(size + ALIGNMENT, np.uint8)
-    with _lock:
-        _reserved += size
-        _peak = max(_peak, _reserved)
+        reserved = _reserved() + size
+    if reserved > _peak:
+        _peak = reserved
     return raw, -raw.ctypes.data % ALIGNMENT
 
 
 def _trim(idle_bytes: int | None) -> None:
     """Give idle blocks back until they hold ``idle_bytes`` (None: the usual allowance), and set when to look again."""
-    global _reserved, _trim_at
-    with _lock:
-        idle, live = _usage()
-        allowance = max(_IDLE_BYTES, live // 2) if idle_bytes is None else idle_bytes
-        for size in sorted(_blocks, reverse=True):
-            queue = _blocks[size]
-            for _ in range(len(queue)):
-                if idle <= allowance:
-                    break
-                try:
-                    item = queue.popleft()
-                except IndexError:
-                    break
-                if getrefcount(item[0]) == _IDLE:
-                    idle -= size
-                    _reserved -= size
-                else:
-                    queue.append(item)
-        _trim_at = _reserved + max(_IDLE_BYTES, live // 2)
+    global _trim_at
+    idle, live = _usage()
+    allowance = max(_IDLE_BYTES, live // 2) if idle_bytes is None else idle_bytes
+    for size in sorted(_blocks, reverse=True):
+        queue = _blocks[size]
+        for _ in range(len(queue)):
+            if idle <= allowance:
+                break
+            try:
+                item = queue.popleft()
+            except IndexError:
+                break
+            if getrefcount(item[0]) == _IDLE:
+                idle -= size
+            else:
+                queue.append(item)
+    _trim_at = _reserved() + max(_IDLE_BYTES, live // 2)
+
+
+def _reserved() -> int:
+    """The bytes of all blocks."""
+    return sum([size * len(_blocks[size]) for size in list(_blocks)])
 
 
 def _usage() -> tuple[int, int]:
     """The bytes of idle and of live blocks."""
     idle = live = 0
-    for size, queue in list(_blocks.items()):
+    for size in list(_blocks):  # not its items: to make tuples of them may collect garbage, whose finalisers may add to the dictionary
+        queue = _blocks[size]
         for _ in range(len(queue)):
             try:
                 item = queue.popleft()
@@ -161,13 +165,19 @@ def empty(shape: Sequence[int] | int, dtype: Any) -> np.ndarray:
     try:
         if size < POOLED_BYTES or dtype.hasobject or not _POOLING:
             return np.empty(shape, dtype)
-        size = _size_class(size)
-        queue = _blocks.get(size)
+        queue = _queues.get(size)
         if queue is None:
-            queue = _blocks.setdefault(size, deque())
-        item = _idle_block(queue) or _new_block(size)
+            queue = _queue_of(size)
+        # The block used last is the one whose bytes may still be in a cache.
         try:
-            return np.ndarray(shape, dtype, item[0], item[1])
+            item = queue.pop()
+            if getrefcount(item[0]) != _IDLE:
+                queue.append(item)
+                item = _idle_block(queue) or _new_block(_size_class(size))
+        except IndexError:
+            item = _new_block(_size_class(size))
+        try:
+            return _ndarray(shape, dtype, item[0], item[1])
         finally:
             queue.append(item)
     except ValueError as error:

@@ -13,13 +13,11 @@ nap, and the launching thread does its share.  Naps grow longer while it happens
 
 from __future__ import annotations
 
-import os
 import threading
 
 import numpy as np
 
 from .atomics import (
-    ALLOWED,
     BUSY,
     CONTROL_BYTES,
     DONE,
@@ -72,7 +70,7 @@ _PER_THREAD, _WAKES = 15, 16
 def _held_up(control):
     """Whether this worker holds up the launching thread: it is on that one's processor, and there is no other to move to."""
     here = processor()
-    return here >= 0 and here == load(control + PROCESSOR, np.int64) and not leave_processor(control + ALLOWED, here)
+    return here >= 0 and here == load(control + PROCESSOR, np.int64) and not leave_processor(here)
 
 
 @kernel
@@ -168,6 +166,8 @@ class Pool:
 
     A kernel that is given one of ``light``, ``medium`` and ``heavy`` for ``lo`` runs on this pool: in as many chunks as there are threads, the
     same after waking those that sleep, or in four times as many.
+
+    Nothing here holds a lock: signal handlers and finalisers run between any two lines of Python, and they may launch.
     """
 
     def __init__(self, threads: int, futex: bool = FUTEX_NUMBER != 0):
@@ -179,45 +179,47 @@ class Pool:
         self._words = self._block[control - self._block.ctypes.data :][:CONTROL_BYTES].view(np.int64)
         self._words[RUN // 8] = address(_run, (intp, int64, intp, intp))
         self._words[THREADS // 8] = threads
-        for number in os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ():
-            if number < 8 * (CONTROL_BYTES - ALLOWED):
-                self._block[control - self._block.ctypes.data + ALLOWED + number // 8] |= np.uint8(1 << number % 8)
-        self._wake = threading.Semaphore(0)
-        self._asleep = 0
-        self._lock = threading.Lock()
-        _work.compile((intp, int64, int64, int64))
         self._workers: list[threading.Thread] = []
-        for index in range(1, threads):
-            worker = threading.Thread(target=self._run, daemon=True, name=f"numbagrad-worker-{index}")
+        self._gates: list[threading.Lock] = []  # a worker that sleeps in Python waits at its own
+
+    def start(self) -> Pool:
+        """Start the workers, once.  The pool can be used before, and while, they start."""
+        _work.compile((intp, int64, int64, int64))
+        for index in range(1, self.threads):
+            gate = threading.Lock()
+            gate.acquire()
+            worker = threading.Thread(target=self._run, args=(gate,), daemon=True, name=f"numbagrad-worker-{index}")
+            self._gates.append(gate)
             try:
                 worker.start()
             except RuntimeError:  # the system gives no more threads: those there are do the work
                 break
             self._workers.append(worker)
+        return self
 
-    def _run(self) -> None:
+    def _run(self, gate: threading.Lock) -> None:
         seen = 0
         while True:
             seen = _work(self._control, seen, SPINS, int(self.futex))
             if seen < 0:
                 return
-            with self._lock:
-                if self._words[STOP // 8]:
-                    return
-                self._asleep += 1
-            self._wake.acquire()
+            gate.acquire()
 
     def wake(self) -> None:
-        """Wake the workers that sleep in Python; they will be spinning when the launch comes."""
-        with self._lock:
-            asleep, self._asleep = self._asleep, 0
-        if asleep:
-            self._wake.release(asleep)
+        """Wake the workers that sleep in Python; they will be spinning when the launch comes.
+
+        A worker that is not asleep finds its gate open the next time, and spins once more.
+        """
+        for gate in self._gates:
+            if gate.locked():
+                try:
+                    gate.release()
+                except RuntimeError:  # another thread was quicker
+                    pass
 
     def stop(self, join: bool = False) -> None:
         """Let the workers finish what they have begun and end.  A launch that still uses this pool does its work alone."""
-        with self._lock:
-            _run(self._control, 0, 0, 0)
+        _run(self._control, 0, 0, 0)
         self.wake()
         if join:
             for worker in self._workers:

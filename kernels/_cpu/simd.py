@@ -148,6 +148,10 @@ class Emitter:
         """``a * b + c``, in one instruction where the CPU has it."""
         return self.call(self.name("fmuladd"), self.vector, [a, b, c])
 
+    def relu(self, x: Any) -> Any:
+        """0 where x <= 0, else x (NaN too)."""
+        return self.builder.select(self.builder.fcmp_ordered("<=", x, self.zero), self.zero, x)
+
     def loop(self, count: Any, carried: Sequence[Any], body: Callable[[Any, list[Any]], Sequence[Any]]) -> list[Any]:
         """``for k in range(count): carried = body(k, carried)``; the values carried after the last turn.
 
@@ -229,17 +233,19 @@ def stack_space(size: int) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def tile(dtype: Any, rows: int, columns: int, vector_lanes: int | None = None) -> Any:
-    """C = D + A·B for one register tile: ``tile(k, a, a_row, a_col, b, b_row, c, c_row, d, d_row)``.
+    """C = f(D + A·B) for one register tile: ``tile(k, a, a_row, a_col, b, b_row, c, c_row, d, d_row, activation)``.
 
-    A is [rows, k] with any strides, B is [k, columns vectors] and C and D are [rows, columns vectors], all with unit column stride.  D may
-    be C itself (accumulate) or one row with ``d_row`` 0 (a bias, or zeros).  Everything is read and written whole: the caller pads the
-    edges.  Each element of C is summed in the order of k.
+    ``activation`` says what f is: 0 for the identity, 1 for relu.  A is [rows, k] with any strides, B is [k, columns vectors] and C and D
+    are [rows, columns vectors], all with unit column stride.  D may be C itself (accumulate) or one row with ``d_row`` 0 (a bias, or
+    zeros).  Everything is read and written whole: the caller pads the edges.  Each element of C is summed in the order of k.
 
     ``rows * columns`` accumulators stay in registers; each turn loads ``columns`` vectors of B, and the elements of A go from
     memory into the multiply-add, so the arithmetic units bound it once rows * columns covers their latency (8 or more).
     """
 
-    def emit(e: Emitter, k: Any, a: Any, a_row: Any, a_col: Any, b: Any, b_row: Any, c: Any, c_row: Any, d: Any, d_row: Any) -> None:
+    def emit(
+        e: Emitter, k: Any, a: Any, a_row: Any, a_col: Any, b: Any, b_row: Any, c: Any, c_row: Any, d: Any, d_row: Any, activation: Any
+    ) -> None:  # fmt: skip
         builder = e.builder
         groups = [e.offset(a, a_row, r) for r in range(0, rows, 3)]  # one pointer and two scaled indices reach three rows on x86
         second, third = a_row, builder.mul(a_row, e.integer(2))
@@ -255,13 +261,16 @@ def tile(dtype: Any, rows: int, columns: int, vector_lanes: int | None = None) -
             return [builder.add(here, b_row), *[builder.add(p, a_col) for p in pointers], *after]
 
         sums = e.loop(k, [b, *groups, *[e.zero] * (rows * columns)], turn)[1 + len(groups) :]
-        for r in range(rows):
-            for j in range(columns):
-                shift = e.integer(j * e.register_bytes)
-                start = e.load(builder.add(e.offset(d, d_row, r), shift))
-                e.store(builder.add(e.offset(c, c_row, r), shift), builder.fadd(start, sums[r * columns + j]))
+        places = [(r, e.integer(j * e.register_bytes)) for r in range(rows) for j in range(columns)]
+        totals = [builder.fadd(e.load(builder.add(e.offset(d, d_row, r), shift)), s) for (r, shift), s in zip(places, sums)]
+        # Which function is asked once for the tile, not for every vector: products without one pay a branch.
+        with builder.if_else(builder.icmp_signed("==", activation, e.integer(1))) as (rectified, plain):
+            for branch, f in ((rectified, e.relu), (plain, lambda x: x)):
+                with branch:
+                    for (r, shift), total in zip(places, totals):
+                        e.store(builder.add(e.offset(c, c_row, r), shift), f(total))
 
-    return emitted(10, emit, dtype, vector_lanes)
+    return emitted(11, emit, dtype, vector_lanes)
 
 
 @functools.lru_cache(maxsize=None)
@@ -317,7 +326,8 @@ def vectors(dtype: Any, vector_lanes: int | None = None) -> SimpleNamespace:
 
     ``lanes`` (an int); ``zero()``; ``splat(x)``; ``load(address)``, ``store(address, v)``, and for edges ``load_part(address, n)`` (zeros
     beyond the first n elements, which alone are read) and ``store_part(address, v, n)``; ``add sub mul`` and ``fma(a, b, c)`` = a·b + c;
-    ``maximum minimum`` (NaN where either is, as PyTorch); ``total(v)``: the sum of the lanes, pairwise, in a fixed order.
+    ``maximum minimum`` (NaN where either is, as PyTorch); ``relu(v)`` (NaN where v is); ``total(v)``: the sum of the lanes, pairwise, in a
+    fixed order.
     """
     dtype = np.dtype(dtype)
     width = vector_lanes or lanes(dtype)
@@ -374,6 +384,10 @@ def vectors(dtype: Any, vector_lanes: int | None = None) -> SimpleNamespace:
         return vector(vector, vector, vector), codegen(lambda e, a, b, c: e.fma(a, b, c))
 
     @intrinsic
+    def relu(typingctx, v):  # type: ignore[no-untyped-def]
+        return vector(vector), codegen(lambda e, v: e.relu(v))
+
+    @intrinsic
     def lane_total(typingctx, v):  # type: ignore[no-untyped-def]
         return element(vector), codegen(total)
 
@@ -398,6 +412,7 @@ def vectors(dtype: Any, vector_lanes: int | None = None) -> SimpleNamespace:
         mul=binary(lambda e, a, b: e.builder.fmul(a, b)),
         maximum=binary(extreme(">")),
         minimum=binary(extreme("<")),
+        relu=relu,
         fma=fma,
         total=lane_total,
     )

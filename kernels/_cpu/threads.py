@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,9 @@ def _initial_threads() -> int:
 
 
 _threads = _initial_threads()
-_pool: pool.Pool | None = None
-_pool_lock = threading.Lock()
+# The pool in use, by its number of threads; more than one only while the number changes.  No lock guards it: its changes are single operations,
+# so a signal handler or a finaliser, which run between any two lines, may launch too.
+_pools: dict[int, pool.Pool] = {}
 
 
 def get_num_threads() -> int:
@@ -62,32 +62,43 @@ def set_num_threads(count: int) -> None:
     _threads = count
 
 
-def _current_pool() -> pool.Pool:
-    """The pool of ``_threads`` threads, started when there is none."""
-    global _pool
-    with _pool_lock:
-        if _pool is None or _pool.threads != _threads:
-            if _pool is not None:
-                _pool.stop()
-            _pool = pool.Pool(_threads)
-        return _pool
+def _new_pool() -> pool.Pool:
+    """The pool of ``_threads`` threads, for a launch that found none; it takes the place of all others.
+
+    Whoever puts it in its place first starts its workers, and others use it meanwhile.
+    """
+    count = _threads
+    fresh = pool.Pool(count)
+    try:
+        here = _pools.setdefault(count, fresh)
+        if here is fresh:
+            for other in list(_pools):
+                old = _pools.pop(other, None) if other != count else None
+                if old is not None:
+                    old.stop()
+            fresh.start()
+    except BaseException:  # an interrupt, say: the next launch is to find all workers or no pool; an old pool may sleep on
+        if _pools.get(count) is fresh:
+            _pools.pop(count, None)
+        fresh.stop()
+        raise
+    return here
 
 
 def _after_fork_in_child() -> None:
-    """In the child of a fork the workers do not exist, and the lock may be held by a thread that does not either."""
-    global _pool, _pool_lock
-    _pool, _pool_lock = None, threading.Lock()
+    """In the child of a fork the workers do not exist."""
+    global _pools
+    _pools = {}
     global_compiler_lock.release()
 
 
 @atexit.register
 def _close_pool() -> None:
     """The workers leave compiled code before the interpreter takes it down; from here on every launch is serial."""
-    global _threads, _pool
+    global _threads
     _threads = 1
-    if _pool is not None:
-        _pool.stop(join=True)
-        _pool = None
+    while _pools:
+        _pools.popitem()[1].stop(join=True)
 
 
 if hasattr(os, "register_at_fork"):
@@ -99,9 +110,9 @@ if hasattr(os, "register_at_fork"):
 
 def _ready_pool() -> pool.Pool:
     """The pool of ``_threads`` threads, with workers that will notice a launch."""
-    here = _pool
-    if here is None or here.threads != _threads:
-        here = _current_pool()
+    here = _pools.get(_threads)
+    if here is None:
+        here = _new_pool()
     if not here.futex:
         here.wake()
     return here

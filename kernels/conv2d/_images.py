@@ -82,12 +82,23 @@ def faster(q: Geometry, itemsize: int) -> bool:
         32 -> 64, 14x14, k3, padding 1             4347 / 4387    other
          3 <- 16, 32x32, k3 (input gradient)        946 / 1985    other
     """
+    return _least(q, itemsize) < 0.95 * estimate(q, itemsize)
+
+
+def _least(q: Geometry, itemsize: int) -> float:
+    """The estimated time of the best tile, infinite for what this layout cannot compute."""
     consecutive = sorted(q.columns) == list(range(min(q.columns), min(q.columns) + len(q.columns)))
     steps = {b - a for a, b in zip(sorted(q.rows), sorted(q.rows)[1:])}
     lanes = _lanes(itemsize)
     if q.groups > 1 or not consecutive or len(steps) > 1 or q.images < lanes // 2:
-        return False
-    return min(_cost(q, tile, itemsize) for tile in simd_conv.BATCH_TILES) < 0.95 * estimate(q, itemsize)
+        return float("inf")
+    return min(_cost(q, tile, itemsize) for tile in simd_conv.BATCH_TILES)
+
+
+@functools.lru_cache(maxsize=1024)
+def least(q: Geometry, itemsize: int) -> float:
+    """The estimated time of the faster one of this layout and those of ``_plan``."""
+    return min(_least(q, itemsize), estimate(q, itemsize))
 
 
 def _lanes(itemsize: int) -> int:

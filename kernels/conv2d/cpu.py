@@ -5,7 +5,8 @@ input gradient   the output gradient against the flipped weight with its channel
                  input's position, because only every stride-th tap meets it
 weight gradient  the inputs that each tap meets against the output gradient, summed over pixels and images in fixed blocks
 
-Which layout computes a correlation is decided by estimates from its shape alone, next to the measurements that they are fitted to:
+A kernel that covers the plane is a matrix product, and so is one of a single pixel where that is faster (``_product``).  Which layout
+computes any other correlation is decided by estimates from its shape alone, next to the measurements that they are fitted to:
 
 lanes over images            ``_images.faster``: batches of small planes, much padding, kernels nearly as large as the plane
 lanes over output channels   ``_plan._style``, WIDE: many output channels
@@ -27,7 +28,7 @@ import numpy as np
 from .. import reduce
 from .._cpu import empty, get_num_threads, launch, simd, zeros
 from ..copy import contiguous
-from . import _depthwise, _images, _plain, _plan
+from . import _depthwise, _images, _plain, _plan, _product
 from ._direct import add_taps, place_pair, place_phase, sum_channels
 from ._engine import engine
 from ._plan import Geometry
@@ -75,13 +76,18 @@ class _Correlation:
     over_images: bool
     cut: Any
     kernels: Any
+    product: int = 0  # or ``_product.BATCHED``, ``_product.TURNED``
 
 
-def _correlation(geometry: Geometry, order: tuple[np.ndarray, np.ndarray], dtype: np.dtype) -> _Correlation:
-    """Which layout computes ``geometry``: lanes over images where the estimate says so (see ``_images.faster``), else the tile with the least
-    estimated time (see ``_plan._style``)."""
+def _correlation(geometry: Geometry, order: tuple[np.ndarray, np.ndarray], dtype: np.dtype, biased: bool = False) -> _Correlation:
+    """Which layout computes ``geometry``: a matrix product (see ``_product.planned``) or lanes over images where the estimate says so (see
+    ``_images.faster``), else the tile with the least estimated time (see ``_plan._style``)."""
     g = geometry
     shape = g.images, g.groups * g.out, g.out_height, g.out_width
+    if _product.pointwise(g) and order[1][3] == 1:
+        product = _product.planned(g, dtype.itemsize, biased, _images.least(g, dtype.itemsize))
+        if product:
+            return _Correlation(g, order, shape, False, None, None, product)
     plane_by_plane = _depthwise.planned(g, dtype.itemsize)
     if plane_by_plane is not None:
         return _Correlation(g, order, shape, False, plane_by_plane, _depthwise.kernels(dtype.type, g.stride_w))  # type: ignore[arg-type]
@@ -93,6 +99,8 @@ def _correlation(geometry: Geometry, order: tuple[np.ndarray, np.ndarray], dtype
 
 def _correlate(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, c: _Correlation) -> np.ndarray:
     """The correlation ``c`` of contiguous ``x`` with ``weight``."""
+    if c.product:
+        return _product.correlate(x, contiguous(weight), bias, c.shape, c.order[1][2] != 1, c.product)
     dtype, cut, kernels = x.dtype, c.cut, c.kernels
     bias, flat = _NO_BIAS[dtype] if bias is None else contiguous(bias), contiguous(weight).reshape(-1)
     if c.over_images:
@@ -109,10 +117,10 @@ def _correlate(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, c: _C
 
 
 @functools.lru_cache(maxsize=1024)
-def _forward(dtype: np.dtype, threads: int, *shapes: Any) -> _Correlation:
+def _forward(dtype: np.dtype, threads: int, biased: bool, *shapes: Any) -> _Correlation:
     weight_shape, groups = shapes[1], shapes[-1]
     order = _weight_order(weight_shape, groups, tuple(range(weight_shape[2])), tuple(range(weight_shape[3])), False)
-    return _correlation(_forward_geometry(*shapes), order, dtype)
+    return _correlation(_forward_geometry(*shapes), order, dtype, biased)
 
 
 def conv2d(
@@ -125,8 +133,10 @@ def conv2d(
         more = (_NO_BIAS[x.dtype] if bias is None else contiguous(bias),)
         planes = out.shape[0] * out.shape[1]
         return _run_plain(_plain.convolve, planes, out, x, contiguous(weight), more, weight.shape, padding, dilation, stride, groups)
+    if _product.covers(x.shape, weight.shape, size, padding, dilation, groups):
+        return _product.covering(x, weight, bias)
     shapes = x.shape, weight.shape, size, stride, padding, dilation, groups
-    return _correlate(x, weight, bias, _forward(x.dtype, get_num_threads(), *shapes))
+    return _correlate(x, weight, bias, _forward(x.dtype, get_num_threads(), bias is not None, *shapes))
 
 
 def _tiled(dtype: np.dtype) -> bool:
@@ -239,6 +249,8 @@ def conv2d_input_grad(
     if not _tiled(grad.dtype):
         out, count = empty(shape, grad.dtype), shape[0] * shape[1]
         return _run_plain(_plain.input_gradient, count, out, grad, contiguous(weight), (), weight.shape, padding, dilation, stride, groups)
+    if _product.covers(shape, weight.shape, grad.shape[2:], padding, dilation, groups):
+        return _product.covering_input_grad(grad, weight, shape)
     phases = _phases(grad.dtype, get_num_threads(), grad.shape[2:], weight.shape, shape, stride, padding, dilation, groups)
     correlation = phases[0][1]
     exact = correlation is not None and correlation.over_images  # which spends nothing on padding
@@ -269,7 +281,10 @@ def conv2d_input_grad(
 
 @functools.lru_cache(maxsize=1024)
 def _weight_plan(dtype: np.dtype, threads: int, *shapes: Any) -> Any:
-    return _plan.planned(_forward_geometry(*shapes), dtype.itemsize, True)
+    """The cut of the tiles, or a way of ``_product``."""
+    geometry = _forward_geometry(*shapes)
+    product = _product.planned_weight(geometry) if _product.pointwise(geometry) else 0
+    return product or _plan.planned(geometry, dtype.itemsize, True)
 
 
 def conv2d_weight_grad(
@@ -279,7 +294,11 @@ def conv2d_weight_grad(
     grad, x = contiguous(grad), contiguous(x)
     if not _tiled(x.dtype):
         return _run_plain(_plain.weight_gradient, shape[0], empty(shape, x.dtype), grad, x, (), shape, padding, dilation, stride, groups)
+    if _product.covers(x.shape, shape, grad.shape[2:], padding, dilation, groups):
+        return _product.covering_weight_grad(grad, x, shape)
     cut = _weight_plan(x.dtype, get_num_threads(), x.shape, shape, grad.shape[2:], stride, padding, dilation, groups)
+    if type(cut) is int:
+        return _product.weight_grad(grad, x, shape, cut)
     kernels = engine(x.dtype.type)  # type: ignore[arg-type]
     partial, scratch, out = empty(cut.partial, x.dtype), empty(cut.scratch, x.dtype), empty(shape, x.dtype)
     launch(kernels.correlate_weight, cut.workers, cut.numbers, x.reshape(-1), grad.reshape(-1), partial, scratch, work=cut.work)

@@ -84,14 +84,17 @@ def copy_into(dst: Any, src: Any) -> None:
 
     Raises RuntimeError if ``src`` does not broadcast or several elements of ``dst`` are one place in memory.
     """
-    if dst.shape != src.shape and not _broadcasts(src.shape, dst.shape):
-        raise RuntimeError(f"copy_: expected a source that broadcasts to shape {list(dst.shape)}, but got one of shape {list(src.shape)}")
+    implementation = _on(dst, src)
+    shape = dst.shape
+    if shape != src.shape and not _broadcasts(src.shape, shape):
+        raise RuntimeError(f"copy_: expected a source that broadcasts to shape {list(shape)}, but got one of shape {list(src.shape)}")
     if not dst.flags.c_contiguous and any(stride == 0 and n > 1 for n, stride in zip(dst.shape, dst.strides)):
         raise RuntimeError(
             "copy_: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
-    implementation = _on(dst, src)
+    if implementation.assign(dst, src):
+        return
     if src.dtype is not dst.dtype and src.dtype != dst.dtype:
         src = cast(src, dst.dtype)
     elif implementation.overlap(dst, src):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._cpu import empty, inline, kernel, launch
+from .._cpu.memory import POOLED_BYTES
 from ._move import CARRIERS, is_small, move, movers, u
 
 REFLECT, REPLICATE, CIRCULAR = 0, 1, 2
@@ -21,7 +22,7 @@ REFLECT, REPLICATE, CIRCULAR = 0, 1, 2
 def fill(dst: np.ndarray, value: Any) -> None:
     """dst[...] = value, a number that ``dst``'s dtype can hold or a 0-d array of that dtype."""
     if not isinstance(value, np.ndarray):
-        if is_small(dst):
+        if dst.nbytes < POOLED_BYTES and dst.dtype.fields is None:  # bigger ones the kernel fills quicker
             dst.fill(value)
             return
         value = number(value, dst.dtype)

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from .._cpu import empty, inline, kernel, launch
+from .._cpu import empty, get_num_threads, inline, kernel, launch
 from .._cpu.intrinsics import address_of, array_from
+from .._cpu.memory import POOLED_BYTES
+from .._cpu.threads import PARALLEL_WORK
 from .._cpu.transpose import BLOCK, transpose_block
 
 # How elements of each size are carried.  NumPy has no 128-bit integer; a complex128 moves bit for bit as well.
@@ -31,7 +33,8 @@ CARRIERS: dict[int, Any] = {
     16: np.dtype(np.complex128),
 }
 
-# Copies of at most this many bytes are left to NumPy, which is done before the strides have been looked at here.
+# Copies of at most this many bytes are left to NumPy, which is done before the strides have been looked at here.  So are contiguous ones that are
+# not split among threads: the C library's memcpy is as quick as any loop, and there is nothing to look at.
 SMALL_BYTES = 16384
 
 # So many elements are joined by NumPy, for the same reason: the pieces are what takes time, and a kernel has to be told where each is.
@@ -210,6 +213,9 @@ def move(dst: np.ndarray, src: np.ndarray) -> None:
         return
     same = dst.shape == src.shape
     if same and dst.flags.c_contiguous and src.flags.c_contiguous:
+        if (size < PARALLEL_WORK or get_num_threads() == 1) and dst.dtype.fields is None:
+            dst[...] = src
+            return
         launch(movers(item).line, size, id(dst), 0, size, 1, id(src), 0, size, 1, work=size)
         return
     to = [n // item for n in dst.strides]
@@ -267,10 +273,14 @@ def _joiner(item: int) -> Any:
 def join_few(arrays: Sequence[np.ndarray], dim: int) -> np.ndarray | None:
     """Arrays of one dtype and few elements one after another along ``dim`` by NumPy, which starts at once; None where they are no such
     arrays or do not fit together."""
-    dtype = arrays[0].dtype
-    if dtype.fields is not None or sum([x.size for x in arrays]) > FEW or set(map(type, arrays)) != {np.ndarray}:
+    dtype, size = arrays[0].dtype, 0
+    if dtype.fields is not None:
         return None
-    if [x.dtype for x in arrays].count(dtype) != len(arrays):
+    for x in arrays:
+        if type(x) is not np.ndarray or (x.dtype is not dtype and x.dtype != dtype):
+            return None
+        size += x.size
+    if size > FEW:
         return None
     try:
         out = np.concatenate(arrays, dim)
@@ -292,9 +302,23 @@ def join(out: np.ndarray, arrays: Sequence[np.ndarray], outer: int) -> None:
     launch(_joiner(out.itemsize), len(arrays) * outer, id(out), out.size, ids, widths, starts, outer, work=out.size)
 
 
+def assign(dst: np.ndarray, src: np.ndarray) -> bool:
+    """dst[...] = src by NumPy, which minds shared memory by itself: True, or False where that is not the quickest way."""
+    if dst.dtype is not src.dtype or dst.dtype.fields is not None or dst.shape != src.shape:
+        return False
+    size = dst.size
+    if size * dst.itemsize > SMALL_BYTES and (
+        (size >= PARALLEL_WORK and get_num_threads() > 1) or not (dst.flags.c_contiguous and src.flags.c_contiguous)
+    ):
+        return False
+    dst[...] = src
+    return True
+
+
 def packed(x: np.ndarray) -> np.ndarray:
     """A new C-contiguous array with the elements of ``x``."""
-    if is_small(x):
+    size = x.nbytes
+    if (size <= SMALL_BYTES or (size < POOLED_BYTES and x.flags.c_contiguous)) and x.dtype.fields is None:
         return x.copy()
     out = empty(x.shape, x.dtype)
     move(out, x)

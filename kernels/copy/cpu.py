@@ -7,9 +7,9 @@ import numpy as np
 from .._cpu import empty
 from ._cast import convert
 from ._fill import fill, pad, pad_backward, ramp, triangle
-from ._move import join, join_few, move, packed
+from ._move import assign, join, join_few, move, packed
 
-__all__ = ["convert", "empty", "fill", "join", "join_few", "move", "overlap", "packed", "pad", "pad_backward", "ramp", "triangle"]
+__all__ = ["assign", "convert", "empty", "fill", "join", "join_few", "move", "overlap", "packed", "pad", "pad_backward", "ramp", "triangle"]
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> bool:

@@ -1,8 +1,9 @@
 """Elementwise operations: any formula of scalars over arrays of any strides, any dtypes and any broadcast.
 
 The contract, in two steps.  ``plan`` settles types once per combination of operand dtypes (PyTorch's promotion; Python numbers and 0-d
-arrays are weak).  ``run`` settles geometry on each call: operands that are all contiguous and of one shape are one flat run; anything
-else is broadcast, its dimensions sorted by stride and merged where they can be, and handed over as rows.
+arrays are weak, and a NumPy scalar counts as the Python number that it holds, a NumPy bool as a Python bool).  ``run`` settles geometry on
+each call: operands that are all contiguous and of one shape are one flat run; anything else is broadcast, its dimensions sorted by stride
+and merged where they can be, and handed over as rows.
 """
 
 from __future__ import annotations
@@ -253,7 +254,8 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
     ``out``: arrays to write into, of the broadcast shape and of any dtype that the result's converts to; they may be the operands themselves but not
     overlap them otherwise.
 
-    Errors: RuntimeError where shapes do not broadcast or an integer is divided by zero; NotImplementedError for dtypes the operation has no meaning for.
+    Errors: RuntimeError where shapes do not broadcast or an integer is divided by zero; NotImplementedError for dtypes the operation has no meaning for;
+    OverflowError for an integer that 64 bits do not hold, among integers, or that is larger than any float, among floats.
     """
     key: Any = layout.layout(*operands) if out is None else (layout.layout(*operands, *out), _own(operands, out))
     if _default_float is not _dtypes.float32:
@@ -266,7 +268,7 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
     values: Sequence[Any] = operands
     if route.scalars:
         number = route.implementation.number
-        values = [x if s is None or type(x) is s else number(x, s) for x, s in zip(operands, route.scalars)]
+        values = [x if s is None else _passed(x, s, number) for x, s in zip(operands, route.scalars)]
     results = _allocate(route.implementation, route.results) if out is None else out
     route.launch(results, values)
     return results[0] if len(results) == 1 else tuple(results)
@@ -293,7 +295,7 @@ def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any
     if out is not None and any(target.shape != shape for target in out):
         raise RuntimeError(f"{op.name}: output with shape {list(out[0].shape)} doesn't match the broadcast shape {list(shape)}")
     implementation = _on(*(x for x in operands if hasattr(x, "dtype") and not isinstance(x, np.generic)))
-    values = [x if s is None or type(x) is s else implementation.number(x, s) for x, s in zip(operands, settled.scalars)]
+    values = [x if s is None else _passed(x, s, implementation.number) for x, s in zip(operands, settled.scalars)]
     order = None if flat or out is not None else _order(arrays, shape)
     stored = shape if order is None else tuple(shape[i] for i in order)
     back = None if order is None else tuple(sorted(range(len(order)), key=order.__getitem__))
@@ -311,6 +313,19 @@ def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any
     if flat and in_place in op.callers and not settled.divisors and (not in_place or (_own(operands, results) == 0 and len(results) == 1)):
         implementation.learn(op, settled.compute, results, operands, values, in_place)
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _passed(x: Any, kind: type, number: Callable[[Any, type], Any]) -> Any:
+    """The number of that kind for an operand that is a number or a 0-d array.
+
+    An integer is one of 64 bits, signed or, as in PyTorch, unsigned: among integers 2^64 - 1 is -1.  Any other is an OverflowError.
+    """
+    if kind is int and isinstance(x, (int, np.integer)):
+        x = int(x)
+        if not -(1 << 63) <= x < 1 << 64:
+            raise OverflowError("int too big to convert")
+        return x if x < 1 << 63 else x - (1 << 64)
+    return x if type(x) is kind else number(x, kind)
 
 
 def _check_divisor(divisor: Any) -> None:

@@ -93,8 +93,9 @@ def learn(
         caller.install(op.entries[in_place].call)
     loop = bound(op, compute, results, values)
     dtypes = [r.dtype for r in results]
-    large = op.callers[in_place].large(_large(loop, in_place, dtypes, values, op.cost))
-    op.entries[in_place].add(keys, forms, dtypes, loop.address(), (PARALLEL_WORK - 1) // op.cost, large)
+    run = _large(loop, in_place, dtypes, values, op.cost)
+    large, array = op.callers[in_place].large(run), run if len(dtypes) == 1 and not in_place else None
+    op.entries[in_place].add(keys, forms, dtypes, loop.address(), (PARALLEL_WORK - 1) // op.cost, large, array)
 
 
 def _large(loop: Loop, in_place: bool, dtypes: Sequence[np.dtype], values: Sequence[Any], cost: int) -> Callable[..., Any]:
@@ -243,7 +244,15 @@ def _flat_source(name: str, formula: Formula, types: Any, body: list[str], store
         elif d is not None:
             lines.append(f"    X{i} = " + ("O0" if i == own else f"array_at(x{i}, hi, in{i})"))
             loop.append(f"{variable(p)} = {_widen(f'X{i}[i]', d, p.kind)}")
-    lines += loops(types["T"], loop, body, [f"O{i}[i] = {text}" for i, text in enumerate(stores)])
+    arrays = {i: f"x{i}" for i, d in enumerate(ins) if d is not None and i not in single}
+    shared = (
+        "True"
+        if own is not None
+        else " | ".join(f"(address_of(o{i}) == address_of({x}))" for i in range(len(outs)) for x in arrays.values())
+    )
+    plain = {variable(formula.params[i]): x for i, x in arrays.items() if ins[i] == types["T"]}
+    result = "o0" if outs == [types["T"]] else None
+    lines += loops(types["T"], loop, body, [f"O{i}[i] = {text}" for i, text in enumerate(stores)], shared or "False", plain, result)
     return "\n".join(lines) + "\n"
 
 

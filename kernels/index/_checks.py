@@ -18,7 +18,7 @@ Index = Sequence[Any]
 def int64(index: Any, op: str, error: type[Exception] = RuntimeError) -> Any:
     """``index`` as a contiguous int64 array; PyTorch takes int32 and int64."""
     if index.dtype == np.int64:
-        return contiguous(index)
+        return index if index.flags.c_contiguous else contiguous(index)
     if index.dtype != np.int32:
         raise error(f"{op}: expected dtype int32 or int64 for index, but got {_dtypes.name(index.dtype)}")
     return contiguous(cast(index, _dtypes.int64))

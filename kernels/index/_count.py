@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import empty, get_num_threads, kernel, launch, zeros
+from .._cpu import array_at, compiled, empty, get_num_threads, kernel, launch, zeros
+from .._cpu.types import intp, signature
 from ..copy._move import CARRIERS, u
 from ._rows import NARROW
 
@@ -77,25 +78,31 @@ def _inverse(lo, hi, out, counts):
 
 @functools.lru_cache(maxsize=None)
 def _fill(item: int) -> Any:
+    kind = CARRIERS[item].type
+
     @kernel(source=f"index.masked_fill of {item} bytes")
-    def fill(lo, hi, out, x, mask, value):
-        v = value[0]
+    def fill(lo, hi, out_id, x_id, mask_id, value_id):
+        out, x, mask = array_at(out_id, hi, kind), array_at(x_id, hi, kind), array_at(mask_id, hi, np.uint8)
+        v = array_at(value_id, 1, kind)[0]
         for i in range(lo, hi):
             out[u(i)] = v if mask[u(i)] else x[u(i)]
 
-    return fill
+    return compiled(fill, signature(*[intp] * 4))
 
 
 @functools.lru_cache(maxsize=None)
 def _fill_in_place(item: int) -> Any:
+    kind = CARRIERS[item].type
+
     @kernel(source=f"index.masked_fill in place of {item} bytes")
-    def fill(lo, hi, x, mask, value):
+    def fill(lo, hi, x_id, mask_id, value_id):
         """One array, not ``_fill`` with ``x`` twice: two that overlap are never worked on with vectors."""
-        v = value[0]
+        x, mask = array_at(x_id, hi, kind), array_at(mask_id, hi, np.uint8)
+        v = array_at(value_id, 1, kind)[0]
         for i in range(lo, hi):
             x[u(i)] = v if mask[u(i)] else x[u(i)]
 
-    return fill
+    return compiled(fill, signature(*[intp] * 3))
 
 
 def masked_fill(x: np.ndarray, mask: np.ndarray, value: np.ndarray, in_place: bool = False) -> np.ndarray:
@@ -103,14 +110,12 @@ def masked_fill(x: np.ndarray, mask: np.ndarray, value: np.ndarray, in_place: bo
 
     The result is ``x`` itself when ``in_place``; ``value`` may then be one of its elements, which is only overwritten with itself.
     """
-    carrier = CARRIERS[x.itemsize]
-    rest = mask.reshape(-1).view(np.uint8), value.reshape(1).view(carrier)
-    flat = x.reshape(-1).view(carrier)
+    n = x.size
     if in_place:
-        launch(_fill_in_place(x.itemsize), x.size, flat, *rest, work=x.size)
+        _fill_in_place(x.itemsize)(n, id(x), id(mask), id(value), work=n)
         return x
     out = empty(x.shape, x.dtype)
-    launch(_fill(x.itemsize), x.size, out.reshape(-1).view(carrier), flat, *rest, work=x.size)
+    _fill(x.itemsize)(n, id(out), id(x), id(mask), id(value), work=n)
     return out
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._cpu import empty, kernel, launch, zeros
+from .._cpu import array_at, compiled, empty, kernel, launch, zeros
+from .._cpu.types import intp, signature
 from ..copy._move import u
+from . import _few
 
 # Masks are counted and listed in blocks of this many elements, so that the list does not depend on the number of threads.
 BLOCK = 8192
@@ -99,6 +101,8 @@ def _list(lo, hi, out, counts, mask):
 
 def true_positions(mask: np.ndarray) -> np.ndarray:
     """The flat positions, ascending, at which ``mask`` (bool, contiguous) is true: count per block, sum the counts, list."""
+    if mask.size <= _few.FEW:
+        return _few.true_positions(mask)
     flat = mask.reshape(-1).view(np.uint8)
     blocks = -(-flat.size // BLOCK)
     counts = zeros(blocks + 1, np.int64)
@@ -110,12 +114,14 @@ def true_positions(mask: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _unravel(lo, hi, out, positions, shape, dim_stride, stride):
+def _unravel(lo, hi, out_id, positions_id, count, shape_id, ndim, dim_stride, stride):
     """Coordinates of row-major positions: coordinate j of position i goes to out[i * stride + j * dim_stride].
 
     Ascending positions often share all but the last coordinate with the one before, which spares the divisions.
     """
-    last = shape.size - 1
+    out, positions = array_at(out_id, count * ndim, np.int64), array_at(positions_id, count, np.int64)
+    shape = array_at(shape_id, ndim, np.int64)
+    last = ndim - 1
     n = shape[last]
     row = -n - 1  # the position at which the current row begins
     for i in range(lo, hi):
@@ -133,11 +139,15 @@ def _unravel(lo, hi, out, positions, shape, dim_stride, stride):
         out[u(at + last * dim_stride)] = position - row
 
 
+_run_unravel = compiled(_unravel, signature(*[intp] * 7))
+
+
 def unravel(positions: np.ndarray, shape: tuple[int, ...], by_dim: bool) -> np.ndarray:
     """The coordinates of flat ``positions`` in an array of ``shape``: (count, ndim), or (ndim, count) where ``by_dim``."""
     n, ndim = positions.size, len(shape)
     out = empty((ndim, n) if by_dim else (n, ndim), np.int64)
     strides = (n, 1) if by_dim else (1, ndim)
     if ndim:
-        launch(_unravel, n, out.reshape(-1), positions, np.array(shape, np.int64), *strides, work=4 * n * ndim)
+        sizes = np.array(shape, np.int64)
+        _run_unravel(n, id(out), id(positions), n, id(sizes), ndim, *strides, work=4 * n * ndim)
     return out

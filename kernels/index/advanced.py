@@ -180,7 +180,9 @@ def index_get(x: Any, indices: Index) -> Any:
     The integer arrays broadcast together; their dimensions stand in place of the indexed ones if these are neighbours, else in front.
     Negative indices count from the end; IndexError for one out of range, for shapes that do not fit and for other dtypes.
     """
-    out = _taken(x, indices, "index")
+    out = on(x, *indices).get_few(x, indices, True)
+    if out is None:
+        out = _taken(x, indices, "index")
     return _get(x, _resolve(x, indices, "index")) if out is None else out
 
 
@@ -221,7 +223,7 @@ def _put(x: Any, places: Places, values: Any, op: str, alpha: Any = None) -> Non
 
 
 def _one_mask(x: Any, indices: Index) -> bool:
-    return len(indices) == 1 and indices[0] is not None and indices[0].dtype == np.bool_ and indices[0].shape == x.shape
+    return indices[0] is not None and indices[0].dtype.kind == "b" and len(indices) == 1 and indices[0].shape == x.shape
 
 
 def index_put_into(x: Any, indices: Index, values: Any, accumulate: bool = False) -> None:
@@ -229,11 +231,14 @@ def index_put_into(x: Any, indices: Index, values: Any, accumulate: bool = False
 
     Where a place occurs more than once, the last value wins, or all are added in order.
     """
+    implementation = on(x, *indices, values)
+    if not accumulate and values.size == 1 and values.dtype == x.dtype and _one_mask(x, indices) and x.flags.c_contiguous:
+        implementation.masked_fill(x, contiguous(indices[0]), values, True)
+        return
+    if implementation.put_few(x, indices, values, accumulate, True):
+        return
     same_dtype(x, values, "index_put", "values")
-    if not accumulate and values.size == 1 and _one_mask(x, indices) and x.flags.c_contiguous:
-        implementation = on(x, indices[0], values)
-        implementation.masked_fill(x, contiguous(indices[0]), values.reshape(()), True)
-    elif not accumulate:
+    if not accumulate:
         _put(x, _resolve(x, indices, "index_put"), values, "index_put")
     else:
         values = wide(values)
@@ -248,10 +253,12 @@ def index_put(x: Any, indices: Index, values: Any, accumulate: bool = False) -> 
 
 
 def _single(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
-    dim = normal_dim(dim, x.ndim)
+    if type(dim) is not int or not 0 <= dim < x.ndim:
+        dim = normal_dim(dim, x.ndim)
     if index.ndim > 1:
         raise IndexError(f"{op}: index is supposed to be a vector, but got one with {index.ndim} dimensions")
-    return dim, int64(index, op).reshape(-1)
+    index = int64(index, op)
+    return dim, index if index.ndim else index.reshape(1)
 
 
 def index_select(x: Any, dim: int, index: Any) -> Any:
@@ -260,7 +267,9 @@ def index_select(x: Any, dim: int, index: Any) -> Any:
     if not x.ndim:
         return index_select(x.reshape(1), 0, index).reshape(())
     indices = (*(None,) * dim, index)
-    out = _taken(x, indices, "index_select", wrap=False)
+    out = on(x, index).get_few(x, indices, False)
+    if out is None:
+        out = _taken(x, indices, "index_select", wrap=False)
     return _get(x, _resolve(x, indices, "index_select", wrap=False)) if out is None else out
 
 
@@ -275,6 +284,10 @@ def index_select_backward(g: Any, dim: int, index: Any, shape: tuple[int, ...]) 
 def index_add_into(x: Any, dim: int, index: Any, source: Any, alpha: Any = 1) -> None:
     """x[..., index[i], ...] += alpha * source[..., i, ...] along ``dim``, in order of i; ``source`` is like ``x`` but for ``dim``."""
     dim, index = _single(x, dim, index, "index_add")
+    indices = (*(None,) * dim, index)
+    if alpha == 1 and source.shape == x.shape[:dim] + index.shape + x.shape[dim + 1 :]:
+        if on(x, index, source).put_few(x, indices, source, True, False):
+            return
     same_dtype(x, source, "index_add", "source")
     size = source.shape[dim] if source.ndim else 1
     if source.ndim != x.ndim or source.shape[:dim] != x.shape[:dim] or source.shape[dim + 1 :] != x.shape[dim + 1 :]:
@@ -286,7 +299,6 @@ def index_add_into(x: Any, dim: int, index: Any, source: Any, alpha: Any = 1) ->
     if size != index.size:
         raise RuntimeError(f"index_add: number of indices ({index.size}) should be equal to source.size(dim): ({size}), for dim: {dim}")
     x, source = at_least_1d(x, wide(source))
-    indices = (*(None,) * dim, index)
     widened(x, lambda target: _put(target, _resolve(target, indices, "index_add", wrap=False), source, "index_add", alpha))
 
 
@@ -309,7 +321,9 @@ def embedding(weight: Any, index: Any) -> Any:
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: 'weight' must be 2-D, but got {weight.ndim}-D")
     indices = (_embedding_index(index),)
-    out = _taken(weight, indices, "embedding", wrap=False)
+    out = on(weight, index).get_few(weight, indices, False)
+    if out is None:
+        out = _taken(weight, indices, "embedding", wrap=False)
     return _get(weight, _resolve(weight, indices, "embedding", wrap=False)) if out is None else out
 
 

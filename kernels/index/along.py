@@ -35,13 +35,21 @@ def _index_along(x: Any, dim: int, index: Any, op: str, values: bool = True) -> 
     return dim, index
 
 
+def _quick_dim(dim: int, x: Any) -> int:
+    return dim if type(dim) is int and 0 <= dim < x.ndim else normal_dim(dim, x.ndim)
+
+
 def gather(x: Any, dim: int, index: Any) -> Any:
     """out[i][j][k] = x[index[i][j][k]][j][k] for dim = 0, and so on; of the index's shape.
 
     ``index`` has as many dimensions as ``x`` and is nowhere larger, except along ``dim``.  RuntimeError when an index is out of range.
     """
-    dim, index = _index_along(x, dim, index, "gather", values=False)
     implementation = on(x, index)
+    dim = _quick_dim(dim, x)
+    found = implementation.gather_few(x, dim, index)
+    if found is not None:
+        return found
+    dim, index = _index_along(x, dim, index, "gather", values=False)
     out = implementation.empty(index.shape, x.dtype)
     if index.size:
         x, index, flat = at_least_1d(x, index, out)
@@ -80,9 +88,7 @@ def take_along_dim(x: Any, index: Any, dim: int | None = None) -> Any:
 def _source_of(x: Any, index: Any, src: Any, dim: int, op: str) -> Any:
     """The values that go with ``index``: an array at least as large, or a number seen in the index's shape."""
     if not hasattr(src, "shape") or isinstance(src, np.generic):
-        value = on(x).empty((), x.dtype)
-        fill(value, src)
-        return expand(value, index.shape)
+        return expand(_value_of(x, src), index.shape)
     same_dtype(x, src, op, "src")
     if max(src.ndim, 1) != max(index.ndim, 1) or any(n > m for n, m in zip(index.shape, src.shape)):
         raise RuntimeError(
@@ -94,12 +100,28 @@ def _source_of(x: Any, index: Any, src: Any, dim: int, op: str) -> Any:
     return src[tuple(slice(0, n) for n in index.shape) + (...,)] if src.shape != index.shape else src
 
 
+def _value_of(x: Any, src: Any) -> Any:
+    """``src``, a number as a 0-d array of x's dtype."""
+    if hasattr(src, "shape") and not isinstance(src, np.generic):
+        return src
+    value = on(x).empty((), x.dtype)
+    fill(value, src)
+    return value
+
+
+def _settled(x: Any, index: Any) -> Any:
+    """``index``, or a copy where writing into ``x`` would change it after it was checked."""
+    return clone(index) if x.dtype == np.int64 and on(x, index).overlap(x, index) else index
+
+
 def scatter_into(x: Any, dim: int, index: Any, src: Any) -> None:
     """x[index[i][j][k]][j][k] = src[i][j][k] for dim = 0, and so on; ``src`` has x's dtype or is a number.  The last writer wins."""
+    if on(x, index).scatter_few(x, _quick_dim(dim, x), index, _value_of(x, src), False):
+        return
     dim, index = _index_along(x, dim, index, "scatter")
     if index.size:
         src = _source_of(x, index, src, dim, "scatter")
-        x, index, src = at_least_1d(x, index, src)
+        x, index, src = at_least_1d(x, _settled(x, index), src)
         on(x, index, src).scatter(x, dim, index, src)
 
 
@@ -112,10 +134,12 @@ def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
 
 def scatter_add_into(x: Any, dim: int, index: Any, src: Any) -> None:
     """x[index[i][j][k]][j][k] += src[i][j][k] for dim = 0, and so on."""
+    if on(x, index).scatter_few(x, _quick_dim(dim, x), index, _value_of(x, src), True):
+        return
     dim, index = _index_along(x, dim, index, "scatter_add")
     if index.size:
         src = _source_of(x, index, src, dim, "scatter_add")
-        x, index, src = at_least_1d(x, index, src)
+        x, index, src = at_least_1d(x, _settled(x, index), src)
         src = wide(src)
         widened(x, lambda target: on(x, index, src).scatter_add(target, dim, index, src))
 

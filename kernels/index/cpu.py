@@ -7,8 +7,10 @@ from typing import Sequence
 import numpy as np
 
 from .._cpu import empty, zeros
+from ..copy._fill import number
 from ..copy.cpu import overlap
 from ._count import bincount, embedding_backward, extremes, masked_fill, one_hot
+from ._few import gather_few, get_few, put_few, scatter_few
 from ._lines import gather, scatter, scatter_add
 from ._positions import offsets, outside, true_positions, unravel
 from ._rows import get, put, take
@@ -20,15 +22,20 @@ __all__ = [
     "expand",
     "extremes",
     "gather",
+    "gather_few",
     "get",
+    "get_few",
     "masked_fill",
+    "number",
     "offsets",
     "one_hot",
     "outside",
     "overlap",
     "put",
+    "put_few",
     "scatter",
     "scatter_add",
+    "scatter_few",
     "take",
     "true_positions",
     "unravel",

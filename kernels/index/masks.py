@@ -18,16 +18,22 @@ def _mask(mask: Any, op: str) -> Any:
     return mask
 
 
-def nonzero(x: Any) -> Any:
-    """The coordinates of every element that is not zero, in row-major order: int64 of shape (count, ndim)."""
+def nonzero(x: Any, by_dim: bool = False) -> Any:
+    """The coordinates of every element that is not zero, in row-major order: int64 of shape (count, ndim), or (ndim, count) ``by_dim``."""
     implementation = on(x)
-    return implementation.unravel(implementation.true_positions(contiguous(cast(x, _dtypes.bool_))), x.shape, False)
+    if x.ndim == 1 and x.dtype == np.bool_:
+        return implementation.true_positions(contiguous(x)).reshape((1, -1) if by_dim else (-1, 1))
+    return implementation.unravel(implementation.true_positions(contiguous(cast(x, _dtypes.bool_))), x.shape, by_dim)
 
 
 def masked_select(x: Any, mask: Any) -> Any:
     """The elements of ``x`` where ``mask`` is true, in order, 1-D; the two broadcast together."""
-    shape = broadcast_shapes([x.shape, _mask(mask, "masked_select").shape], "masked_select")
     implementation = on(x, mask)
+    if _mask(mask, "masked_select").shape == x.shape:
+        found = implementation.get_few(x, (mask,), False) if mask.ndim else None
+        if found is not None:
+            return found
+    shape = broadcast_shapes([x.shape, mask.shape], "masked_select")
     where = implementation.true_positions(contiguous(expand(mask, shape)))
     return _get(contiguous(expand(x, shape)), Places((where.size,), where, [], 1))
 
@@ -36,7 +42,11 @@ def _fill_value(x: Any, mask: Any, value: Any) -> tuple[tuple[int, ...], Any]:
     """The broadcast shape of a masked fill, and its value as a 0-d array of x's dtype."""
     if getattr(value, "ndim", 0):
         raise RuntimeError(f"masked_fill: only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
-    shape = broadcast_shapes([x.shape, _mask(mask, "masked_fill").shape], "masked_fill")
+    shape = x.shape
+    if _mask(mask, "masked_fill").shape != shape:
+        shape = broadcast_shapes([shape, mask.shape], "masked_fill")
+    if type(value) is float and x.dtype.kind == "f" and -65504.0 <= value <= 65504.0:  # most frequent, and every such dtype can hold it
+        return shape, on(x, mask).number(value, x.dtype)
     number = on(x, mask).empty((), x.dtype)
     fill(number, value)
     return shape, number
@@ -45,7 +55,9 @@ def _fill_value(x: Any, mask: Any, value: Any) -> tuple[tuple[int, ...], Any]:
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """``value`` where ``mask`` is true and ``x`` elsewhere, of their broadcast shape and x's dtype; ``value``: a number or 0-d array."""
     shape, number = _fill_value(x, mask, value)
-    return on(x, mask).masked_fill(contiguous(expand(x, shape)), contiguous(expand(mask, shape)), number)
+    if x.shape != shape or mask.shape != shape:
+        x, mask = expand(x, shape), expand(mask, shape)
+    return on(x, mask).masked_fill(contiguous(x), contiguous(mask), number)
 
 
 def masked_fill_into(x: Any, mask: Any, value: Any) -> None:
@@ -54,7 +66,7 @@ def masked_fill_into(x: Any, mask: Any, value: Any) -> None:
     shape, number = _fill_value(x, mask, value)
     if shape != x.shape:
         raise RuntimeError(f"masked_fill_: output with shape {list(x.shape)} doesn't match the broadcast shape {list(shape)}")
-    mask = contiguous(expand(mask, shape))
+    mask = contiguous(mask if mask.shape == shape else expand(mask, shape))
     if x.flags.c_contiguous:
         on(x, mask).masked_fill(x, mask, number, True)
     else:

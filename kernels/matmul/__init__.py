@@ -31,7 +31,7 @@ _NAMES = {
 
 # Products whose operands have been checked, by all that the checks look at: kinds of array, dtypes, shapes and strides.
 _checked: dict[Any, Any] = {}
-_checked_linear: dict[Any, Any] = {}
+_checked_linear: dict[str, dict[Any, Any]] = {"": {}, "relu": {}}
 _MOST_CHECKED = 4096
 
 
@@ -180,32 +180,35 @@ def _check_initial(op: str, input: Any, a: Any, shape: tuple[int, int]) -> None:
             )
 
 
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """y[..., n] = Σ_k x[..., k]·weight[n, k] + bias[n], in one pass: the bias is added as the sums are stored.
+def linear(x: Any, weight: Any, bias: Any = None, activation: str = "") -> Any:
+    """y[..., n] = f(Σ_k x[..., k]·weight[n, k] + bias[n]), in one pass: bias and f are applied as the sums are stored.
 
     ``weight`` [n, k], or [k] for a scalar result per row; ``bias`` [n] (or a scalar) or None.  All of one dtype, not bool.
+    ``activation`` names f: ``"relu"``, or ``""`` for none; the result is that of the function ``elementwise.activations`` has by that name.
     Raises RuntimeError for dtypes or shapes that do not fit.
     """
+    checked = _checked_linear[activation]
     key = layout.layout(x, weight, bias)
-    product = _checked_linear.get(key)
+    product = checked.get(key)
     if product is not None:
         return product(x, weight.T, bias)
     _check_dtypes("linear", x, weight)
     if x.dtype not in _dtypes.HALVES and x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]:
         if bias is None or (x.dtype == bias.dtype and bias.shape == weight.shape[:1]):
-            return _remember(_checked_linear, key, _on(x, weight, bias).prepare(x, weight.T, (), bias))(x, weight.T, bias)
+            product = _on(x, weight, bias).prepare(x, weight.T, (), bias, activation)
+            return _remember(checked, key, product)(x, weight.T, bias)
     if x.ndim == 0 or weight.ndim not in (1, 2):
         raise RuntimeError(f"linear: expected an input of at least 1D and a weight of 1D or 2D, but got {x.ndim}D and {weight.ndim}D")
     rows, k, matrix = _count(x.shape[:-1]), x.shape[-1], weight if weight.ndim == 2 else weight[None, :]
     _check_multipliable("linear", rows, k, matrix.T)
     if bias is not None:
         _check_initial("linear", bias, x, (rows, matrix.shape[0]))
-    return _linear(x, matrix, bias).reshape((*x.shape[:-1], *weight.shape[:-1]))
+    return _linear(x, matrix, bias, activation).reshape((*x.shape[:-1], *weight.shape[:-1]))
 
 
 @through_float32
-def _linear(x: Any, weight: Any, bias: Any) -> Any:
+def _linear(x: Any, weight: Any, bias: Any, activation: str) -> Any:
     matrix = x[None, :] if x.ndim == 1 else x if x.ndim == 2 else _merged(x)
     if matrix is None:
         matrix = contiguous(x).reshape(_count(x.shape[:-1]), x.shape[-1])
-    return _on(x, weight, bias).matmul(matrix, weight.T, (), bias)
+    return _on(x, weight, bias).matmul(matrix, weight.T, (), bias, activation)

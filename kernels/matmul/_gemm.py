@@ -49,6 +49,10 @@ TILES = {
 }[simd.INSTRUCTION_SET]
 
 
+# The functions that a product can end in, by the numbers that ``_cpu.simd.tile`` knows them by.
+ACTIVATIONS = ("", "relu")
+
+
 class Plan(NamedTuple):
     """How a launch cuts ``batch`` products of [m, k] by [k, n] matrices; strides in bytes."""
 
@@ -72,6 +76,7 @@ class Plan(NamedTuple):
     block: int  # columns of a block of B
     slot: int  # bytes of workspace for each worker, or 0 if the stack will do
     places: int  # the address of the byte offsets of every A[t], then of every B[t]; 0 for one product
+    activation: int  # what is applied to the sums as they are stored for the last time: a place in ACTIVATIONS
 
 
 PLAN_SIZE = len(Plan._fields)
@@ -106,7 +111,7 @@ def gemm(dtype: Any) -> Any:
     square = simd.transpose(dtype)
     vector = simd.vectors(dtype)
     get, get_part, put, put_part = vector.load, vector.load_part, vector.store, vector.store_part
-    add, zero = vector.add, vector.zero
+    add, zero, relu = vector.add, vector.zero, vector.relu
     # The stack: a scratch tile, a row of zeros, a panel of A, small panels of B.
     zeros_at = max(tile.rows * tile.vectors for tile in TILES) * vector_bytes
     panel_a_at = zeros_at + max(tile.vectors for tile in TILES) * vector_bytes
@@ -147,17 +152,19 @@ def gemm(dtype: Any) -> Any:
                 target += panel
 
     @inline
-    def copy_edge(c: int, c_row: int, scratch: int, scratch_row: int, d: int, d_row: int, m: int, n: int) -> None:
-        """C = D + the m x n corner of a scratch tile."""
+    def copy_edge(c: int, c_row: int, scratch: int, scratch_row: int, d: int, d_row: int, m: int, n: int, activation: int) -> None:
+        """C = f(D + the m x n corner of a scratch tile), f as ``activation`` says."""
         for i in range(m):
             for j in range(0, n, lanes):
                 shift, left = j * itemsize, n - j
                 total = add(get_part(d + i * d_row + shift, left), get_part(scratch + i * scratch_row + shift, left))
+                if activation == 1:
+                    total = relu(total)
                 put_part(c + i * c_row + shift, total, left)
 
     @kernel(source=f"matmul gemm {np.dtype(dtype).name}")
     def products(lo, hi, plan_at, c_id, a_id, b_id, d_id, space_id):
-        """C[t] = D + A[t]·B[t] for t < batch, cut as the ``Plan`` at ``plan_at`` says (``d_id`` 0: no D).
+        """C[t] = f(D + A[t]·B[t]) for t < batch, cut as the ``Plan`` at ``plan_at`` says (``d_id`` 0: no D).
 
         Worker w takes its equal share of the pieces, and uses the ``slot`` bytes of the workspace from ``w * slot`` on.
         """
@@ -166,6 +173,7 @@ def gemm(dtype: Any) -> Any:
         a_row, a_col, b_row, b_col, d_row = plan[5], plan[6], plan[7], plan[8], plan[9]
         style, packs_a, packs_b, tiles_m, tiles_n = plan[10], plan[11], plan[12], plan[13], plan[14]
         tall, wide, block, slot, places_at = plan[15], plan[16], plan[17], plan[18], plan[19]
+        activation = plan[20]
         rows, width, column = rows_0, vectors_0 * lanes, pitch_0 * itemsize
         if style == 1:
             rows, width, column = rows_1, vectors_1 * lanes, pitch_1 * itemsize
@@ -198,6 +206,7 @@ def gemm(dtype: Any) -> Any:
                     for step in range(depth_blocks):
                         k0 = step * depth
                         k_block = min(depth, k - k0)
+                        finish = activation if step == depth_blocks - 1 else 0
                         if packs_b and b_col == itemsize and n >= width:
                             b_block, last = b + k0 * b_row + block_n * itemsize, n - width - block_n
                             pack_rows(panels_b, panel, b_block, b_row, k_block, end_n - block_n, width, last)
@@ -222,19 +231,20 @@ def gemm(dtype: Any) -> Any:
                                 b_here, b_step = panels_b + (j - block_n) // width * panel, panel_row
                                 if not packs_b:
                                     b_here, b_step = b + k0 * b_row + j_at * itemsize, b_row
-                                to, to_row, start, start_row = scratch, panel_row, zeros, 0
+                                to, to_row, start, start_row, ending = scratch, panel_row, zeros, 0, 0
                                 if direct:
+                                    ending = finish
                                     to, to_row = c + i_at * c_row + j_at * itemsize, c_row
                                     if k0 != 0:
                                         start, start_row = to, c_row
                                     elif d_id != 0:
                                         start, start_row = d + i_at * d_row + j_at * itemsize, d_row
                                 if style == 0:
-                                    tile_0(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
+                                    tile_0(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row, ending)
                                 elif style == 1:
-                                    tile_1(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
+                                    tile_1(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row, ending)
                                 else:
-                                    tile_2(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row)
+                                    tile_2(k_block, a_here, a_step, a_next, b_here, b_step, to, to_row, start, start_row, ending)
                                 if not direct:
                                     corner = scratch + (i - i_at) * panel_row + (j - j_at) * itemsize
                                     c_here = c + i * c_row + j * itemsize
@@ -242,6 +252,6 @@ def gemm(dtype: Any) -> Any:
                                     if k0 == 0:
                                         d_here, d_step = (d + i * d_row + j * itemsize, d_row) if d_id != 0 else (zeros, 0)
                                     used_m, used_n = min(rows, bottom - i), min(width, end_n - j)
-                                    copy_edge(c_here, c_row, corner, panel_row, d_here, d_step, used_m, used_n)
+                                    copy_edge(c_here, c_row, corner, panel_row, d_here, d_step, used_m, used_n, finish)
 
     return compiled(products, signature(*[intp] * 6))

@@ -24,7 +24,7 @@ FEW = 4
 
 
 class Thin(NamedTuple):
-    """``few`` vectors x times a matrix of ``extent`` rows or columns: y[t][v, i] = d[v, i] + Σ_k x[t][v, k]·matrix[t][i, k]; strides in bytes."""
+    """``few`` vectors x times a matrix of ``extent`` rows or columns: y[t][v, i] = f(d[v, i] + Σ_k x[t][v, k]·matrix[t][i, k]); strides in bytes."""
 
     groups: int  # launch indices for each product
     batch: int
@@ -40,6 +40,7 @@ class Thin(NamedTuple):
     d_vector: int
     d_step: int
     places: int  # the address of the byte offsets of every matrix, then of every x; 0 for one product
+    activation: int  # applied to what is complete, while it is in the first-level cache: a place in ``_gemm.ACTIVATIONS``
 
 
 THIN_SIZE = len(Thin._fields)
@@ -105,7 +106,7 @@ def row_dots(dtype: Any) -> Any:
     def rows(lo, hi, plan_at, y_id, x_id, a_id, d_id):
         plan = array_from(plan_at, THIN_SIZE, np.int64)
         groups, batch, few, m, k, a_row, x_vector, x_row = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5], plan[6], plan[8]
-        y_vector, y_step, d_vector, d_step, places_at = plan[9], plan[10], plan[11], plan[12], plan[13]
+        y_vector, y_step, d_vector, d_step, places_at, activation = plan[9], plan[10], plan[11], plan[12], plan[13], plan[14]
         for index in range(lo, hi):
             t, top = index // groups, index % groups * ROWS
             a, x = address_of(a_id) + top * a_row, address_of(x_id) + top * x_row
@@ -128,6 +129,10 @@ def row_dots(dtype: Any) -> Any:
                     d = address_of(d_id) + v * d_vector + top * d_step
                     for i in range(size):
                         store(y + i * y_step, load(d + i * d_step, element) + load(y + i * y_step, element))
+                if activation == 1:
+                    for i in range(size):
+                        if load(y + i * y_step, element) <= 0:
+                            store(y + i * y_step, element(0))
 
     return compiled(rows, signature(*[intp] * 5))
 
@@ -138,8 +143,8 @@ def column_sums(dtype: Any) -> Any:
     stride along extent."""
     lanes, itemsize, element = simd.lanes(dtype), np.dtype(dtype).itemsize, np.dtype(dtype).type
     v = simd.vectors(dtype)
-    zero, splat, get, get_part, put, put_part, fma, add = (
-        v.zero, v.splat, v.load, v.load_part, v.store, v.store_part, v.fma, v.add,
+    zero, splat, get, get_part, put, put_part, fma, add, relu = (
+        v.zero, v.splat, v.load, v.load_part, v.store, v.store_part, v.fma, v.add, v.relu,
     )  # fmt: skip
 
     @inline
@@ -171,7 +176,7 @@ def column_sums(dtype: Any) -> Any:
     def columns(lo, hi, plan_at, y_id, x_id, b_id, d_id):
         plan = array_from(plan_at, THIN_SIZE, np.int64)
         groups, batch, few, n, k, b_row, x_vector, x_step = plan[0], plan[1], plan[2], plan[3], plan[4], plan[5], plan[6], plan[7]
-        y_vector, d_vector, places_at = plan[9], plan[11], plan[13]
+        y_vector, d_vector, places_at, activation = plan[9], plan[11], plan[13], plan[14]
         index = lo
         while index < hi:
             # As many neighbouring groups as there are: the longer the stretch of each row, the better it is prefetched.
@@ -201,6 +206,11 @@ def column_sums(dtype: Any) -> Any:
                         if d_id != 0:
                             s = add(get_part(address_of(d_id) + v * d_vector + shift + at, left), s)
                         put_part(y + v * y_vector + at, s, left)
+            if activation == 1:
+                for v in range(few):
+                    for j in range(0, width, lanes):
+                        here = y + v * y_vector + j * itemsize
+                        put_part(here, relu(get_part(here, width - j)), width - j)
             index += end - group
 
     return compiled(columns, signature(*[intp] * 5))

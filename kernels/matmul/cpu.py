@@ -17,6 +17,7 @@ from .._cpu import empty, full, get_num_threads, simd
 from .._cpu.memory import POOLED_BYTES
 from .._cpu.threads import BALANCED_WORK
 from ..copy import contiguous
+from ..elementwise import activations
 from . import _gemm, _vector
 from ._plain import plain
 
@@ -82,7 +83,17 @@ def _cut(dtype: np.dtype, m: int, n: int, k: int, pieces: int, b_lies: bool) -> 
 
 @functools.lru_cache(maxsize=4096)
 def _plan(
-    dtype: np.dtype, batch: int, m: int, n: int, k: int, a: tuple[int, int], b: tuple[int, int], d_row: int, places: int, threads: int
+    dtype: np.dtype,
+    batch: int,
+    m: int,
+    n: int,
+    k: int,
+    a: tuple[int, int],
+    b: tuple[int, int],
+    d_row: int,
+    places: int,
+    activation: int,
+    threads: int,
 ) -> tuple[int, int, int, np.ndarray]:
     """How ``threads`` threads share a product: (workers, bytes of workspace, address of the ``_gemm.Plan``, and the array that holds it)."""
     itemsize, (a_row, a_col), (b_row, b_col) = dtype.itemsize, a, b
@@ -101,7 +112,7 @@ def _plan(
     block = _rounded(-(-wide // blocks), width)
     slot = _gemm.workspace(dtype, tile, min(block, wide), k) if packs_b else 0
     plan = _gemm.Plan(
-        workers, batch, m, n, k, a_row, a_col, b_row, b_col, d_row, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, block, slot, places
+        workers, batch, m, n, k, a_row, a_col, b_row, b_col, d_row, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, block, slot, places, activation
     )  # fmt: skip
     words = np.array(plan, np.int64)
     return workers, workers * slot + 64 if slot else 0, words.ctypes.data, words
@@ -154,12 +165,13 @@ def _by_columns(x: Any) -> Any:
     return contiguous(x.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
-def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any) -> Any:
-    """out[..., m, n] = initial + Σ_k a[..., m, k]·b[..., k, n].
+def matmul(a: Any, b: Any, batch: tuple[int, ...], initial: Any, activation: str = "") -> Any:
+    """out[..., m, n] = f(initial + Σ_k a[..., m, k]·b[..., k, n]).
 
-    ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None.
+    ``batch`` is what the leading dimensions of a and b broadcast to; ``initial`` broadcasts to [m, n] or is None; ``activation`` names f,
+    one of ``_gemm.ACTIVATIONS``.
     """
-    return prepare(a, b, batch, initial)(a, b, initial)
+    return prepare(a, b, batch, initial, activation)(a, b, initial)
 
 
 def _filled(shape: tuple[int, ...], dtype: np.dtype, values: Any) -> Any:
@@ -168,21 +180,23 @@ def _filled(shape: tuple[int, ...], dtype: np.dtype, values: Any) -> Any:
     return out
 
 
-def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any) -> Product:
-    """``matmul`` for operands of these dtypes, shapes and strides: a function of a, b and initial."""
+def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any, activation: str = "") -> Product:
+    """``matmul`` for operands of these dtypes, shapes and strides: a function of a, b and initial, which ends in ``activation``."""
     (m, k), n, dtype = a.shape[-2:], b.shape[-1], a.dtype
     shape = (*batch, m, n)
+    if activation and (k == 0 or not _blocked(dtype)):
+        return _activated(prepare(a, b, batch, initial), activation)
     if 0 in shape:
         return lambda a, b, initial: empty(shape, dtype)
     if k == 0:
         return lambda a, b, initial: _filled(shape, dtype, 0 if initial is None else initial)
     d_row = 0 if initial is None else _row_stride(initial, n)
     if d_row is None:
-        in_rows = prepare(a, b, batch, _in_rows(initial, n))
+        in_rows = prepare(a, b, batch, _in_rows(initial, n), activation)
         return lambda a, b, initial: in_rows(a, b, _in_rows(initial, n))
     blocked = _blocked(dtype)
     if blocked and not (_ready(a) and _ready(b)):
-        readable = prepare(_readable(a), _readable(b), batch, initial)
+        readable = prepare(_readable(a), _readable(b), batch, initial, activation)
         return lambda a, b, initial: readable(_readable(a), _readable(b), initial)
     if not blocked and _layout(b)[1] != b.itemsize:
         copied = prepare(a, contiguous(b), batch, initial)
@@ -193,17 +207,25 @@ def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any) -> Product:
     if not blocked:
         return _plainly(shape, a, b, products, places, d_row)
     if not batch and k >= _LONG and m * n <= 4096:
-        return _segmented(a, b, initial)
-    return _chosen(shape, a, b, products, places, initial, d_row)
+        return _segmented(a, b, initial, activation)
+    return _chosen(shape, a, b, products, places, initial, d_row, activation)
 
 
-def _chosen(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, initial: Any, d_row: int) -> Product:
+def _activated(product: Product, activation: str) -> Product:
+    """``product`` and then ``activation``, where the kernels of the product do not know it."""
+    function = getattr(activations, activation)
+    return lambda a, b, initial: function(product(a, b, initial))
+
+
+def _chosen(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, initial: Any, d_row: int, activation: str = "") -> Product:
     """The vector kernels for few rows or columns, else tiles."""
-    thin = _thinly(shape, a, b, products, places, initial, d_row) if a.shape[-1] > 1 and min(shape[-2:]) <= _vector.FEW else None
-    return thin or _tiled(shape, a, b, products, places, d_row)
+    thin = None
+    if a.shape[-1] > 1 and min(shape[-2:]) <= _vector.FEW:
+        thin = _thinly(shape, a, b, products, places, initial, d_row, activation)
+    return thin or _tiled(shape, a, b, products, places, d_row, activation)
 
 
-def _segmented(a: Any, b: Any, initial: Any) -> Product:
+def _segmented(a: Any, b: Any, initial: Any, activation: str) -> Product:
     """A small product of long sums as a batch of segments, whose results are then added in order; however many threads there are."""
     (m, k), n, dtype = a.shape, b.shape[-1], a.dtype
     count = min(_MOST_SEGMENTS, 4 * k // _LONG)
@@ -214,7 +236,7 @@ def _segmented(a: Any, b: Any, initial: Any) -> Product:
     parts = _chosen((count, m, n), a[:, :size], b[:size], count, places, None, 0)
     last = prepare(a[:, done:], b[done:], (), initial)
     ones = full((1, count), 1, dtype)
-    added = prepare(ones, empty((count, m * n), dtype), (), empty(m * n, dtype))
+    added = prepare(ones, empty((count, m * n), dtype), (), empty(m * n, dtype), activation)
 
     def product(a: Any, b: Any, initial: Any) -> Any:
         start = last(a[:, done:], b[done:], initial).reshape(m * n)
@@ -228,10 +250,11 @@ def _new(shape: tuple[int, ...], dtype: np.dtype) -> Callable[..., Any]:
     return np.empty if math.prod(shape) * dtype.itemsize < POOLED_BYTES else empty
 
 
-def _tiled(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d_row: int) -> Product:
+def _tiled(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d_row: int, activation: str) -> Product:
     dtype, (m, k), n = a.dtype, a.shape[-2:], b.shape[-1]
     work = products * m * n * k
-    facts = (dtype, products, m, n, k, _layout(a), _layout(b), d_row, 0 if places is None else places.ctypes.data)
+    places_at = 0 if places is None else places.ctypes.data
+    facts = (dtype, products, m, n, k, _layout(a), _layout(b), d_row, places_at, _gemm.ACTIVATIONS.index(activation))
     gemm, new = _gemm.gemm(dtype), _new(shape, dtype)
     _, space, plan_at, plan = _plan(*facts, get_num_threads())
 
@@ -275,7 +298,9 @@ def _plainly(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any,
     return _keeping(product, places)
 
 
-def _thinly(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, initial: Any, d_row: int) -> Product | None:
+def _thinly(
+    shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, initial: Any, d_row: int, activation: str
+) -> Product | None:
     """A product with few rows or few columns, by the vector kernels where the strides allow it."""
     dtype, itemsize, (m, k), n = a.dtype, a.itemsize, a.shape[-2:], b.shape[-1]
     turned = n < m  # the matrix is a, the vectors are the columns of b
@@ -289,12 +314,12 @@ def _thinly(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, 
         if places is not None and a.ndim == 2:  # segments of one matrix
             return None
         if turned:
-            columns = prepare(a, _by_columns(b), shape[:-2], initial)
+            columns = prepare(a, _by_columns(b), shape[:-2], initial, activation)
             return lambda a, b, initial: columns(a, _by_columns(b), initial)
-        rows = prepare(contiguous(a), b, shape[:-2], initial)
+        rows = prepare(contiguous(a), b, shape[:-2], initial, activation)
         return lambda a, b, initial: rows(contiguous(a), b, initial)
     if turned and not in_rows and n > 1 and initial is None and not shape[:-2] and m * k * itemsize > 1 << 19:
-        across_first = prepare(vectors, matrix, (), None)
+        across_first = prepare(vectors, matrix, (), None, activation)
         return lambda a, b, initial: contiguous(across_first(b.swapaxes(0, 1), a.swapaxes(0, 1), None).swapaxes(0, 1))
     if not in_rows and (along != itemsize or (y_step != itemsize and count > 1) or (initial is not None and d_step != itemsize)):
         return None
@@ -302,9 +327,10 @@ def _thinly(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, 
         places = np.concatenate([places[products:], places[:products]])
     groups = -(-count // (_vector.ROWS if in_rows else _vector.VECTORS * simd.lanes(dtype)))
     kernel = _vector.row_dots(dtype) if in_rows else _vector.column_sums(dtype)
-    places_at = 0 if places is None else places.ctypes.data
+    places_at, ending = 0 if places is None else places.ctypes.data, _gemm.ACTIVATIONS.index(activation)
+    row = along if in_rows else across
     plan = _vector.Thin(
-        groups, products, few, count, k, along if in_rows else across, x_vector, x_step, 0, y_vector, y_step, d_vector, d_step, places_at
+        groups, products, few, count, k, row, x_vector, x_step, 0, y_vector, y_step, d_vector, d_step, places_at, ending
     )  # fmt: skip
     return _thin_product(kernel, plan, shape, dtype, turned, places)
 
@@ -353,4 +379,4 @@ def _dots(out: Any, a: Any, b: Any, rows: int, k: int) -> None:
 @functools.lru_cache(maxsize=256)
 def _dots_plan(rows: int, k: int, itemsize: int) -> np.ndarray:
     groups, row = -(-rows // _vector.ROWS), k * itemsize
-    return np.array(_vector.Thin(groups, 1, 1, rows, k, row, 0, itemsize, row, 0, itemsize, 0, 0, 0), np.int64)
+    return np.array(_vector.Thin(groups, 1, 1, rows, k, row, 0, itemsize, row, 0, itemsize, 0, 0, 0, 0), np.int64)

@@ -6,6 +6,7 @@ The products are those of the rules in ``numbagrad.ops.matmul``, without a tenso
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,17 @@ def _rows(x: Any) -> Any:
     """``x`` [..., k] as a matrix."""
     if x.ndim == 2:
         return x
-    return contiguous(x).reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
+    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])  # which -1 could not tell where k is 0
 
 
-# Up to so many rows their sum is a product with a vector of ones, which is called in a third of the time; beyond, the tree of ``sum`` keeps
+# Up to so many rows their sum is a product with a row of ones, which is called in a third of the time; beyond, the tree of ``sum`` keeps
 # the rounding error small.
 _FEW_ROWS = 1024
 
 
 @functools.lru_cache(maxsize=64)
 def _ones(count: int, dtype: Any) -> Any:
-    ones = np.ones(count, dtype)
+    ones = np.ones((1, count), dtype)
     ones.flags.writeable = False
     return ones
 
@@ -42,7 +43,7 @@ def _column_sums(rows: Any) -> Any:
     m = rows.shape[0]
     if type(rows) is not np.ndarray or not 0 < m <= _FEW_ROWS or rows.dtype in _dtypes.HALVES:
         return sum_over(rows, 0)
-    return matmul(_ones(m, rows.dtype), rows)
+    return matmul(_ones(m, rows.dtype), rows).reshape(rows.shape[1])
 
 
 def linear_gradients(wanted: tuple[bool, bool, bool], g: Any, input: Any, weight: Any) -> tuple[Any, Any, Any] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from .. import _dtypes
+from .._cpu import layout
 from .._device import family
 from ..copy import cast, contiguous
 
@@ -18,6 +19,9 @@ __all__ = ["batch_norm", "batch_norm_backward", "layer_norm", "layer_norm_backwa
 
 _on = family(__name__)
 _COMPUTED = (_dtypes.float32, _dtypes.float64)
+# Calls with contiguous arrays that have passed every check, and how they are done: of small arrays the checks would be half the time.
+_settled: dict[Any, tuple[Any, ...]] = {}
+_MOST_SETTLED = 1000
 
 
 def _compute_dtype(op: str, x: Any) -> Any:
@@ -36,6 +40,15 @@ def _parameter(op: str, name: str, values: Any, x: Any, expected: tuple[int, ...
     if values.shape != expected:
         raise RuntimeError(f"{op}: expected {name} of shape {list(expected)}, but got {list(values.shape)}")
     return cast(values, wanted)
+
+
+def _settle(key: Any, arrays: Sequence[Any], *how: Any) -> None:
+    """Remember ``how`` a call is done whose ``arrays`` need no conversion."""
+    dtype = arrays[0].dtype
+    if dtype in _COMPUTED and all(a is None or (a.dtype == dtype and a.flags.c_contiguous) for a in arrays):
+        if len(_settled) >= _MOST_SETTLED:
+            _settled.clear()
+        _settled[key] = how
 
 
 def _channels(op: str, x: Any) -> tuple[int, int, int]:
@@ -72,6 +85,14 @@ def batch_norm(
     RuntimeError for sizes that do not match or missing statistics, ValueError for only one of the two.
     """
     op = "batch_norm"
+    key = op, layout.layout(x, weight, bias, running_mean, running_var)
+    settled = _settled.get(key) if training else None
+    if settled is not None:
+        implementation, axes = settled
+        y, mean, rstd = implementation.batch_norm_train(
+            x.reshape(axes), weight, bias, running_mean, running_var, float(momentum), float(eps)
+        )
+        return y.reshape(x.shape), mean, rstd
     dtype = _compute_dtype(op, x)
     axes = _channels(op, x)
     if (running_mean is None) != (running_var is None):
@@ -84,6 +105,7 @@ def batch_norm(
     implementation = _on(x, weight, bias, running_mean, running_var)
     scores = contiguous(cast(x, dtype)).reshape(axes)
     if training:
+        _settle(key, (x, weight, bias, running_mean, running_var), implementation, axes)
         y, mean, rstd = implementation.batch_norm_train(scores, factor, offset, average, variance, float(momentum), float(eps))
         if average is not running_mean:  # 16-bit statistics were widened: what moved is a copy
             running_mean[...] = cast(average, running_mean.dtype)
@@ -100,13 +122,21 @@ def batch_norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, train
     depend on x, weight * rstd * (g - db / n - h * dw / n) in training.
     """
     op = "batch_norm_backward"
+    key = op, layout.layout(g, x, weight, mean, rstd)
+    settled = _settled.get(key)
+    if settled is not None:
+        implementation, axes = settled
+        dx, dw, db = implementation.batch_norm_backward(g.reshape(axes), x.reshape(axes), weight, mean, rstd, bool(training))
+        return dx.reshape(x.shape), dw, db
     dtype = _compute_dtype(op, x)
     axes = _channels(op, x)
     _check_gradient(op, g, x)
     factor = _per_channel(op, "weight", weight, x)
     mean, rstd = _per_channel(op, "mean", mean, x), _per_channel(op, "rstd", rstd, x)
     slope, values = contiguous(cast(g, dtype)).reshape(axes), contiguous(cast(x, dtype)).reshape(axes)
-    dx, dw, db = _on(g, x, weight, mean, rstd).batch_norm_backward(slope, values, factor, mean, rstd, bool(training))
+    implementation = _on(g, x, weight, mean, rstd)
+    _settle(key, (g, x, weight, mean, rstd), implementation, axes)
+    dx, dw, db = implementation.batch_norm_backward(slope, values, factor, mean, rstd, bool(training))
     kind = x.dtype if weight is None else weight.dtype
     return cast(dx.reshape(x.shape), x.dtype), cast(dw, kind), cast(db, kind)
 
@@ -118,8 +148,8 @@ def _check_gradient(op: str, g: Any, x: Any) -> None:
         )
 
 
-def _rows(op: str, x: Any, normalized_shape: tuple[int, ...]) -> tuple[int, int]:
-    """``x`` seen as (rows, width), a row being what is normalised together."""
+def _row(op: str, x: Any, normalized_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """The size of a row, which is what is normalised together, and the shape of the rows' statistics."""
     if not normalized_shape:
         raise RuntimeError(
             f"{op}: Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got []"
@@ -130,12 +160,10 @@ def _rows(op: str, x: Any, normalized_shape: tuple[int, ...]) -> tuple[int, int]
         raise RuntimeError(
             f"{op}: Given normalized_shape=[{inner}], expected input with shape [*, {inner}], but got input of size {list(x.shape)}"
         )
-    rows = width = 1
-    for size in x.shape[:-n]:
-        rows *= size
+    width = 1
     for size in normalized_shape:
         width *= size
-    return rows, width
+    return width, (*x.shape[:-n], *(1,) * n)
 
 
 def layer_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> tuple[Any, Any, Any]:
@@ -144,14 +172,19 @@ def layer_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, bias
     ``weight`` and ``bias`` have ``normalized_shape``; mean and rstd have x's shape with those dimensions 1.  Raises RuntimeError for
     shapes that do not match.
     """
-    op = "layer_norm"
+    op, shape = "layer_norm", tuple(normalized_shape)
+    key = layout.layout(x, weight, bias), shape
+    settled = _settled.get(key)
+    if settled is not None:
+        implementation, width, outer = settled
+        return implementation.layer_norm(x, width, outer, weight, bias, float(eps))
     dtype = _compute_dtype(op, x)
-    shape = tuple(normalized_shape)
-    rows = _rows(op, x, shape)
+    width, outer = _row(op, x, shape)
     factor, offset = _parameter(op, "weight", weight, x, shape), _parameter(op, "bias", bias, x, shape)
-    y, mean, rstd = _on(x, weight, bias).layer_norm(contiguous(cast(x, dtype)).reshape(rows), factor, offset, float(eps))
-    outer = (*x.shape[: -len(shape)], *(1,) * len(shape))
-    return cast(y.reshape(x.shape), x.dtype), mean.reshape(outer), rstd.reshape(outer)
+    implementation = _on(x, weight, bias)
+    _settle(key, (x, weight, bias), implementation, width, outer)
+    y, mean, rstd = implementation.layer_norm(contiguous(cast(x, dtype)), width, outer, factor, offset, float(eps))
+    return cast(y, x.dtype), mean, rstd
 
 
 def layer_norm_backward(
@@ -162,17 +195,23 @@ def layer_norm_backward(
     With h = (x - mean) * rstd and k = g * weight: db = sum(g), dw = sum(g * h) over all rows, and in each row
     dx = rstd * (k - mean(k) - h * mean(k * h)).  Without ``affine`` dw and db are None and cost nothing.
     """
-    op = "layer_norm_backward"
+    op, shape = "layer_norm_backward", tuple(normalized_shape)
+    key = layout.layout(g, x, mean, rstd, weight), shape
+    settled = _settled.get(key)
+    if settled is not None:
+        implementation, width, outer = settled
+        dx, dw, db = implementation.layer_norm_backward(g, x, width, mean, rstd, weight, affine)
+        return (dx, dw.reshape(shape), db.reshape(shape)) if affine and len(shape) > 1 else (dx, dw, db)
     dtype = _compute_dtype(op, x)
-    shape = tuple(normalized_shape)
-    rows = _rows(op, x, shape)
+    width, outer = _row(op, x, shape)
     _check_gradient(op, g, x)
-    outer = (*x.shape[: -len(shape)], *(1,) * len(shape))
     factor = _parameter(op, "weight", weight, x, shape)
     mean, rstd = _parameter(op, "mean", mean, x, outer), _parameter(op, "rstd", rstd, x, outer)
-    slope, values = contiguous(cast(g, dtype)).reshape(rows), contiguous(cast(x, dtype)).reshape(rows)
-    dx, dw, db = _on(g, x, mean, rstd, weight).layer_norm_backward(slope, values, mean, rstd, factor, bool(affine))
-    dx = cast(dx.reshape(x.shape), x.dtype)
+    slope, values, statistics = contiguous(cast(g, dtype)), contiguous(cast(x, dtype)), (contiguous(mean), contiguous(rstd))
+    implementation = _on(g, x, mean, rstd, weight)
+    _settle(key, (g, x, mean, rstd, weight), implementation, width, outer)
+    dx, dw, db = implementation.layer_norm_backward(slope, values, width, *statistics, factor, bool(affine))
+    dx = cast(dx, x.dtype)
     if not affine:
         return dx, None, None
     kind = x.dtype if weight is None else weight.dtype

@@ -2,8 +2,9 @@
 
 Images, (N, C, S) with S pixels, are walked as they lie in memory, plane by plane, twice: once for each plane's statistics, once to be written.  A
 walk along one channel would find its planes in the second-level cache the second time, but jumps from page to page on the way, where the
-processor's prefetching stops; that costs more.  In between, the planes' statistics are joined per channel, in float64 and in one
-order.  For (N, C) features a unit of work is a tile of 64 neighbouring channels, one per vector lane.
+processor's prefetching stops; that costs more.  The second walk goes backwards: what the first one has read last is still in a cache.  In
+between, the planes' statistics are joined per channel, in float64 and in one order.  For (N, C) features a unit of work is a tile of 64
+neighbouring channels, one per vector lane.
 
 Variances are sums of squares about a center near the mean, never E[x²] - E[x]², so a large mean costs no digits; what the center
 misses of the mean is subtracted exactly.  Memory bandwidth bounds all of them.
@@ -116,7 +117,9 @@ def join_products(lo, hi, dw, db, factors, part, total, size, weight, rstd, trai
 
 @kernel
 def plane_slopes(lo, hi, dx, g, x, mean, factors, training):
-    for n in range(lo, hi):
+    last = x.shape[0] - 1
+    for unit in range(lo, hi):
+        n = last - unit
         for c in range(x.shape[1]):
             grad, row, out = g[n, c], x[n, c], dx[n, c]
             scale, slope, shift, center = factors[0, c], factors[1, c], factors[2, c], mean[c]
@@ -255,7 +258,9 @@ def fixed(lo, hi, mean, rstd, factors, running_mean, running_var, weight, bias, 
 @kernel
 def normalize(lo, hi, y, x, factors):
     """(x - factors[0]) * factors[1] + factors[2] per channel, one sample per unit of work."""
-    for n in range(lo, hi):
+    last = x.shape[0] - 1
+    for unit in range(lo, hi):
+        n = last - unit
         for c in range(x.shape[1]):
             row, out, center, scale, shift = x[n, c], y[n, c], factors[0, c], factors[1, c], factors[2, c]
             for j in range(out.size):

@@ -1,9 +1,14 @@
 """Sums along a contiguous row, in blocks of 512 elements added up in float64: short enough to be exact to the last digits, long enough
-that the float64 additions cost nothing."""
+that the float64 additions cost nothing; and the sum of such sums over the rows."""
 
 from __future__ import annotations
 
-from .._cpu import inline
+import numpy as np
+
+from .._cpu import inline, kernel
+
+# Columns per unit of work where each is summed.
+TILE = 64
 
 
 @inline(reassociate=True)
@@ -51,3 +56,20 @@ def row_products(g, row, center):
         first += part
         second += product
     return first, second
+
+
+@kernel
+def add_blocks(lo, hi, out, part):
+    """out[j] = the sum of part[:, j], in float64, one tile of columns per unit of work."""
+    total = np.empty(TILE, np.float64)
+    for tile in range(lo, hi):
+        start, stop = tile * TILE, min(out.size, (tile + 1) * TILE)
+        for i in range(TILE):
+            total[i] = 0.0
+        for b in range(part.shape[0]):
+            row = part[b, start:stop]
+            for i in range(row.size):
+                total[i] += row[i]
+        target = out[start:stop]
+        for i in range(target.size):
+            target[i] = total[i]

@@ -1,14 +1,22 @@
-"""Normalisation on the CPU.  Arrays come contiguous: batch norm as (samples, channels, positions), layer norm as (rows, width)."""
+"""Normalisation on the CPU.  Arrays come contiguous; those of batch norm as (samples, channels, positions)."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from .. import _cpu
 from .._cpu import launch
-from . import _batch, _layer
+from .._cpu.simd import COMPILED
+from . import _batch
+from ._layer_lanes import lane_kernels
+from ._layer_rows import row_kernels
+from ._sums import TILE, add_blocks
 
 Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
+# Shorter rows are turned into lanes.
+_LONG = 32
 
 
 def _writable(x: np.ndarray) -> np.ndarray:
@@ -104,34 +112,55 @@ def batch_norm_backward(
     return dx, dw, db
 
 
-def layer_norm(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float) -> Triple:
-    rows, width = x.shape
-    dtype = x.dtype
-    y = _cpu.empty(x.shape, dtype)
-    mean, rstd = _cpu.empty(rows, dtype), _cpu.empty(rows, dtype)
-    if width:
-        launch(_layer.rows, rows, y, mean, rstd, _writable(x), _vector(weight, dtype), _vector(bias, dtype), eps, work=6 * x.size)
+def _filled(values: np.ndarray | None, width: int, value: float, dtype: np.dtype) -> np.ndarray:
+    """Weights or biases as a contiguous array; what changes nothing, for none."""
+    return _cpu.full(width, value, dtype) if values is None else np.ascontiguousarray(values)
+
+
+def _layer_kernels(dtype: np.dtype, width: int) -> Any:
+    return row_kernels(dtype) if width >= _LONG and COMPILED else lane_kernels(dtype)
+
+
+def layer_norm(x: np.ndarray, width: int, outer: tuple[int, ...], weight: np.ndarray | None, bias: np.ndarray | None, eps: float) -> Triple:
+    """``x``: contiguous, its rows of ``width`` elements are normalised; ``outer`` is the shape of their statistics."""
+    dtype, size = x.dtype, x.size
+    y, mean, rstd = _cpu.empty(x.shape, dtype), _cpu.empty(outer, dtype), _cpu.empty(outer, dtype)
+    if size:
+        kernels, count = _layer_kernels(dtype, width), size // width
+        weight, bias = _filled(weight, width, 1, dtype), _filled(bias, width, -0.0, dtype)
+        arrays = id(y), id(mean), id(rstd), id(x), id(weight), id(bias)
+        kernels.forward(-(-count // kernels.rows), *arrays, count, width, eps, work=6 * size)
     else:
         mean.fill(0)
         rstd.fill(np.nan)
     return y, mean, rstd
 
 
+def _block(count: int, least: int) -> int:
+    """How many rows are summed into one partial sum: an eighth of all, a multiple of ``least``, but no more than 16 of these.  It depends on nothing
+    but the shape, so that the sums do not depend on the threads."""
+    return least * max(1, min(16, count // (8 * least)))
+
+
 def layer_norm_backward(
-    g: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None, affine: bool
+    g: np.ndarray, x: np.ndarray, width: int, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None, affine: bool
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    rows, width = x.shape
-    dtype = x.dtype
+    """dx, of x's shape, and the gradients of weight and bias, (width,), or None without ``affine``."""
+    dtype, size = x.dtype, x.size
     dx = _cpu.empty(x.shape, dtype)
-    blocks = -(-rows // _layer.BLOCK)
-    part = _cpu.empty((blocks if affine else 0, 2, width), dtype)
-    if x.size:
-        weight = _cpu.full(width, 1, dtype) if weight is None else _vector(weight, dtype)
-        statistics = _vector(mean, dtype), _vector(rstd, dtype)
-        launch(_layer.rows_backward, blocks, dx, part, _writable(g), _writable(x), weight, *statistics, work=10 * x.size)
+    if not size:
+        return (dx, _cpu.zeros(width, dtype), _cpu.zeros(width, dtype)) if affine else (dx, None, None)
+    kernels, count = _layer_kernels(dtype, width), size // width
+    block = _block(count, kernels.rows)
+    blocks = -(-count // block)
+    part = _cpu.empty((blocks, 2 * width), dtype)
+    weight = _filled(weight, width, 1, dtype)
+    arrays = id(dx), id(part), id(g), id(x), id(weight), id(mean), id(rstd)
+    kernels.backward(blocks, *arrays, count, width, block, work=10 * size)
     if not affine:
         return dx, None, None
-    total = _cpu.empty(2 * width, np.float64)
-    launch(_layer.gather_blocks, -(-2 * width // _layer.TILE), total, part.reshape(blocks, 2 * width), work=part.size)
-    slopes = total.astype(dtype)
+    slopes = part[0]
+    if blocks > 1:
+        slopes = _cpu.empty(2 * width, dtype)
+        launch(add_blocks, -(-2 * width // TILE), slopes, part, work=part.size)
     return dx, slopes[:width], slopes[width:]

@@ -6,6 +6,7 @@ pair (height, width).  Indices are int64, flat in each H x W plane; -1 marks a w
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Sequence
 
 from .. import _dtypes
@@ -97,9 +98,20 @@ class _Geometry:
             )
 
 
+_kept_geometry = functools.lru_cache(maxsize=256)(_Geometry)
+
+
+def _geometry(op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> _Geometry:
+    """``_Geometry``, which for plain integers is worked out once."""
+    if type(kernel_size) is int and type(padding) is int and type(dilation) is int and (stride is None or type(stride) is int):
+        return _kept_geometry(op, shape, kernel_size, stride, padding, dilation, bool(ceil_mode))
+    return _Geometry(op, shape, kernel_size, stride, padding, dilation, ceil_mode)
+
+
 def _planes(x: Any) -> Any:
     """(N, C, H, W) or (C, H, W) as contiguous (planes, H, W)."""
-    return contiguous(x).reshape(_plane_count(x.shape), *x.shape[-2:])
+    shape = x.shape
+    return contiguous(x).reshape((_plane_count(shape), shape[-2], shape[-1]))
 
 
 def _plane_count(shape: tuple[int, ...]) -> int:
@@ -121,7 +133,7 @@ def max_pool2d(
     ``kernel_size``.  Any floating or integer dtype.  Raises RuntimeError for windows that do not fit.
     """
     _check_dtype("max_pool2d", x, _MAX_TYPES)
-    w = _Geometry("max_pool2d", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    w = _geometry("max_pool2d", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     values, indices = _on(x).max_pool2d(_planes(x), w.kernel, w.stride, w.padding, w.dilation, w.output)
     shape = (*x.shape[:-2], *w.output)
     return values.reshape(shape), indices.reshape(shape)
@@ -183,7 +195,7 @@ def avg_pool2d(
     without ``count_include_pad``, without; or ``divisor_override``.  Raises RuntimeError for windows that do not fit.
     """
     _check_dtype("avg_pool2d", x, _FLOATS)
-    w = _Geometry("avg_pool2d", x.shape, kernel_size, stride, padding, 1, ceil_mode)
+    w = _geometry("avg_pool2d", x.shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = _divisor("avg_pool2d", divisor_override)
     y = _on(x).avg_pool2d(_planes(x), w.kernel, w.stride, w.padding, w.output, bool(count_include_pad), divisor)
     return y.reshape((*x.shape[:-2], *w.output))
@@ -203,7 +215,7 @@ def avg_pool2d_backward(
     """The gradient of ``avg_pool2d``'s input: each output's ``grad / divisor`` added to every element of its window."""
     _check_dtype("avg_pool2d_backward", grad, _FLOATS)
     shape = tuple(input_shape)
-    w = _Geometry("avg_pool2d_backward", shape, kernel_size, stride, padding, 1, ceil_mode)
+    w = _geometry("avg_pool2d_backward", shape, kernel_size, stride, padding, 1, ceil_mode)
     _check_gradient("avg_pool2d_backward", grad, (*shape[:-2], *w.output))
     divisor = _divisor("avg_pool2d_backward", divisor_override)
     dx = _on(grad).avg_pool2d_backward(_planes(grad), shape[-2:], w.kernel, w.stride, w.padding, bool(count_include_pad), divisor)

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import inline, kernel, simd
+from .._cpu import array_at, compiled, inline, kernel, simd
+from .._cpu.intrinsics import address_of
 from .._cpu.simd_pool import average_windows_row
+from .._cpu.types import intp, signature
 
 
 @kernel
@@ -99,26 +101,39 @@ _BLOCK = 1024
 
 @functools.cache
 def average_planes_of(dtype: np.dtype) -> Any:
-    """The mean of each plane, for float32 or float64: lanes over a plane's elements."""
+    """The mean of each plane, for float32 or float64: lanes over a plane's elements, four sums at a time, since an addition takes four times
+    as long as a load."""
     f = simd.vectors(dtype.type)  # type: ignore[arg-type]
-    lanes, load, load_part, add, lane_total = f.lanes, f.load, f.load_part, f.add, f.total
+    lanes, zero, load, load_part, add, lane_total = f.lanes, f.zero, f.load, f.load_part, f.add, f.total
+    size, four = dtype.itemsize, 4 * lanes
+    step = lanes * size
 
-    @kernel
-    def average_planes(lo, hi, y, x):
-        length, size = x.shape[1] * x.shape[2], x.itemsize
-        source, out = np.intp(x.ctypes.data), y.reshape(-1)
+    @kernel(source=f"pool2d.average of planes, {dtype}")
+    def average_planes(lo, hi, y_id, x_id, length):
+        source, out = address_of(x_id), array_at(y_id, hi, dtype.type)
         for p in range(lo, hi):
-            plane, total = source + p * length * size, 0.0  # float64, once per block
-            for first in range(0, length, _BLOCK):
-                last = min(first + _BLOCK, length)
-                whole = first + (last - first) // (2 * lanes) * 2 * lanes
-                a, b = load_part(plane + whole * size, last - whole), load_part(plane + (whole + lanes) * size, last - whole - lanes)
-                for i in range(first, whole, 2 * lanes):
-                    a, b = add(a, load(plane + i * size)), add(b, load(plane + (i + lanes) * size))
-                total += lane_total(add(a, b))
+            total = 0.0  # float64, once per block
+            at = source + p * length * size
+            left = length
+            while left > 0:
+                n = min(left, _BLOCK)
+                left -= n
+                a, b, c, d = zero(), zero(), zero(), zero()
+                for _ in range(n // four):
+                    a, b = add(a, load(at)), add(b, load(at + step))
+                    c, d = add(c, load(at + 2 * step)), add(d, load(at + 3 * step))
+                    at += 4 * step
+                rest = n % four
+                while rest >= lanes:
+                    a = add(a, load(at))
+                    at += step
+                    rest -= lanes
+                b = add(b, load_part(at, rest))
+                at += rest * size
+                total += lane_total(add(add(a, b), add(c, d)))
             out[p] = total / length
 
-    return average_planes
+    return compiled(average_planes, signature(*[intp] * 3))
 
 
 @kernel

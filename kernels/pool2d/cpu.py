@@ -69,7 +69,9 @@ def max_pool2d_gather(x: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, b
 def adaptive_max_pool2d(x: np.ndarray, output: Pair) -> tuple[np.ndarray, np.ndarray]:
     values = _cpu.empty((x.shape[0], *output), x.dtype)
     indices = _cpu.empty(values.shape, np.int64)
-    if values.size and _vectorised(x, 1, 2):
+    # A window of few columns is done sooner than a register is filled and searched.
+    wide = output == (1, 1) or x.shape[2] >= 8 * output[1]
+    if values.size and wide and _vectorised(x, 1, 2):
         # Where one window is the plane, its rows are one run.
         planes = _writable(x) if output != (1, 1) else _writable(x).reshape(x.shape[0], 1, -1)
         launch(_max.adaptive_max_of(x.dtype), x.shape[0], values, indices, planes, work=x.size)
@@ -132,7 +134,7 @@ def avg_pool2d_backward(
 def adaptive_avg_pool2d(x: np.ndarray, output: Pair) -> np.ndarray:
     y = _cpu.empty((x.shape[0], *output), x.dtype)
     if y.size and output == (1, 1) and simd.COMPILED:
-        launch(_average.average_planes_of(x.dtype), x.shape[0], y, _writable(x), work=x.size)
+        _average.average_planes_of(x.dtype)(x.shape[0], id(y), id(x), x.shape[1] * x.shape[2], work=x.size)
     elif y.size:
         launch(_average.adaptive_average, x.shape[0], y, _writable(x), work=x.size)
     return y

@@ -12,19 +12,19 @@ from __future__ import annotations
 import builtins
 import functools
 import math
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from .. import _dtypes
-from .._cpu import layout
 from .._device import family
 from ..copy import cast, contiguous
 from ._plan import CONTINUES, Plan, normalize_dim, normalize_dims, plan
+from ._quick import BOTH, INDICES, VALUES, Call, Quick
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "linear_scan", "logsumexp", "max_with_indices",
-    "mean", "min_with_indices", "norm", "normalize_dim", "normalize_dims", "prod", "std", "sum", "sum_to", "var",
+    "mean", "min_with_indices", "norm", "normalize_dim", "normalize_dims", "prod", "quick", "std", "sum", "sum_to", "var",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -76,17 +76,9 @@ def _types(dtype: np.dtype, wanted: np.dtype | None) -> tuple[np.dtype, np.dtype
 
 
 _WRITTEN_BYTES = 1 << 15
-_MOST_DIRECT = 4096
-# Reductions that are one pass over the array as it lies, by operation, dtypes, layout and dims: the pass, and the shape of its result.
-_direct: dict[Any, tuple[str, int, int, int, Any, tuple[int, ...]]] = {}
 
 
 def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, wanted: np.dtype | None) -> Any:
-    key = op, layout.layout(x), tuple(dim) if isinstance(dim, list) else dim, keepdim, wanted
-    found = _direct.get(key)
-    if found is not None:
-        name, outer, n, inner, dtype, shape = found
-        return _on(x).reduce(name, x.reshape(-1), outer, n, inner, dtype, 0.0).reshape(shape)
     dtype, compute, convert = _types(x.dtype, wanted)
     if convert:
         x = cast(x, compute)
@@ -95,26 +87,80 @@ def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, wante
         return _filled(x, p, keepdim, identity, dtype)
     if dtype == _dtypes.bool_:
         op = "all" if identity else "any"
-    if len(p.passes) == 1 and not (convert or p.copy or p.order or p.back) and compute is dtype:
-        if len(_direct) >= _MOST_DIRECT:
-            _direct.clear()
-        _direct[key] = op, *p.passes[0], dtype, p.kept if keepdim else p.shape
     y = _shaped(_run(op, x, p, compute), p, keepdim)
     return y if compute is dtype else cast(y, dtype)
 
 
+# The functions that compiled code takes over on small arrays, by name.
+quick: dict[str, Quick] = {}
+
+
+def _quick(name: str, wanted: int = VALUES) -> Callable[[Call], Quick]:
+    """Declare ``name``'s general way, from which compiled code may take over; see ``Quick``."""
+
+    def declare(general: Call) -> Quick:
+        return quick.setdefault(name, Quick(name, general, wanted))
+
+    return declare
+
+
+_ALL_DIMS = [tuple(range(ndim)) for ndim in range(9)]
+
+
+def _plain_dim(x: Any, dim: Dims) -> Any:
+    """``dim`` as None or an int where it can be."""
+    if type(dim) is tuple:
+        count = len(dim)
+        if count == 1:
+            return dim[0]
+        if count == 0 or (count == x.ndim and count < len(_ALL_DIMS) and dim == _ALL_DIMS[count]):
+            return None
+    return dim
+
+
 def sum(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
     """Σ x over ``dim``, as a tree of blocks, so the rounding error grows with log n.  ``dtype`` converts x first."""
-    return _accumulated("sum", 0, x, dim, keepdim, None if dtype is None else np.dtype(dtype))
+    if dtype is None:
+        return _sum.call(x, _plain_dim(x, dim), keepdim)
+    return _accumulated("sum", 0, x, dim, keepdim, np.dtype(dtype))
+
+
+@_quick("sum")
+def _sum(x: Any, dim: Dims, keepdim: bool) -> Any:
+    y = _accumulated("sum", 0, x, dim, keepdim, None)
+    _on(x).learn(_sum, "sum", x, dim, keepdim, y.dtype, y)
+    return y
 
 
 def prod(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
     """Π x over ``dim``.  ``dtype`` converts x first."""
-    return _accumulated("prod", 1, x, dim, keepdim, None if dtype is None else np.dtype(dtype))
+    if dtype is None:
+        return _prod.call(x, _plain_dim(x, dim), keepdim)
+    return _accumulated("prod", 1, x, dim, keepdim, np.dtype(dtype))
+
+
+@_quick("prod")
+def _prod(x: Any, dim: Dims, keepdim: bool) -> Any:
+    y = _accumulated("prod", 1, x, dim, keepdim, None)
+    _on(x).learn(_prod, "prod", x, dim, keepdim, y.dtype, y)
+    return y
 
 
 def mean(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
     """Σ x / n over ``dim`` for floating and complex x; NaN for n = 0.  RuntimeError for integers unless ``dtype`` converts them."""
+    if dtype is None:
+        return _mean.call(x, _plain_dim(x, dim), keepdim)
+    return _averaged(x, dim, keepdim, dtype)
+
+
+@_quick("mean")
+def _mean(x: Any, dim: Dims, keepdim: bool) -> Any:
+    y = _averaged(x, dim, keepdim, None)
+    _on(x).learn(_mean, "mean", x, dim, keepdim, y.dtype, y)
+    return y
+
+
+def _averaged(x: Any, dim: Dims, keepdim: bool, dtype: np.dtype | None) -> Any:
     dtype = x.dtype if dtype is None else np.dtype(dtype)
     if _dtypes.category(dtype) < 2:
         raise RuntimeError(f"mean(): expected a floating point or complex dtype, but got {_dtypes.name(dtype)}")
@@ -181,12 +227,26 @@ def _extremum(op: str, x: Any, dim: Dims, keepdim: bool) -> Any:
 
 def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """The largest element over ``dim``; NaN if there is one.  RuntimeError (IndexError if ``dim`` is given) when there is none."""
-    return _extremum("amax", x, dim, keepdim)
+    return _amax.call(x, _plain_dim(x, dim), keepdim)
+
+
+@_quick("amax")
+def _amax(x: Any, dim: Dims, keepdim: bool) -> Any:
+    y = _extremum("amax", x, dim, keepdim)
+    _on(x).learn(_amax, "amax", x, dim, keepdim, y.dtype, y)
+    return y
 
 
 def amin(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """The smallest element over ``dim``; NaN if there is one.  RuntimeError (IndexError if ``dim`` is given) when there is none."""
-    return _extremum("amin", x, dim, keepdim)
+    return _amin.call(x, _plain_dim(x, dim), keepdim)
+
+
+@_quick("amin")
+def _amin(x: Any, dim: Dims, keepdim: bool) -> Any:
+    y = _extremum("amin", x, dim, keepdim)
+    _on(x).learn(_amin, "amin", x, dim, keepdim, y.dtype, y)
+    return y
 
 
 def _found(op: str, name: str, x: Any, dim: int | None, keepdim: bool) -> tuple[Any, Any]:
@@ -209,22 +269,50 @@ def _found(op: str, name: str, x: Any, dim: int | None, keepdim: bool) -> tuple[
 
 def max_with_indices(x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
     """(values, int64 indices) of the first largest element along ``dim``; the first NaN wins."""
-    return _found("amax", "max", x, dim, keepdim)
+    return _max.call(x, dim, keepdim)
+
+
+@_quick("max", BOTH)
+def _max(x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    found = _found("amax", "max", x, dim, keepdim)
+    _on(x).learn(_max, "amax", x, dim, keepdim, x.dtype, found[0])
+    return found
 
 
 def min_with_indices(x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
     """(values, int64 indices) of the first smallest element along ``dim``; the first NaN wins."""
-    return _found("amin", "min", x, dim, keepdim)
+    return _min.call(x, dim, keepdim)
+
+
+@_quick("min", BOTH)
+def _min(x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    found = _found("amin", "min", x, dim, keepdim)
+    _on(x).learn(_min, "amin", x, dim, keepdim, x.dtype, found[0])
+    return found
 
 
 def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The int64 index of the first largest element along ``dim``, or in the flattened array for None."""
-    return _found("amax", "argmax", x, dim, keepdim)[1]
+    return _argmax.call(x, dim, keepdim)
+
+
+@_quick("argmax", INDICES)
+def _argmax(x: Any, dim: int | None, keepdim: bool) -> Any:
+    index = _found("amax", "argmax", x, dim, keepdim)[1]
+    _on(x).learn(_argmax, "amax", x, dim, keepdim, x.dtype, index)
+    return index
 
 
 def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The int64 index of the first smallest element along ``dim``, or in the flattened array for None."""
-    return _found("amin", "argmin", x, dim, keepdim)[1]
+    return _argmin.call(x, dim, keepdim)
+
+
+@_quick("argmin", INDICES)
+def _argmin(x: Any, dim: int | None, keepdim: bool) -> Any:
+    index = _found("amin", "argmin", x, dim, keepdim)[1]
+    _on(x).learn(_argmin, "amin", x, dim, keepdim, x.dtype, index)
+    return index
 
 
 def _logical(op: str, identity: bool, x: Any, dim: Dims, keepdim: bool) -> Any:
@@ -238,12 +326,26 @@ def _logical(op: str, identity: bool, x: Any, dim: Dims, keepdim: bool) -> Any:
 
 def any(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """Whether an element over ``dim`` is not 0 (NaN is not 0); bool, or uint8 for uint8."""
-    return _logical("any", False, x, dim, keepdim)
+    return _any.call(x, _plain_dim(x, dim), keepdim)
+
+
+@_quick("any")
+def _any(x: Any, dim: Dims, keepdim: bool) -> Any:
+    y = _logical("any", False, x, dim, keepdim)
+    _on(x).learn(_any, "any", x, dim, keepdim, _dtypes.bool_, y)
+    return y
 
 
 def all(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """Whether no element over ``dim`` is 0; bool, or uint8 for uint8."""
-    return _logical("all", True, x, dim, keepdim)
+    return _all.call(x, _plain_dim(x, dim), keepdim)
+
+
+@_quick("all")
+def _all(x: Any, dim: Dims, keepdim: bool) -> Any:
+    y = _logical("all", True, x, dim, keepdim)
+    _on(x).learn(_all, "all", x, dim, keepdim, _dtypes.bool_, y)
+    return y
 
 
 def count_nonzero(x: Any, dim: Dims = None) -> Any:

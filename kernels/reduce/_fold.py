@@ -8,6 +8,9 @@ A narrow ``inner`` (a row reduction has inner == 1) would leave the vector units
 wide row: the accumulators are ``fold * inner`` lanes, combined pairwise at the end.  Nothing is combined across lanes before that, so
 any combine function vectorises, NaN rules included, and the result is the same for every vector width.  Bound by memory bandwidth.
 Rows of float32 and float64 skip the line of accumulators in memory: ``row_blocks`` folds them in registers.
+
+Every kernel here is a function of a range and the address of some words: the ids of the array it writes and of the one it reads, what
+``_power`` raises to, then sizes.  One argument instead of a dozen spares a microsecond of unpacking, and lets ``_entry`` call the kernels.
 """
 
 from __future__ import annotations
@@ -17,13 +20,27 @@ from typing import Any, Callable
 
 import numpy as np
 
-from .._cpu import inline, kernel
+from .._cpu import address_of, array_at, inline, kernel, load
 from .._cpu.simd_rows import fold_row
+from .._cpu.types import IN_SOURCE
+
+int64 = IN_SOURCE[np.dtype(np.int64)]
 
 LANES = 512  # accumulators wanted per task when inner is narrow
 TILE = 1024  # columns per task when inner is wide
 ROWS = 128  # (folded) rows per block
 SHORT = 16  # contiguous rows up to this length are combined one element after another
+
+
+@inline
+def blocking(n, inner):
+    """(fold, rows per block, blocks, columns per tile, tiles): a function of the shape only, so that results do not depend on threads."""
+    fold = 1
+    while 2 * fold <= min(LANES // inner, n // 8):
+        fold *= 2
+    rows = ROWS * fold
+    tile = min(inner, TILE)
+    return fold, rows, (n + rows - 1) // rows, tile, (inner + tile - 1) // tile
 
 
 @inline
@@ -99,15 +116,31 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
-@functools.lru_cache(maxsize=None)
-def blocks(name: str) -> Any:
-    """The kernel that reduces blocks of rows: out (outer, parts, inner) from x (outer, n, inner), both flat."""
-    element, combine = OPERATIONS[name]
+def _in_source(source: np.dtype, target: np.dtype) -> tuple[Any, Any, Any]:
+    """How a kernel's source names the types of what it reads, of what it writes, and of a power."""
+    power = np.empty(0, source).real.dtype
+    return IN_SOURCE[source], IN_SOURCE[target], IN_SOURCE[power] if power.kind == "f" else int64
 
-    @kernel(source=f"reduce blocks {name}")
-    def reduce_blocks(lo, hi, out, x, p, n, inner, fold, rows, parts, tile, tiles):
-        kind = out.dtype.type
-        acc = np.empty(fold * tile, out.dtype)
+
+@functools.lru_cache(maxsize=None)
+def blocks(name: str, source: np.dtype, target: np.dtype) -> Any:
+    """The kernel that reduces blocks of rows: out (outer, parts, inner) from x (outer, n, inner).
+
+    words: out, x, power, n, inner, fold, rows, parts, tile, tiles
+    """
+    element, combine = OPERATIONS[name]
+    given, kind, real = _in_source(source, target)
+
+    @kernel(source=f"reduce blocks {name} {source} {target}")
+    def reduce_blocks(lo, hi, words):
+        n, inner, fold = load(words + 24, int64), load(words + 32, int64), load(words + 40, int64)
+        rows, parts = load(words + 48, int64), load(words + 56, int64)
+        tile, tiles = load(words + 64, int64), load(words + 72, int64)
+        most = (hi - 1) // (tiles * parts) + 1  # of outer, as far as this range goes
+        out = array_at(load(words, int64), most * parts * inner, kind)
+        x = array_at(load(words + 8, int64), most * n * inner, given)
+        p = load(words + 16, real)
+        acc = np.empty(fold * tile, kind)
         for task in range(lo, hi):
             part = (task // tiles) % parts
             outer = task // (tiles * parts)
@@ -161,13 +194,15 @@ def blocks(name: str) -> Any:
 
 
 @functools.lru_cache(maxsize=None)
-def short_rows(name: str) -> Any:
-    """The kernel for short contiguous rows: out (outer,) from x (outer, n)."""
+def short_rows(name: str, source: np.dtype, target: np.dtype) -> Any:
+    """The kernel for short contiguous rows: out (outer,) from x (outer, n).  words: out, x, power, n"""
     element, combine = OPERATIONS[name]
+    given, kind, real = _in_source(source, target)
 
-    @kernel(source=f"reduce short rows {name}")
-    def reduce_short_rows(lo, hi, out, x, p, n):
-        kind = out.dtype.type
+    @kernel(source=f"reduce short rows {name} {source} {target}")
+    def reduce_short_rows(lo, hi, words):
+        p, n = load(words + 16, real), load(words + 24, int64)
+        out, x = array_at(load(words, int64), hi, kind), array_at(load(words + 8, int64), hi * n, given)
         for row in range(lo, hi):
             at = np.uint64(row * n)
             acc = kind(element(x[at], p))
@@ -184,13 +219,17 @@ ROW_BLOCK = 8192
 
 @functools.lru_cache(maxsize=None)
 def row_blocks(name: str, dtype: np.dtype) -> Any:
-    """The kernel for longer contiguous rows of floats: out (outer, parts) from x (outer, n), a block per task, folded in registers."""
+    """The kernel for longer contiguous rows of floats: out (outer, parts) from x (outer, n), a block per task, folded in registers.
+
+    words: out, x, power, n, parts
+    """
     fold = fold_row(name, dtype)
-    itemsize = dtype.itemsize
+    itemsize, kind = dtype.itemsize, IN_SOURCE[dtype]
 
     @kernel(source=f"reduce row blocks {name} {dtype}")
-    def reduce_row_blocks(lo, hi, out, x, n, parts):
-        base = np.intp(x.ctypes.data)
+    def reduce_row_blocks(lo, hi, words):
+        base, n, parts = address_of(load(words + 8, int64)), load(words + 24, int64), load(words + 32, int64)
+        out = array_at(load(words, int64), hi, kind)
         for task in range(lo, hi):
             row = task // parts
             first = (task - row * parts) * ROW_BLOCK

@@ -7,9 +7,15 @@ error does not grow with n.  Bound by the latency of addition for inner == 1, by
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 
-from .._cpu import kernel
+from .._cpu import array_at, kernel, load
+from .._cpu.types import IN_SOURCE
+
+int64 = IN_SOURCE[np.dtype(np.int64)]
 
 CHUNK = 64
 SCAN_TILE = 512
@@ -62,6 +68,17 @@ def cumsum_rows(lo, hi, out, x, n):
 
 
 @kernel
+def integer_cumsum_rows(lo, hi, out, x, n):
+    """``cumsum_rows`` of integers, whose sums are exact in any order: one addition after another keeps up with memory."""
+    kind = out.dtype.type
+    for row in range(lo, hi):
+        total = kind(0)
+        for j in range(np.uint64(row * n), np.uint64((row + 1) * n)):
+            total = kind(total + kind(x[j]))
+            out[j] = total
+
+
+@kernel
 def cumsum(lo, hi, out, x, n, inner, tile, tiles):
     local = np.empty(tile, out.dtype)
     before = np.empty(tile, out.dtype)
@@ -111,41 +128,65 @@ def cumprod(lo, hi, out, x, n, inner, tile, tiles):
             at += np.uint64(inner)
 
 
-@kernel
-def first_in_rows(lo, hi, index, x, best, n):
-    """For each contiguous row, where its extremum (or first NaN) is: stretches of 128 are tested as a whole, then the one that has it."""
-    for row in range(lo, hi):
-        wanted = best[row]
-        start = np.uint64(row * n)
-        end = start + np.uint64(n)
-        at = start
-        while at + np.uint64(128) <= end:
-            found = np.uint8(0)
-            for i in range(np.uint64(128)):
-                value = x[at + i]
-                found |= np.uint8(value == wanted) | np.uint8(value != value)
-            if found:
-                break
-            at += np.uint64(128)
-        while at + np.uint64(1) < end and x[at] == x[at] and x[at] != wanted:
-            at += np.uint64(1)
-        index[row] = np.int64(at - start)
+@functools.lru_cache(maxsize=None)
+def first_in_rows(dtype: np.dtype) -> Any:
+    """The kernel that finds, for each contiguous row of ``dtype``, where its extremum (or first NaN) is: stretches of 128 are tested as a
+    whole, then the one that has it.  words: index, x, best, n
+    """
+    kind = IN_SOURCE[dtype]
+
+    @kernel(source=f"reduce first in rows {dtype}")
+    def first_in_rows(lo, hi, words):
+        n = load(words + 24, int64)
+        index, x = array_at(load(words, int64), hi, int64), array_at(load(words + 8, int64), hi * n, kind)
+        best = array_at(load(words + 16, int64), hi, kind)
+        for row in range(lo, hi):
+            wanted = best[row]
+            start = np.uint64(row * n)
+            end = start + np.uint64(n)
+            at = start
+            while at + np.uint64(128) <= end:
+                found = np.uint8(0)
+                for i in range(np.uint64(128)):
+                    value = x[at + i]
+                    found |= np.uint8(value == wanted) | np.uint8(value != value)
+                if found:
+                    break
+                at += np.uint64(128)
+            while at + np.uint64(1) < end and x[at] == x[at] and x[at] != wanted:
+                at += np.uint64(1)
+            index[row] = np.int64(at - start)
+
+    return first_in_rows
 
 
-@kernel
-def first_in_columns(lo, hi, index, x, best, n, inner, tile, tiles):
-    """The same for each column, from the last row to the first, so that the first match is written last."""
-    for task in range(lo, hi):
-        outer = task // tiles
-        column = (task % tiles) * tile
-        w = np.uint64(min(tile, inner - column))
-        result = np.uint64(outer * inner + column)
-        for j in range(n - 1, -1, -1):
-            at = np.uint64((outer * n + j) * inner + column)
-            for i in range(w):
-                value = x[at + i]
-                if value == best[result + i] or value != value:
-                    index[result + i] = j
+@functools.lru_cache(maxsize=None)
+def first_in_columns(dtype: np.dtype) -> Any:
+    """The same for each column, from the last row to the first, so that the first match is written last.
+
+    words: index, x, best, n, inner, tile, tiles
+    """
+    kind = IN_SOURCE[dtype]
+
+    @kernel(source=f"reduce first in columns {dtype}")
+    def first_in_columns(lo, hi, words):
+        n, inner, tile, tiles = load(words + 24, int64), load(words + 32, int64), load(words + 40, int64), load(words + 48, int64)
+        most = (hi - 1) // tiles + 1  # of outer, as far as this range goes
+        index, best = array_at(load(words, int64), most * inner, int64), array_at(load(words + 16, int64), most * inner, kind)
+        x = array_at(load(words + 8, int64), most * n * inner, kind)
+        for task in range(lo, hi):
+            outer = task // tiles
+            column = (task % tiles) * tile
+            w = np.uint64(min(tile, inner - column))
+            result = np.uint64(outer * inner + column)
+            for j in range(n - 1, -1, -1):
+                at = np.uint64((outer * n + j) * inner + column)
+                for i in range(w):
+                    value = x[at + i]
+                    if value == best[result + i] or value != value:
+                        index[result + i] = j
+
+    return first_in_columns
 
 
 @kernel

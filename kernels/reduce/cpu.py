@@ -7,83 +7,188 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+import struct
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from .._cpu import empty, full, inline, kernel, launch
+from .. import _dtypes
+from .._cpu import array_at, capi, compiled, empty, full, inline, kernel, launch, layout, load
 from .._cpu.functions import functions_for
 from .._cpu.simd import COMPILED
 from .._cpu.simd_rows import ROW_OPERATIONS
-from ._fold import LANES, ROW_BLOCK, ROWS, SHORT, TILE, blocks, row_blocks, short_rows
+from .._cpu.threads import PARALLEL_WORK
+from .._cpu.types import IN_SOURCE, int64, signature
+from ..copy import fill
+from . import _entry
+from ._fold import ROW_BLOCK, SHORT, TILE, blocking, blocks, row_blocks, short_rows
 from ._plan import CONTINUES
-from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, first_in_columns, first_in_rows, linear
+from ._quick import VALUES, Quick
+from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, first_in_columns, first_in_rows, integer_cumsum_rows, linear
 
 _BYTE = np.dtype(np.uint8)
 _BOOL = np.dtype(np.bool_)
+_WORD = np.dtype(np.int64)
 # The types whose rows are folded in registers.
 _FOLDED = (np.dtype(np.float32), np.dtype(np.float64))
+# How the exponent of a power is packed into a word, by the type of the arithmetic.
+_POWERS = {np.dtype(np.float32): "=f4x", np.dtype(np.float64): "=d"}
+_IDS, _ROWS_WORDS, _COLUMNS_WORDS = (struct.Struct(layout).pack for layout in ("=QQ", "=QQQq", "=QQQ4q"))
+_MOST_ROUTES = 4096
+# Where the bytes of a bytes object stand behind its head.
+_BYTES = bytes.__basicsize__ - 1
+_blocking = getattr(blocking, "py_func", blocking)
 
 
-def _power_of_two(value: int) -> int:
-    """The largest power of two not above ``value``, at least 1."""
-    return 1 << max(0, value.bit_length() - 1)
+class Pass(NamedTuple):
+    """One launch: a kernel of ``_fold`` over [0, tasks) that makes ``size`` elements of ``dtype``."""
+
+    start: Callable[..., None]  # (tasks, address of the words, work=)
+    tasks: int
+    size: int | tuple[int, ...]
+    dtype: np.dtype
+    words: bytes  # what the kernel is given behind the ids of its two arrays
+    work: int
+
+
+@functools.lru_cache(maxsize=None)
+def launcher(function: Any) -> Callable[..., None]:
+    """A kernel ``(lo, hi, words)`` as a function of n, the address of the words and ``work=``."""
+    return compiled(function, signature(int64))
+
+
+def kernel_for(name: str, source: np.dtype, target: np.dtype, n: int, inner: int) -> tuple[int, Any]:
+    """The kernel for a middle axis of n, and which it is: 0 for short rows, 1 for rows folded in registers, 2 for all else."""
+    if inner == 1 and n <= SHORT:
+        return 0, short_rows(name, source, target)
+    if inner == 1 and COMPILED and name in ROW_OPERATIONS and source == target and target in _FOLDED:
+        return 1, row_blocks(name, target)
+    return 2, blocks(name, source, target)
 
 
 @functools.lru_cache(maxsize=4096)
-def _blocking(n: int, inner: int) -> tuple[int, int, int, int, int]:
-    """(fold, rows per block, blocks, columns per tile, tiles): a function of the shape only, so that results do not depend on threads."""
-    fold = min(_power_of_two(LANES // inner), _power_of_two(n // 8))
-    rows = ROWS * fold
-    tile = min(inner, TILE)
-    return fold, rows, -(-n // rows), tile, -(-inner // tile)
+def passes(name: str, source: np.dtype, target: np.dtype, outer: int, n: int, inner: int, power: float) -> list[Pass]:
+    """The launches that combine elements of ``source`` over n >= 1 into ``target``; neither is bool."""
+    found: list[Pass] = []
+    while n or not found:
+        which, function = kernel_for(name, source, target, n, inner)
+        real = np.empty(0, source).real.dtype
+        words = struct.pack(_POWERS.get(real, "=q"), power if real in _POWERS else 0)
+        parts, tasks = 1, outer
+        if which == 0:
+            words += struct.pack("=q", n)
+        elif which == 1:
+            parts = -(-n // ROW_BLOCK)
+            tasks *= parts
+            words += struct.pack("=2q", n, parts)
+        else:
+            fold, rows, parts, tile, tiles = _blocking(n, inner)
+            tasks *= parts * tiles
+            words += struct.pack("=7q", n, inner, fold, rows, parts, tile, tiles)
+        found.append(Pass(launcher(function), tasks, outer * parts * inner, target, words, outer * n * inner))
+        name, source, n = CONTINUES.get(name, name), target, 0 if parts == 1 else parts
+    return found
 
 
 def reduce(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.dtype, power: float) -> np.ndarray:
     """``x`` (outer, n, inner) combined over n >= 1 into (outer, inner) of ``dtype`` by the operation ``name`` of ``_fold.OPERATIONS``."""
-    if x.dtype == _BOOL:
-        x = x.view(_BYTE)
-    accumulator = _BYTE if dtype == _BOOL else dtype
-    if x.dtype.kind == "c" and name == "sum":  # real and imaginary parts are columns of their own
-        real = x.real.dtype
-        return reduce(name, x.view(real), outer, n, 2 * inner, real, power).view(dtype)
-    p = x.real.dtype.type(power) if name == "power" else 0.0
-    while True:
-        if inner == 1 and n <= SHORT:
-            out = empty(outer, accumulator)
-            launch(short_rows(name), outer, out, x, p, n, work=outer * n)
-            break
-        if inner == 1 and COMPILED and name in ROW_OPERATIONS and x.dtype == dtype and dtype in _FOLDED:
-            parts = -(-n // ROW_BLOCK)
-            out = empty(outer * parts, dtype)
-            launch(row_blocks(name, dtype), outer * parts, out, x, n, parts, work=outer * n)
-            if parts == 1:
-                return out
-            x, n, name = out, parts, CONTINUES.get(name, name)
-            continue
-        fold, rows, parts, tile, tiles = _blocking(n, inner)
-        out = empty(outer * parts * inner, accumulator)
-        launch(blocks(name), outer * parts * tiles, out, x, p, n, inner, fold, rows, parts, tile, tiles, work=outer * n * inner)
-        if parts == 1:
-            break
-        x, n, name = out, parts, CONTINUES.get(name, name)
-        if name != "power":
-            p = 0.0
-    return out if accumulator is dtype else out.view(dtype)
+    source = x.dtype
+    if source.kind == "c" and name == "sum":  # real and imaginary parts are columns of their own
+        source = x.real.dtype
+        return run(passes(name, source, source, outer, n, 2 * inner, power), x).view(dtype)
+    if dtype == _BOOL:
+        return run(passes(name, _BYTE if source == _BOOL else source, _BYTE, outer, n, inner, power), x).view(_BOOL)
+    return run(passes(name, _BYTE if source == _BOOL else source, dtype, outer, n, inner, power), x)
+
+
+def run(steps: Sequence[Pass], x: np.ndarray) -> np.ndarray:
+    """``x``, contiguous, after these passes, one behind the other."""
+    for start, tasks, size, dtype, words, work in steps:
+        out = np.empty(size, dtype) if tasks == 1 else empty(size, dtype)  # of one task there is little
+        packed = _IDS(id(out), id(x)) + words
+        start(tasks, id(packed) + _BYTES, work=work)
+        x = out
+    return x
 
 
 def first_match(x: np.ndarray, best: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
     """The index along n of the first element of ``x`` that equals its ``best`` (outer, inner) or is NaN."""
-    if x.dtype == _BOOL:
-        x, best = x.view(_BYTE), best.view(_BYTE)
+    dtype = _BYTE if x.dtype == _BOOL else x.dtype
     index = empty(outer * inner, np.int64)
     if inner == 1:
-        launch(first_in_rows, outer, index, x, best, n, work=outer * n)
+        packed = _ROWS_WORDS(id(index), id(x), id(best), n)
+        launcher(first_in_rows(dtype))(outer, id(packed) + _BYTES, work=outer * n)
     else:
         tile = min(inner, TILE)
         tiles = -(-inner // tile)
-        launch(first_in_columns, outer * tiles, index, x, best, n, inner, tile, tiles, work=outer * n * inner)
+        packed = _COLUMNS_WORDS(id(index), id(x), id(best), n, inner, tile, tiles)
+        launcher(first_in_columns(dtype))(outer * tiles, id(packed) + _BYTES, work=outer * n * inner)
     return index
+
+
+def learn(quick: Quick, op: str, x: np.ndarray, dim: Any, keepdim: bool, target: np.dtype, y: np.ndarray) -> None:
+    """Let compiled code take over from ``quick``'s general way for arrays like ``x``: ``op`` with accumulators of type ``target``, which made ``y``."""
+    if type(x) is not np.ndarray or not x.flags.c_contiguous or not x.size or not capi.SUPPORTED:
+        return
+    if _dtypes.compute_dtype(x.dtype) is not x.dtype or target.kind == "c":
+        return  # what has to be converted first, or is reduced as something else
+    outer, n, inner = 1, x.size, 1
+    if type(dim) is int and -x.ndim <= dim < x.ndim:
+        first = dim % x.ndim
+        outer, n, inner = math.prod(x.shape[:first]), x.shape[first], math.prod(x.shape[first + 1 :])
+    elif dim is not None:
+        return
+    source, target = (_BYTE if dtype == _BOOL else dtype for dtype in (x.dtype, target))
+    function, mean = ("sum", True) if op == "mean" else (op, False)
+    _take_over(quick)
+    if x.size < PARALLEL_WORK:
+        _teach(quick, function, mean, x.dtype, source, target, y.dtype, outer, n, inner)
+    elif quick.wanted == VALUES:
+        steps = passes(function, source, target, outer, n, inner, 0.0)
+        if len(quick.routes) >= _MOST_ROUTES:
+            quick.routes.clear()
+        # The last pass allocates the result in its shape and type.
+        last = steps[-1]._replace(size=y.shape, dtype=y.dtype)
+        quick.routes[layout.layout(x), dim, keepdim] = [*steps[:-1], last], n if mean else 0
+
+
+def _take_over(quick: Quick) -> None:
+    """Put compiled code in place of both functions."""
+    if quick.rows is not None:
+        return
+    rows, routes, general = _entry.Rows(), quick.routes, quick.general
+
+    def large(x: np.ndarray, dim: Any, keepdim: bool) -> Any:
+        found = routes.get((layout.layout(x), dim, keepdim))
+        if found is None:
+            return general(x, dim, keepdim)
+        steps, divisor = found
+        y = run(steps, x)
+        return divide(y, divisor) if divisor else y
+
+    quick.call = _entry.builtin(quick.name, quick.wanted, rows, general, large, None)
+    if quick.box is not None:
+        quick.boxed = _entry.builtin(quick.name, quick.wanted, rows, quick.boxed_general, large, quick.box)
+    quick.rows = rows
+
+
+def _teach(
+    quick: Quick, op: str, mean: bool, dtype: np.dtype, source: np.dtype, target: np.dtype, result: np.dtype, outer: int, n: int, inner: int
+) -> None:
+    """Tell the compiled code about the kernels for (outer, n, inner)."""
+    rows = quick.rows
+    at = rows.row(dtype, result, target)
+    if at is None:
+        return
+    if quick.wanted != VALUES:
+        rows.find(at, inner == 1, (first_in_rows if inner == 1 else first_in_columns)(source))
+    if mean:
+        rows.divide(at, _divide(target))
+    which, function = kernel_for(op, source, target, n, inner)
+    parts = 1 if which == 0 else -(-n // ROW_BLOCK) if which == 1 else _blocking(n, inner)[2]
+    if parts > 1:
+        rows.second(at, *kernel_for(CONTINUES.get(op, op), target, target, parts, inner))
+    rows.first(at, which, function)
 
 
 def scan(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.dtype) -> np.ndarray:
@@ -92,7 +197,7 @@ def scan(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.dty
         x = x.view(_BYTE)
     out = empty(x.size, dtype)
     if inner == 1 and name == "cumsum":
-        launch(cumsum_rows, outer, out, x, n, work=3 * x.size)
+        launch(cumsum_rows if dtype.kind in "fc" else integer_cumsum_rows, outer, out, x, n, work=3 * x.size)
         return out
     tile = min(inner, SCAN_TILE)
     tiles = -(-inner // tile)
@@ -111,20 +216,34 @@ def linear_scan(a: np.ndarray, b: np.ndarray, outer: int, n: int, inner: int, re
 
 def filled(shape: tuple[int, ...], value: Any, dtype: np.dtype) -> np.ndarray:
     """An array of the identity of a reduction over no elements."""
-    return full(shape, value, dtype)
+    if dtype not in _dtypes.HALVES:
+        return full(shape, value, dtype)
+    out = empty(shape, dtype)
+    fill(out, value)
+    return out
 
 
-@kernel
-def _divide(lo, hi, out, x, divisor):
-    for i in range(np.uint64(lo), np.uint64(hi)):
-        out[i] = x[i] / divisor
+@functools.lru_cache(maxsize=None)
+def _divide(dtype: np.dtype) -> Any:
+    """The kernel of x / divisor.  words: out, x, divisor"""
+    kind, word = IN_SOURCE[dtype], IN_SOURCE[_WORD]
+
+    @kernel(source=f"reduce divide {dtype}")
+    def divide(lo, hi, words):
+        out, x = array_at(load(words, word), hi, kind), array_at(load(words + 8, word), hi, kind)
+        divisor = load(words + 16, kind)
+        for i in range(np.uint64(lo), np.uint64(hi)):
+            out[i] = x[i] / divisor
+
+    return divide
 
 
 def divide(x: np.ndarray, divisor: float) -> np.ndarray:
     """x / divisor, in place; 0 / 0 is NaN."""
-    real = x.real.dtype if x.dtype.kind == "c" else x.dtype
-    parts = x.view(real)
-    launch(_divide, parts.size, parts, parts, real.type(divisor), work=parts.size)
+    real = x.real.dtype
+    size = x.size if real is x.dtype else 2 * x.size
+    packed = _IDS(id(x), id(x)) + struct.pack(_POWERS[real], divisor)
+    launcher(_divide(real))(size, id(packed) + _BYTES, work=size)
     return x
 
 

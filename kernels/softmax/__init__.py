@@ -30,8 +30,8 @@ _on = family(__name__)
 _COMPUTED = (_dtypes.float32, _dtypes.float64)
 _INDEX_TYPES = (_dtypes.int64, _dtypes.uint8)
 _REDUCTIONS = ("none", "mean", "sum")
-# What has passed every check of ``cross_entropy`` (plain indices for rows of scores, without weights) and the implementation that took it: of small
-# losses the checks would be half the time.
+# Losses whose arguments have passed every check (contiguous indices for contiguous rows of scores, without weights): of small losses the checks would be
+# half the time.
 _settled: dict[Any, Any] = {}
 _MOST_SETTLED = 1000
 
@@ -188,13 +188,13 @@ def cross_entropy(
     index is ``ignore_index`` count for nothing.  Raises IndexError for a class index out of range, RuntimeError or ValueError for shapes
     and dtypes that do not match.
     """
-    key = layout.layout(logits, target), label_smoothing, reduction
+    key = layout.layout(logits, target), ignore_index, label_smoothing, reduction
     settled = _settled.get(key) if weight is None else None
     if settled is not None:
-        loss, saved, inside = settled.cross_entropy(logits, target, None, ignore_index, label_smoothing, reduction)
+        loss, saved, inside = settled.forward(logits, target, None)
         if not inside:
             raise _out_of_bounds(target, logits.shape[1], ignore_index)
-        return (loss if reduction == "none" else loss.reshape(())), saved
+        return loss, saved
     if logits.dtype in _dtypes.HALVES:
         wide, target, weight = _widened(logits, target, weight)
         loss, saved = cross_entropy(wide, target, weight, ignore_index, label_smoothing, reduction)
@@ -214,14 +214,18 @@ def cross_entropy(
     else:
         _check_indices("cross_entropy", logits, target)
         indices = _target_indices(target)
-        loss, saved, inside = implementation.cross_entropy(scores, indices, weight, ignore_index, float(label_smoothing), reduction)
+        if len(axes) == 3:
+            loss, saved, inside = implementation.cross_entropy(scores, indices, weight, ignore_index, float(label_smoothing), reduction)
+        else:
+            entropy = _row_entropy(implementation, axes, logits, weight, ignore_index, label_smoothing, reduction)
+            loss, saved, inside = entropy.forward(scores, indices, None if weight is None else contiguous(weight))
+            plain = logits.flags.c_contiguous and target.flags.c_contiguous and target.dtype == _dtypes.int64
+            if plain and weight is None and len(logits.shape) == 2:
+                if len(_settled) > _MOST_SETTLED:
+                    _settled.clear()
+                _settled[key] = entropy
         if not inside:
             raise _out_of_bounds(indices, axes[1], ignore_index)
-        plain = logits.flags.c_contiguous and target.flags.c_contiguous
-        if plain and target.dtype == _dtypes.int64 and len(logits.shape) == 2:
-            if len(_settled) > _MOST_SETTLED:
-                _settled.clear()
-            _settled[key] = implementation
     return loss.reshape(shape if reduction == "none" else ()), saved
 
 
@@ -250,10 +254,10 @@ def cross_entropy_backward(
 
     ``grad`` has the loss's shape; ``saved`` is what the forward call returned.  The other arguments are those of the forward call.
     """
-    key = layout.layout(logits, target), label_smoothing, reduction
-    settled = _settled.get(key) if weight is None and grad.shape == () and grad.dtype == logits.dtype else None
-    if settled is not None and reduction != "none" and type(grad) is type(logits):
-        return settled.cross_entropy_backward(grad.reshape(1), logits, target, saved, None, ignore_index, label_smoothing, reduction)
+    key = layout.layout(logits, target), ignore_index, label_smoothing, reduction
+    settled = _settled.get(key) if weight is None else None
+    if settled is not None and reduction != "none" and layout.layout(grad) == settled.scalar:
+        return settled.backward(grad, target, saved, None)
     if logits.dtype in _dtypes.HALVES:
         grad, wide, target, weight = _widened(grad, logits, target, weight)
         return cast(cross_entropy_backward(grad, wide, target, saved, weight, ignore_index, label_smoothing, reduction), logits.dtype)
@@ -266,11 +270,18 @@ def cross_entropy_backward(
     if target.shape == logits.shape:
         probabilities = contiguous(target).reshape(axes)
         slope = implementation.cross_entropy_soft_backward(gradient, probabilities, saved, weight, float(label_smoothing), reduction)
-    else:
+    elif len(axes) == 3:
         slope = implementation.cross_entropy_backward(
             gradient, scores, _target_indices(target), saved, weight, ignore_index, float(label_smoothing), reduction
         )
+    else:
+        entropy = _row_entropy(implementation, axes, logits, weight, ignore_index, label_smoothing, reduction)
+        slope = entropy.backward(gradient, _target_indices(target), saved, None if weight is None else contiguous(weight))
     return slope.reshape(logits.shape)
+
+
+def _row_entropy(implementation: Any, axes: Any, logits: Any, weight: Any, ignore: int, smoothing: float, reduction: str) -> Any:
+    return implementation.row_entropy(axes, logits.dtype, weight is not None, ignore, float(smoothing), reduction)
 
 
 def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> tuple[Any, Any]:

@@ -14,6 +14,8 @@ import numpy as np
 from .._cpu import inline, kernel
 
 BLOCK = 64
+# Elements that are summed in the arrays' own type before their sum is added in float64.
+_SUMMED = 512
 
 
 @inline
@@ -46,6 +48,17 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
     """The kernels for float32 or float64."""
     real = dtype.type
 
+    @inline(reassociate=True)
+    def weighted_sum(y, o, i, weight):
+        """Σ_c weight[c] · y[o, c, i], in blocks."""
+        total = 0.0
+        for first in range(0, y.shape[1], _SUMMED):
+            part = real(0)
+            for c in range(first, min(y.shape[1], first + _SUMMED)):
+                part += y[o, c, i] * (weight[c] if weight.size else real(1))
+            total += part
+        return real(total)
+
     @kernel
     def nll(lo, hi, losses, partial, bad, y, target, weight, ignore, smoothing):
         samples, classes, positions = y.shape
@@ -66,10 +79,7 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
                     w = weight[t] if weight.size else real(1)
                     loss = -w * y[o, t, i]
                     if smoothing != 0.0:
-                        spread = 0.0
-                        for c in range(classes):
-                            spread -= y[o, c, i] * (weight[c] if weight.size else real(1))
-                        loss = keep * loss + each * real(spread)
+                        loss = keep * loss - each * weighted_sum(y, o, i, weight)
                     weight_sum += w
                 losses[r] = loss
                 loss_sum += loss
@@ -96,6 +106,17 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
                         slope[o, c, i] = -g * each * (weight[c] if weight.size else real(1))
                 slope[o, t, i] -= g * keep * (weight[t] if weight.size else real(1))
 
+    @inline(reassociate=True)
+    def soft_entropy(y, target, o, i, weight, keep, each):
+        """-Σ_c weight[c] · (keep · target[o, c, i] + each) · y[o, c, i], in blocks."""
+        total = 0.0
+        for first in range(0, y.shape[1], _SUMMED):
+            part = real(0)
+            for c in range(first, min(y.shape[1], first + _SUMMED)):
+                part += (weight[c] if weight.size else real(1)) * (target[o, c, i] * keep + each) * y[o, c, i]
+            total += part
+        return real(-total)
+
     @kernel
     def soft(lo, hi, losses, partial, y, target, weight, smoothing):
         samples, classes, positions = y.shape
@@ -105,26 +126,34 @@ def loss_kernels(dtype: np.dtype) -> SimpleNamespace:
             stop = min(samples * positions, (block + 1) * BLOCK)
             for r in range(block * BLOCK, stop):
                 o = r // positions
-                i = r - o * positions
-                loss = 0.0
-                for c in range(classes):
-                    w = weight[c] if weight.size else real(1)
-                    loss -= w * (target[o, c, i] * keep + each) * y[o, c, i]
-                losses[r] = loss
-                loss_sum += loss
+                losses[r] = soft_entropy(y, target, o, r - o * positions, weight, keep, each)
+                loss_sum += losses[r]
             partial[block, 0] = loss_sum
             partial[block, 1] = stop - block * BLOCK
 
     @kernel
     def soft_backward(lo, hi, slope, grad, counted, target, weight, smoothing, mean):
-        classes, positions = slope.shape[1], slope.shape[2]
+        samples, classes, positions = slope.shape
         keep, each = real(1.0 - smoothing), real(smoothing / classes)
+        divisor, single = counted[0] if mean else real(1), grad.size == 1
+        flat_slope, flat_target = slope.reshape(samples * classes * positions), target.reshape(samples * classes * positions)
         for o in range(lo, hi):
+            if positions == 1:  # the classes lie in a row
+                g = (grad[0] if single else grad[o]) / divisor
+                row, wanted = flat_slope[o * classes : (o + 1) * classes], flat_target[o * classes : (o + 1) * classes]
+                for c in range(row.size):
+                    row[c] = -g * (weight[c] if weight.size else real(1)) * (wanted[c] * keep + each)
+                continue
             for c in range(classes):
                 w = weight[c] if weight.size else real(1)
-                row, wanted = slope[o, c], target[o, c]
-                for i in range(positions):
-                    g = share(grad, counted, o * positions + i, mean)
-                    row[i] = -g * w * (wanted[i] * keep + each)
+                across, wished = slope[o, c], target[o, c]
+                if single:
+                    g = grad[0] / divisor
+                    for i in range(positions):
+                        across[i] = -g * w * (wished[i] * keep + each)
+                else:
+                    each_grad = grad[o * positions : (o + 1) * positions]
+                    for i in range(positions):
+                        across[i] = -(each_grad[i] / divisor) * w * (wished[i] * keep + each)
 
     return SimpleNamespace(nll=nll, nll_backward=nll_backward, soft=soft, soft_backward=soft_backward)

@@ -9,47 +9,84 @@ from __future__ import annotations
 import functools
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from .._cpu import inline, kernel
-from ._losses import share, total_of
+from .._cpu import address_of, array_from, compiled, inline, kernel
+from .._cpu.types import intp, signature
 from ._scalar import scalars
 
-# Rows per unit of work where each unit leaves a partial sum: a constant, so that the sum does not depend on the threads.
-BLOCK_ROWS = 16
+# What one turn of a vectorised loop takes, for any width of the registers.  Of a longer row the rest that fills no turn is not left to scalar code: the
+# last turn begins earlier, and does again what the one before has done.
+_TURN = 64
 
 
 @functools.cache
 def row_kernels(dtype: np.dtype) -> SimpleNamespace:
-    """The kernels for float32 or float64."""
-    scalar = scalars(dtype)
-    real, exp, row_max, row_exp_sum = scalar.real, scalar.exp, scalar.row_max, scalar.row_exp_sum
+    """The kernels for float32 or float64.  They take the ids of their arrays, which spares a small call their unpacking, and the rows' width."""
+    scalar, size = scalars(dtype), dtype.itemsize
+    real, exp, row_range = scalar.real, scalar.exp, scalar.row_range
 
-    @kernel(reassociate=True)
-    def softmax(lo, hi, y, x):
-        for r in range(lo, hi):
-            row, out = x[r], y[r]
-            top = row_max(row)
-            total = 0.0
-            for start in range(0, row.size, 512):
-                source, target = row[start : start + 512], out[start : start + 512]
+    @inline
+    def row_of(array, r, width):
+        return array_from(array + r * width * size, width, real)
+
+    @inline
+    def turns(n):
+        """How many of ``n`` elements are not left to the last turn."""
+        return n - n % _TURN if n > _TURN else n
+
+    def exponentials(function: Any, keep: bool) -> Any:
+        @inline(reassociate=True)
+        def run(out, row, top):
+            """The sum of exp(row - top), which is written to ``out`` if it is to be kept."""
+            n, whole, total = row.size, turns(row.size), 0.0
+            for start in range(0, whole, 512):
+                stop = min(whole, start + 512)
+                source, target = row[start:stop], out[start:stop]
                 part = real(0)
                 for j in range(source.size):
-                    e = exp(source[j] - top)
-                    target[j] = e
+                    e = function(source[j] - top)
+                    if keep:
+                        target[j] = e
                     part += e
                 total += part
+            if whole < n:
+                source, target = row[n - _TURN : n], out[n - _TURN : n]
+                done = _TURN - (n - whole)
+                part = real(0)
+                for j in range(_TURN):
+                    e = function(source[j] - top)
+                    if keep:
+                        target[j] = e
+                    part += e if j >= done else real(0)
+                total += part
+            return total
+
+        return run
+
+    any_exponentials, near_exponentials = exponentials(exp, True), exponentials(scalar.near_exp, True)
+    any_sum, near_sum = exponentials(exp, False), exponentials(scalar.near_exp, False)
+
+    @kernel(reassociate=True)
+    def softmax(lo, hi, y, x, width):
+        y, x = address_of(y), address_of(x)
+        for r in range(lo, hi):
+            row, out = row_of(x, r, width), row_of(y, r, width)
+            top, near = row_range(row)
+            total = near_exponentials(out, row, top) if near else any_exponentials(out, row, top)
             scale = real(1.0 / total)
             for j in range(out.size):
                 out[j] *= scale
 
     @kernel
-    def log_softmax(lo, hi, y, x):
+    def log_softmax(lo, hi, y, x, width):
+        y, x = address_of(y), address_of(x)
         for r in range(lo, hi):
-            row, out = x[r], y[r]
-            top = row_max(row)
-            log_total = real(math.log(row_exp_sum(row, top)))
+            row, out = row_of(x, r, width), row_of(y, r, width)
+            top, near = row_range(row)
+            log_total = math.log(real(near_sum(out, row, top) if near else any_sum(out, row, top)))
             for j in range(out.size):
                 out[j] = (row[j] - top) - log_total
 
@@ -76,91 +113,27 @@ def row_kernels(dtype: np.dtype) -> SimpleNamespace:
         return real(total)
 
     @kernel
-    def softmax_backward(lo, hi, dx, g, y):
+    def softmax_backward(lo, hi, dx, g, y, width):
+        dx, g, y = address_of(dx), address_of(g), address_of(y)
         for r in range(lo, hi):
-            grad, out, slope = g[r], y[r], dx[r]
+            grad, out, slope = row_of(g, r, width), row_of(y, r, width), row_of(dx, r, width)
             mean = dot(grad, out)
             for j in range(slope.size):
                 slope[j] = out[j] * (grad[j] - mean)
 
     @kernel
-    def log_softmax_backward(lo, hi, dx, g, y):
+    def log_softmax_backward(lo, hi, dx, g, y, width):
+        dx, g, y = address_of(dx), address_of(g), address_of(y)
         for r in range(lo, hi):
-            grad, out, slope = g[r], y[r], dx[r]
+            grad, out, slope = row_of(g, r, width), row_of(y, r, width), row_of(dx, r, width)
             total = row_sum(grad)
             for j in range(slope.size):
                 slope[j] = grad[j] - exp(out[j]) * total
 
-    @kernel
-    def cross_entropy(lo, hi, losses, loss, state, partial, saved, x, target, weight, ignore, smoothing, mean):
-        """``state`` becomes (an index was out of range, the loss is complete); the latter if one thread did it all.  ``losses`` may be empty."""
-        rows, classes = x.shape
-        s = real(smoothing)
-        for block in range(lo, hi):
-            loss_sum = 0.0
-            weight_sum = 0.0
-            for r in range(block * BLOCK_ROWS, min(rows, (block + 1) * BLOCK_ROWS)):
-                row = x[r]
-                top = row_max(row)
-                total = row_exp_sum(row, top)
-                saved[r] = top
-                saved[rows + r] = total
-                t = target[r]
-                each = real(0)
-                if t == ignore:
-                    pass
-                elif t < 0 or t >= classes:
-                    state[0] = 1
-                else:
-                    w = weight[t] if weight.size else real(1)
-                    log_total = real(math.log(total))
-                    each = w * ((top - row[t]) + log_total)
-                    if smoothing != 0.0:
-                        spread = 0.0
-                        for j in range(classes):
-                            wj = weight[j] if weight.size else real(1)
-                            spread += wj * ((top - row[j]) + log_total)
-                        each = (real(1) - s) * each + s / real(classes) * real(spread)
-                    weight_sum += w
-                if losses.size:
-                    losses[r] = each
-                loss_sum += each
-            partial[block, 0] = loss_sum
-            partial[block, 1] = weight_sum
-        if lo == 0 and hi == partial.shape[0]:
-            total_of(loss, saved[2 * rows :], partial, mean)
-            state[1] = 1
-
-    @kernel
-    def cross_entropy_backward(lo, hi, dx, grad, saved, x, target, weight, ignore, smoothing, mean):
-        rows, classes = x.shape
-        keep, each = real(1.0 - smoothing), real(smoothing / classes)
-        weight_total = real(classes)
-        if smoothing != 0.0 and weight.size:
-            weight_total = row_sum(weight)
-        for r in range(lo, hi):
-            row, slope = x[r], dx[r]
-            t = target[r]
-            if t == ignore or t < 0 or t >= classes:
-                for j in range(classes):
-                    slope[j] = real(0)
-                continue
-            g = share(grad, saved[2 * rows :], r, mean)
-            top = saved[r]
-            hit = g * keep * (weight[t] if weight.size else real(1))
-            scale = (hit + g * each * weight_total) / saved[rows + r]
-            for j in range(classes):
-                slope[j] = scale * exp(row[j] - top)
-            if smoothing != 0.0:
-                for j in range(classes):
-                    slope[j] -= g * each * (weight[j] if weight.size else real(1))
-            slope[t] -= hit
-
+    two, three = signature(*[intp] * 3), signature(*[intp] * 4)
     return SimpleNamespace(
-        softmax=softmax,
-        log_softmax=log_softmax,
-        softmax_backward=softmax_backward,
-        log_softmax_backward=log_softmax_backward,
-        cross_entropy=cross_entropy,
-        cross_entropy_backward=cross_entropy_backward,
+        softmax=compiled(softmax, two),
+        log_softmax=compiled(log_softmax, two),
+        softmax_backward=compiled(softmax_backward, three),
+        log_softmax_backward=compiled(log_softmax_backward, three),
     )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._cpu import inline
+from .._cpu.exp32 import _exp_normal
 from .._cpu.functions import functions_for
 
 _INTEGER: dict[Any, Any] = {np.float32: np.int32, np.float64: np.int64}
@@ -22,13 +23,15 @@ _INTEGER: dict[Any, Any] = {np.float32: np.int32, np.float64: np.int64}
 
 @functools.cache
 def scalars(dtype: np.dtype) -> SimpleNamespace:
-    """``real`` (the scalar type), ``exp``, ``row_max`` and ``row_exp_sum`` for float32 or float64."""
+    """``real`` (the scalar type), ``exp``, ``near_exp`` (which is quicker, for arguments from -85 to 0), ``row_max`` and ``row_range`` for float32 or
+    float64."""
     real = dtype.type
     integer = _INTEGER[real]
     sign_shift = integer(8 * dtype.itemsize - 1)
     low_bits = integer(np.iinfo(integer).max)
     smallest = integer(np.iinfo(integer).min)
     exp = functions_for(dtype, {"exp"})["exp"]
+    near_exp, reach = (_exp_normal, real(85)) if real is np.float32 else (exp, real(np.inf))
 
     @inline
     def row_max(row):
@@ -38,15 +41,15 @@ def scalars(dtype: np.dtype) -> SimpleNamespace:
             best = max(best, integer(bits ^ ((bits >> sign_shift) & low_bits)))
         return integer(best ^ ((best >> sign_shift) & low_bits)).view(real)
 
-    @inline(reassociate=True)
-    def row_exp_sum(row, top):
-        total = 0.0  # float64, once per block: the blocks keep float32 sums short
-        for start in range(0, row.size, 512):
-            block = row[start : start + 512]
-            part = real(0)
-            for j in range(block.size):
-                part += exp(block[j] - top)
-            total += part
-        return real(total)
+    @inline
+    def row_range(row):
+        """The maximum, and whether all elements are so near to it that ``near_exp`` is exact."""
+        best, least = smallest, low_bits
+        for j in range(row.size):
+            bits = real(row[j]).view(integer)
+            key = integer(bits ^ ((bits >> sign_shift) & low_bits))
+            best, least = max(best, key), min(least, key)
+        top = integer(best ^ ((best >> sign_shift) & low_bits)).view(real)
+        return top, top - integer(least ^ ((least >> sign_shift) & low_bits)).view(real) < reach
 
-    return SimpleNamespace(real=real, exp=exp, row_max=row_max, row_exp_sum=row_exp_sum)
+    return SimpleNamespace(real=real, exp=exp, near_exp=near_exp, row_max=row_max, row_range=row_range)

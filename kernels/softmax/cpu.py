@@ -7,9 +7,24 @@ import numpy as np
 
 from .. import _cpu
 from .._cpu import launch
+from ._entropy import row_entropy
 from ._lanes import TILE, lane_kernels
 from ._losses import BLOCK, finish, loss_kernels
-from ._rows import BLOCK_ROWS, row_kernels
+from ._rows import row_kernels
+
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_backward",
+    "cross_entropy_soft",
+    "cross_entropy_soft_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "nll_loss",
+    "nll_loss_backward",
+    "row_entropy",
+    "softmax",
+    "softmax_backward",
+]
 
 # With fewer columns than this the lanes of a vector would idle: transposing into rows is cheaper.
 _FEW = 8
@@ -24,13 +39,6 @@ def _writable(x: np.ndarray) -> np.ndarray:
     return x if x.flags.writeable else x.copy()
 
 
-def _as_rows(x: np.ndarray) -> np.ndarray:
-    """(outer, width, inner) as rows along the middle axis, (outer * inner, width)."""
-    if x.shape[2] == 1:
-        return x.reshape(x.shape[0], x.shape[1])
-    return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(-1, x.shape[1])
-
-
 def _along_axis(name: str, scratch: int, *arrays: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Run the row or the lane kernel ``name`` over arrays of one (outer, width, inner) shape; the lane kernel takes ``scratch`` scratch arrays.  ``out``
     is contiguous and of that shape."""
@@ -39,15 +47,17 @@ def _along_axis(name: str, scratch: int, *arrays: np.ndarray, out: np.ndarray | 
     y = _cpu.empty(shape, dtype) if out is None else out
     if y.size == 0:
         return y
-    inputs = [_writable(a) for a in arrays]
     work = _EXP * outer * width * inner
-    if inner < _FEW:
-        rows = [_as_rows(a) for a in inputs]
-        sideways = y.reshape(outer, width) if inner == 1 else _cpu.empty(rows[0].shape, dtype)
-        launch(getattr(row_kernels(dtype), name), outer * inner, sideways, *rows, work=work)
-        if inner > 1:
-            y[...] = sideways.reshape(outer, inner, width).transpose(0, 2, 1)
+    if inner == 1:
+        getattr(row_kernels(dtype), name)(outer, id(y), *map(id, arrays), width, work=work)
         return y
+    if inner < _FEW:
+        rows = [np.ascontiguousarray(a.transpose(0, 2, 1)) for a in arrays]
+        sideways = _cpu.empty((outer, inner, width), dtype)
+        getattr(row_kernels(dtype), name)(outer * inner, id(sideways), *map(id, rows), width, work=work)
+        y[...] = sideways.transpose(0, 2, 1)
+        return y
+    inputs = [_writable(a) for a in arrays]
     columns = [_cpu.empty((outer, inner), dtype) for _ in range(scratch)]
     launch(getattr(lane_kernels(dtype), name), outer * -(-inner // TILE), y, *columns, *inputs, work=work)
     return y
@@ -90,46 +100,10 @@ def _log_probabilities(x: np.ndarray, counted: int) -> tuple[np.ndarray, np.ndar
 def cross_entropy(
     x: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore: int, smoothing: float, reduction: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """The loss, what the backward pass needs, and whether every index was in range.
-
-    What is saved ends with the weights counted.  Before that stand, for rows, the maxima and the sums of exponentials; for columns, the
-    log-probabilities.
-    """
-    dtype = x.dtype
-    if x.ndim == 3:
-        saved, y = _log_probabilities(x, 1)
-        loss, inside = _nll_loss(saved[-1:], y, target, weight, ignore, smoothing, reduction)
-        return loss, saved, inside
-    samples = x.shape[0]
-    losses = _cpu.empty(samples, dtype) if reduction == "none" else _NO_WEIGHTS[dtype]
-    loss = np.empty(1, dtype)
-    saved = _cpu.empty(2 * samples + 1, dtype)
-    blocks = -(-samples // BLOCK_ROWS)
-    partial = _cpu.empty((blocks, 2), np.float64)
-    state = np.zeros(2, np.uint8)
-    mean = reduction == "mean"
-    entropy = row_kernels(dtype).cross_entropy
-    weights = _weights(weight, dtype)
-    launch(
-        entropy,
-        blocks,
-        losses,
-        loss,
-        state,
-        partial,
-        saved,
-        _writable(x),
-        _writable(target),
-        weights,
-        ignore,
-        smoothing,
-        mean,
-        work=_EXP * x.size,
-    )
-    wrong, complete = state.tolist()
-    if not complete:
-        launch(finish, 1, loss, saved[-1:], partial, mean)
-    return (losses if reduction == "none" else loss), saved, not wrong
+    """The loss of (samples, classes, positions), the log-probabilities with the weights counted behind, and whether every index was in range."""
+    saved, y = _log_probabilities(x, 1)
+    loss, inside = _nll_loss(saved[-1:], y, target, weight, ignore, smoothing, reduction)
+    return loss, saved, inside
 
 
 def cross_entropy_backward(
@@ -142,16 +116,8 @@ def cross_entropy_backward(
     smoothing: float,
     reduction: str,
 ) -> np.ndarray:
-    dtype = x.dtype
-    if x.ndim == 3:
-        slope = nll_loss_backward(grad, x.shape, target, saved[-1:], weight, ignore, smoothing, reduction)
-        return log_softmax_backward(slope, saved[:-1].reshape(x.shape))
-    dx = _cpu.empty(x.shape, dtype)
-    entropy = row_kernels(dtype).cross_entropy_backward
-    weights, mean = _weights(weight, dtype), reduction == "mean"
-    pair = _writable(x), _writable(target)
-    launch(entropy, x.shape[0], dx, _writable(grad), _writable(saved), *pair, weights, ignore, smoothing, mean, work=_EXP * x.size)
-    return dx
+    slope = nll_loss_backward(grad, x.shape, target, saved[-1:], weight, ignore, smoothing, reduction)
+    return log_softmax_backward(slope, saved[:-1].reshape(x.shape))
 
 
 def cross_entropy_soft(

@@ -44,8 +44,16 @@ def _from_end(results: tuple[Any, ...], dim: int) -> tuple[Any, Any]:
     return values, indices
 
 
+def _is_plain(x: Any, dim: int) -> bool:
+    """Whether ``x`` is contiguous and ``dim`` its last: the most frequent case, which needs no further look at the shape."""
+    return x.flags.c_contiguous and dim in (-1, x.ndim - 1) and x.size > 0 and x.ndim > 0 and x.dtype.kind != "c" and type(dim) is int
+
+
 def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> tuple[Any, Any]:
     """(values, int64 indices) of x in order along ``dim``; always stable, ``stable`` is accepted for PyTorch's sake."""
+    if _is_plain(x, dim):
+        n = x.shape[-1]
+        return _on(x).sort(x, x.size // n, n, 1, descending)
     flat, _, outer, n, inner = _rows("sort", x, dim)
     values, indices = _on(x).sort(flat, outer, n, inner, bool(descending))
     return values.reshape(x.shape), indices.reshape(x.shape)
@@ -61,6 +69,9 @@ def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = Tru
 
     RuntimeError if ``k`` is not in [0, size of dim].  The result is in order whatever ``sorted`` says.
     """
+    if _is_plain(x, dim) and 0 <= k <= x.shape[-1]:
+        n = x.shape[-1]
+        return _on(x).topk(x, x.shape[:-1] + (int(k),), x.size // n, n, 1, int(k), largest)
     if _at_end(x, dim):
         return _from_end(topk(x.swapaxes(dim, -1), k, -1, largest, sorted), dim)
     flat, d, outer, n, inner = _rows("topk", x, dim)
@@ -69,8 +80,7 @@ def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = Tru
     shape = x.shape[:d] + (k,) + x.shape[d + 1 :] if x.ndim else ()
     if k == 0 and not x.ndim:
         shape = (0,)
-    values, indices = _on(x).topk(flat, outer, n, inner, int(k), bool(largest))
-    return values.reshape(shape), indices.reshape(shape)
+    return _on(x).topk(flat, shape, outer, n, inner, int(k), bool(largest))
 
 
 def _selected_shape(x: Any, d: int, keepdim: bool) -> tuple[int, ...]:
@@ -81,23 +91,26 @@ def _selected_shape(x: Any, d: int, keepdim: bool) -> tuple[int, ...]:
 
 def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Any, Any]:
     """(values, int64 indices) of the k-th smallest element along ``dim``, counted from 1.  RuntimeError if ``k`` is not in [1, size]."""
+    if _is_plain(x, dim) and 1 <= k <= x.shape[-1]:
+        n, d = x.shape[-1], x.ndim - 1
+        return _on(x).select(x, _selected_shape(x, d, keepdim), x.size // n, n, 1, int(k) - 1, "kth")
     flat, d, outer, n, inner = _rows("kthvalue", x, dim)
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: expected 1 <= k <= {n}, but got {k}")
-    values, indices = _on(x).select(flat, outer, n, inner, int(k) - 1, "kth")
-    shape = _selected_shape(x, d, keepdim)
-    return values.reshape(shape), indices.reshape(shape)
+    return _on(x).select(flat, _selected_shape(x, d, keepdim), outer, n, inner, int(k) - 1, "kth")
 
 
 def median(x: Any, dim: int = -1, keepdim: bool = False, ignore_nan: bool = False) -> tuple[Any, Any]:
     """(values, int64 indices) of the lower median along ``dim``: the ⌈n/2⌉-th smallest element.  A NaN makes the result NaN (the first
     one) unless ``ignore_nan`` leaves them out.  IndexError if the dim has size 0."""
+    mode = "nanmedian" if ignore_nan else "median"
+    if _is_plain(x, dim):
+        n, d = x.shape[-1], x.ndim - 1
+        return _on(x).select(x, _selected_shape(x, d, keepdim), x.size // n, n, 1, (n - 1) // 2, mode)
     flat, d, outer, n, inner = _rows("median", x, dim)
     if n == 0:
         raise IndexError(f"median(): Expected reduction dim {d} to have non-zero size.")
-    values, indices = _on(x).select(flat, outer, n, inner, (n - 1) // 2, "nanmedian" if ignore_nan else "median")
-    shape = _selected_shape(x, d, keepdim)
-    return values.reshape(shape), indices.reshape(shape)
+    return _on(x).select(flat, _selected_shape(x, d, keepdim), outer, n, inner, (n - 1) // 2, mode)
 
 
 def unique(x: Any, inverse: bool = True) -> tuple[Any, Any, Any]:
@@ -127,6 +140,8 @@ def searchsorted(sorted_sequence: Any, values: Any, right: bool = False) -> Any:
             "searchsorted(): sorted_sequence should be 1-dimensional or agree with values in all but the last dim, but got "
             f"{tuple(sorted_sequence.shape)} and {tuple(values.shape)}"
         )
+    if one and sorted_sequence.flags.c_contiguous and values.flags.c_contiguous and values.ndim == 1 and values.dtype.kind != "c":
+        return _on(values).searchsorted(sorted_sequence, values, 1, sorted_sequence.size, max(values.size, 1), right)
     sequence, _, outer, n, _ = _rows("searchsorted", sorted_sequence, -1)
     flat = contiguous(values).reshape(-1)
     each = flat.size if one else values.shape[-1] if values.ndim else 1

@@ -1,20 +1,25 @@
 """The order of every dtype as the order of unsigned integers of its size, and stable sorting of such keys.
 
 One set of kernels per element size serves all dtypes: what a bit pattern means is told by four numbers at run time (``Code``).
-Sorting is insertion for a few keys and least-significant-digit radix sort (8 bits a pass, passes in which all digits agree are
-left out) for more: linear, stable, no comparisons to mispredict.  Bound by scattered writes to 256 places, which stay in the caches.
+Sorting is counting, for each of a few keys, those that come before it, and least-significant-digit radix sort (8 bits a pass, passes in
+which all digits agree are left out) for more: stable, no comparisons to mispredict.  Bound by scattered writes to 256 places, which stay in
+the caches.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import _dtypes
-from .._cpu import inline
+from .._cpu import array_at, inline
+from ..copy._move import u
 
-FEW = 32  # keys sorted by insertion
+FEW = 32  # best elements of a row that one scan keeps in order
+RANKED = 64  # keys sorted by counting
+KEYS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # the integers that hold elements of so many bytes
 
 
 class Code(NamedTuple):
@@ -42,6 +47,19 @@ def code_of(dtype: np.dtype, descending: bool = False) -> Code:
     return Code(1 if dtype.kind == "i" else 0, sign, np.uint64(0), flip)
 
 
+@functools.lru_cache(maxsize=None)
+def code_words(dtype: np.dtype, descending: bool) -> np.ndarray:
+    """``code_of`` as four words, for ``unpack``."""
+    return np.array(code_of(dtype, descending), np.uint64)
+
+
+@inline
+def unpack(code_id):
+    """(kind, sign, inf, flip) of the array whose ``id`` this is."""
+    code = array_at(code_id, 4, np.uint64)
+    return np.int64(code[0]), code[1], code[2], code[3]
+
+
 @inline
 def encode(bits, kind, sign, inf, flip):
     """The key of a bit pattern; every NaN has the largest one, both zeros the same."""
@@ -57,16 +75,17 @@ def encode(bits, kind, sign, inf, flip):
 
 
 @inline
-def insertion_sort(keys, places, n):
-    for i in range(1, n):
-        key, place = keys[i], places[i]
-        j = i - 1
-        while j >= 0 and keys[j] > key:
-            keys[j + 1] = keys[j]
-            places[j + 1] = places[j]
-            j -= 1
-        keys[j + 1] = key
-        places[j + 1] = place
+def rank(ranks, keys, n):
+    """ranks[i]: where keys[i] comes in the stable order of keys[:n]: how many are smaller, or equal and before it.  n² comparisons, but no
+    branch depends on the keys, and the counts stay in vector registers."""
+    for i in range(n):
+        key = keys[u(i)]
+        before = 0
+        for j in range(u(i)):
+            before += np.int64(keys[j] <= key)
+        for j in range(u(i + 1), u(n)):
+            before += np.int64(keys[j] < key)
+        ranks[u(i)] = before
 
 
 @inline

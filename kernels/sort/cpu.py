@@ -5,49 +5,70 @@ All arrays are flat and contiguous, read as (outer, n, inner) with rows along n.
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 
 from .. import _dtypes
-from .._cpu import empty, inline, kernel, launch, zeros
+from .._cpu import array_at, compiled, empty, inline, kernel, launch, zeros
 from .._cpu.intrinsics import select as choose
+from .._cpu.types import intp, signature
 from ..copy._cast import convert
 from ..copy._move import packed, u
 from ..index._count import extremes
-from ._keys import FEW, carrier, code_of, decode, encode, insertion_sort, radix_sort, select_key
+from ._keys import FEW, KEYS, RANKED, carrier, code_of, code_words, decode, encode, radix_sort, rank, select_key, unpack
 
 
-def _place_type(n: int) -> np.ndarray:
-    """An array of the type in which places among ``n`` are sorted: half as wide as an index where that will do, for half the traffic."""
-    return np.empty(0, np.uint32 if n < 1 << 32 else np.int64)
-
-
-@kernel
-def _sort_rows(lo, hi, values, indices, x, place_type, n, inner, kind, sign, inf, flip):
-    keys, other_keys = np.empty(n, x.dtype), np.empty(n, x.dtype)
-    places, other_places = np.empty(n, place_type.dtype), np.empty(n, place_type.dtype)
-    histogram = np.empty(256, np.int64)
-    for row in range(lo, hi):
-        base = (row // inner) * n * inner + row % inner
-        for j in range(n):
-            keys[j] = encode(x[base + j * inner], kind, sign, inf, flip)
-            places[j] = j
-        if n <= FEW:
-            insertion_sort(keys, places, n)
-        else:
+@functools.lru_cache(maxsize=None)
+def _sort_rows(bits: Any, place: Any) -> Any:
+    @kernel(source=f"sort.sort of {bits} and {place}")
+    def rows(lo, hi, values_id, indices_id, x_id, code_id, size, n, inner):
+        values, indices = array_at(values_id, size, bits), array_at(indices_id, size, np.int64)
+        x = array_at(x_id, size, bits)
+        kind, sign, inf, flip = unpack(code_id)
+        keys, other_keys = np.empty(n, bits), np.empty(n, bits)
+        places, other_places = np.empty(n, place), np.empty(n, place)
+        histogram = np.empty(256, np.int64)
+        for row in range(lo, hi):
+            base = (row // inner) * n * inner + row % inner
+            for j in range(n):
+                keys[j] = encode(x[base + j * inner], kind, sign, inf, flip)
+            if n <= RANKED:
+                rank(places, keys, n)
+                for j in range(n):
+                    to = base + np.int64(places[j]) * inner
+                    values[to] = x[base + j * inner]
+                    indices[to] = j
+                continue
+            for j in range(n):
+                places[j] = j
             radix_sort(keys, places, other_keys, other_places, histogram, n)
-        for j in range(n):
-            place = np.int64(places[j])
-            values[base + j * inner] = x[base + place * inner]
-            indices[base + j * inner] = place
+            for j in range(n):
+                source = np.int64(places[j])
+                values[base + j * inner] = x[base + source * inner]
+                indices[base + j * inner] = source
+
+    return compiled(rows, signature(*[intp] * 7))
+
+
+def _results(x: np.ndarray, shape: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for values and indices; what is small ``empty`` would leave to NumPy as well, after a closer look."""
+    if size <= 2048:
+        return np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    return empty(shape, x.dtype), empty(shape, np.int64)
 
 
 def sort(x: np.ndarray, outer: int, n: int, inner: int, descending: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(values, indices) of x in stable order along n."""
-    values, indices = empty(x.size, x.dtype), empty(x.size, np.int64)
-    if x.size:
-        bits = carrier(x.dtype)
-        code = code_of(x.dtype, descending)
-        launch(_sort_rows, outer * inner, values.view(bits), indices, x.view(bits), _place_type(n), n, inner, *code, work=30 * x.size)
+    """(values, indices) of contiguous x in stable order along n, of x's shape."""
+    values, indices = _results(x, x.shape, x.size)
+    if n == 1:
+        values[...], indices[...] = x, 0
+    elif x.size:
+        places = np.uint32 if n < 1 << 32 else np.int64  # half as wide as an index where that will do, for half the traffic
+        code = code_words(x.dtype, descending)
+        rows = _sort_rows(KEYS[x.itemsize], places)
+        rows(outer * inner, id(values), id(indices), id(x), id(code), x.size, n, inner, work=30 * x.size)
     return values, indices
 
 
@@ -64,35 +85,42 @@ def _any_better(x, start, count, worst, kind, sign, inf, flip):
     return better
 
 
-@kernel
-def _top_few_rows(lo, hi, values, indices, x, n, inner, k, kind, sign, inf, flip):
-    """Few best: one scan that keeps them in order.  On data in random order hardly any element gets past the comparison with the worst."""
-    best = np.empty(k, x.dtype)
-    places = np.empty(k, np.int64)
-    for row in range(lo, hi):
-        base = (row // inner) * n * inner + row % inner
-        worst = np.uint64(0)
-        for block in range(0, n, BLOCK):
-            end = min(block + BLOCK, n)
-            if inner == 1 and block >= k and not _any_better(x, base + block, end - block, worst, kind, sign, inf, flip):
-                continue
-            for j in range(block, end):
-                key = encode(x[base + j * inner], kind, sign, inf, flip)
-                if j >= k and key >= worst:
+@functools.lru_cache(maxsize=None)
+def _top_few_rows(bits: Any) -> Any:
+    @kernel(source=f"sort.top few of {bits}")
+    def rows(lo, hi, values_id, indices_id, x_id, code_id, size, n, inner, k):
+        """Few best: one scan that keeps them in order.  On data in random order hardly any element gets past the comparison with the worst."""
+        values, indices = array_at(values_id, hi * k * inner, bits), array_at(indices_id, hi * k * inner, np.int64)
+        x = array_at(x_id, size, bits)
+        kind, sign, inf, flip = unpack(code_id)
+        best = np.empty(k, bits)
+        places = np.empty(k, np.int64)
+        for row in range(lo, hi):
+            base = (row // inner) * n * inner + row % inner
+            worst = np.uint64(0)
+            for block in range(0, n, BLOCK):
+                end = min(block + BLOCK, n)
+                if inner == 1 and block >= k and not _any_better(x, base + block, end - block, worst, kind, sign, inf, flip):
                     continue
-                i = min(j, k - 1)
-                while i > 0 and best[i - 1] > key:
-                    best[i] = best[i - 1]
-                    places[i] = places[i - 1]
-                    i -= 1
-                best[i] = key
-                places[i] = j
-                if j >= k - 1:
-                    worst = np.uint64(best[k - 1])
-        base_out = (row // inner) * k * inner + row % inner
-        for j in range(k):
-            values[base_out + j * inner] = x[base + places[j] * inner]
-            indices[base_out + j * inner] = places[j]
+                for j in range(block, end):
+                    key = encode(x[base + j * inner], kind, sign, inf, flip)
+                    if j >= k and key >= worst:
+                        continue
+                    i = min(j, k - 1)
+                    while i > 0 and best[i - 1] > key:
+                        best[i] = best[i - 1]
+                        places[i] = places[i - 1]
+                        i -= 1
+                    best[i] = key
+                    places[i] = j
+                    if j >= k - 1:
+                        worst = np.uint64(best[k - 1])
+            base_out = (row // inner) * k * inner + row % inner
+            for j in range(k):
+                values[base_out + j * inner] = x[base + places[j] * inner]
+                indices[base_out + j * inner] = places[j]
+
+    return compiled(rows, signature(*[intp] * 8))
 
 
 @inline
@@ -114,149 +142,176 @@ def _keep_best(keys, places, candidates, histogram, count, k):
     return np.uint64(last)
 
 
-@kernel
-def _top_some_rows(lo, hi, values, indices, x, n, k, kind, sign, inf, flip):
-    """Many best of far more: one scan that collects what is better than the worst of the best so far, and sorts out when there is no more room."""
-    room = 4 * k + BLOCK
-    keys, other_keys = np.empty(room, x.dtype), np.empty(room, x.dtype)
-    places, other_places = np.empty(room, np.int64), np.empty(room, np.int64)
-    histogram = np.empty(256, np.int64)
-    for row in range(lo, hi):
-        base = row * n
-        count = 0
-        full = False
-        worst = np.uint64(0)
-        for block in range(0, n, BLOCK):
-            end = min(block + BLOCK, n)
-            if full and not _any_better(x, base + block, end - block, worst, kind, sign, inf, flip):
-                continue
-            if count + BLOCK > room:
-                worst = _keep_best(keys, places, other_keys, histogram, count, k)
-                count = k
-                full = True
-            for j in range(block, end):
-                key = encode(x[u(base + j)], kind, sign, inf, flip)
-                keys[u(count)] = key
-                places[u(count)] = j
-                count += not full or key < worst
-        _keep_best(keys, places, other_keys, histogram, count, k)
-        radix_sort(keys, places, other_keys, other_places, histogram, k)
-        for j in range(k):
-            values[row * k + j] = x[base + places[j]]
-            indices[row * k + j] = places[j]
+@functools.lru_cache(maxsize=None)
+def _top_some_rows(bits: Any) -> Any:
+    @kernel(source=f"sort.top some of {bits}")
+    def rows(lo, hi, values_id, indices_id, x_id, code_id, size, n, k):
+        """Many best of far more: one scan that collects what is better than the worst of the best so far, and sorts out when there is no more room."""
+        values, indices = array_at(values_id, hi * k, bits), array_at(indices_id, hi * k, np.int64)
+        x = array_at(x_id, size, bits)
+        kind, sign, inf, flip = unpack(code_id)
+        room = 4 * k + BLOCK
+        keys, other_keys = np.empty(room, bits), np.empty(room, bits)
+        places, other_places = np.empty(room, np.int64), np.empty(room, np.int64)
+        histogram = np.empty(256, np.int64)
+        for row in range(lo, hi):
+            base = row * n
+            count = 0
+            full = False
+            worst = np.uint64(0)
+            for block in range(0, n, BLOCK):
+                end = min(block + BLOCK, n)
+                if full and not _any_better(x, base + block, end - block, worst, kind, sign, inf, flip):
+                    continue
+                if count + BLOCK > room:
+                    worst = _keep_best(keys, places, other_keys, histogram, count, k)
+                    count = k
+                    full = True
+                for j in range(block, end):
+                    key = encode(x[u(base + j)], kind, sign, inf, flip)
+                    keys[u(count)] = key
+                    places[u(count)] = j
+                    count += not full or key < worst
+            _keep_best(keys, places, other_keys, histogram, count, k)
+            radix_sort(keys, places, other_keys, other_places, histogram, k)
+            for j in range(k):
+                values[row * k + j] = x[base + places[j]]
+                indices[row * k + j] = places[j]
+
+    return compiled(rows, signature(*[intp] * 7))
 
 
-@kernel
-def _topk_rows(lo, hi, values, indices, x, n, inner, k, kind, sign, inf, flip):
-    keys, candidates = np.empty(n, x.dtype), np.empty(n, x.dtype)
-    best, other_keys = np.empty(k, x.dtype), np.empty(k, x.dtype)
-    places, other_places = np.empty(k, np.int64), np.empty(k, np.int64)
-    histogram = np.empty(256, np.int64)
-    for row in range(lo, hi):
-        base = (row // inner) * n * inner + row % inner
-        for j in range(n):
-            keys[j] = encode(x[base + j * inner], kind, sign, inf, flip)
-            candidates[j] = keys[j]
-        last, smaller = select_key(candidates, k - 1, histogram, n)
-        taken = 0
-        equals = k - smaller
-        for j in range(n):
-            key = keys[j]
-            if key < last or (key == last and equals > 0):
-                if key == last:
-                    equals -= 1
-                best[taken] = key
-                places[taken] = j
-                taken += 1
-        radix_sort(best, places, other_keys, other_places, histogram, k)
-        base_out = (row // inner) * k * inner + row % inner
-        for j in range(k):
-            values[base_out + j * inner] = x[base + places[j] * inner]
-            indices[base_out + j * inner] = places[j]
+@functools.lru_cache(maxsize=None)
+def _topk_rows(bits: Any) -> Any:
+    @kernel(source=f"sort.topk of {bits}")
+    def rows(lo, hi, values_id, indices_id, x_id, code_id, size, n, inner, k):
+        values, indices = array_at(values_id, hi * k * inner, bits), array_at(indices_id, hi * k * inner, np.int64)
+        x = array_at(x_id, size, bits)
+        kind, sign, inf, flip = unpack(code_id)
+        keys, candidates = np.empty(n, bits), np.empty(n, bits)
+        best, other_keys = np.empty(k, bits), np.empty(k, bits)
+        places, other_places = np.empty(k, np.int64), np.empty(k, np.int64)
+        histogram = np.empty(256, np.int64)
+        for row in range(lo, hi):
+            base = (row // inner) * n * inner + row % inner
+            for j in range(n):
+                keys[j] = encode(x[base + j * inner], kind, sign, inf, flip)
+                candidates[j] = keys[j]
+            last, smaller = select_key(candidates, k - 1, histogram, n)
+            taken = 0
+            equals = k - smaller
+            for j in range(n):
+                key = keys[j]
+                if key < last or (key == last and equals > 0):
+                    if key == last:
+                        equals -= 1
+                    best[taken] = key
+                    places[taken] = j
+                    taken += 1
+            radix_sort(best, places, other_keys, other_places, histogram, k)
+            base_out = (row // inner) * k * inner + row % inner
+            for j in range(k):
+                values[base_out + j * inner] = x[base + places[j] * inner]
+                indices[base_out + j * inner] = places[j]
+
+    return compiled(rows, signature(*[intp] * 8))
 
 
-def topk(x: np.ndarray, outer: int, n: int, inner: int, k: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(values, indices) of the k best along n, best first."""
-    values, indices = empty(outer * k * inner, x.dtype), empty(outer * k * inner, np.int64)
+def topk(x: np.ndarray, shape: tuple[int, ...], outer: int, n: int, inner: int, k: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(values, indices), of ``shape``, of the k best along n, best first."""
+    values, indices = _results(x, shape, outer * inner * k)
     if values.size:
-        bits = carrier(x.dtype)
-        code = code_of(x.dtype, largest)
+        code, bits = code_words(x.dtype, largest), KEYS[x.itemsize]
+        given = id(values), id(indices), id(x), id(code), x.size, n
         if k > FEW and inner == 1 and 8 * k <= n:
-            launch(_top_some_rows, outer, values.view(bits), indices, x.view(bits), n, k, *code, work=4 * x.size)
+            _top_some_rows(bits)(outer, *given, k, work=4 * x.size)
         else:
-            rows = _top_few_rows if k <= FEW else _topk_rows
-            launch(rows, outer * inner, values.view(bits), indices, x.view(bits), n, inner, k, *code, work=4 * x.size)
+            (_top_few_rows if k <= FEW else _topk_rows)(bits)(outer * inner, *given, inner, k, work=4 * x.size)
     return values, indices
 
 
-@kernel
-def _select_rows(lo, hi, values, indices, x, n, inner, k, nan_rule, kind, sign, inf, flip):
-    keys, candidates = np.empty(n, x.dtype), np.empty(n, x.dtype)
-    histogram = np.empty(256, np.int64)
-    nan = sign | (sign - np.uint64(1))
-    for row in range(lo, hi):
-        base = (row // inner) * n * inner + row % inner
-        nans = 0
-        first_nan = 0
-        for j in range(n):
-            key = encode(x[base + j * inner], kind, sign, inf, flip)
-            keys[j] = key
-            candidates[j] = key
-            if kind == 2 and key == nan:
-                if nans == 0:
-                    first_nan = j
-                nans += 1
-        found = first_nan
-        if nans == 0 or nan_rule == 0 or (nan_rule == 2 and nans < n):
-            wanted = (n - nans - 1) // 2 if nan_rule == 2 else k
-            key, smaller = select_key(candidates, wanted, histogram, n)
-            before = wanted - smaller  # equal elements that come before it in a stable sort
-            found = -1
-            while before >= 0:
-                found += 1
-                if keys[found] == key:
-                    before -= 1
-        values[row] = x[base + found * inner]
-        indices[row] = found
+@functools.lru_cache(maxsize=None)
+def _select_rows(bits: Any) -> Any:
+    @kernel(source=f"sort.select of {bits}")
+    def rows(lo, hi, values_id, indices_id, x_id, code_id, size, n, inner, k, nan_rule):
+        values, indices = array_at(values_id, hi, bits), array_at(indices_id, hi, np.int64)
+        x = array_at(x_id, size, bits)
+        kind, sign, inf, flip = unpack(code_id)
+        keys, candidates = np.empty(n, bits), np.empty(n, bits)
+        histogram = np.empty(256, np.int64)
+        nan = sign | (sign - np.uint64(1))
+        for row in range(lo, hi):
+            base = (row // inner) * n * inner + row % inner
+            nans = 0
+            first_nan = 0
+            for j in range(n):
+                key = encode(x[base + j * inner], kind, sign, inf, flip)
+                keys[j] = key
+                candidates[j] = key
+                if kind == 2 and key == nan:
+                    if nans == 0:
+                        first_nan = j
+                    nans += 1
+            found = first_nan
+            if nans == 0 or nan_rule == 0 or (nan_rule == 2 and nans < n):
+                wanted = (n - nans - 1) // 2 if nan_rule == 2 else k
+                if n <= RANKED:
+                    rank(candidates, keys, n)
+                    found = 0
+                    while np.int64(candidates[found]) != wanted:
+                        found += 1
+                else:
+                    key, smaller = select_key(candidates, wanted, histogram, n)
+                    before = wanted - smaller  # equal elements that come before it in a stable sort
+                    found = -1
+                    while before >= 0:
+                        found += 1
+                        if keys[found] == key:
+                            before -= 1
+            values[row] = x[base + found * inner]
+            indices[row] = found
+
+    return compiled(rows, signature(*[intp] * 9))
 
 
-def select(x: np.ndarray, outer: int, n: int, inner: int, k: int, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """(values, indices) of the k-th smallest along n, counted from 0.  ``mode``: "kth" takes NaN as the largest, "median" lets a NaN win,
-    "nanmedian" takes the lower median of the rest instead of k."""
-    values, indices = empty(outer * inner, x.dtype), empty(outer * inner, np.int64)
+def select(x: np.ndarray, shape: tuple[int, ...], outer: int, n: int, inner: int, k: int, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """(values, indices), of ``shape``, of the k-th smallest along n, counted from 0.  ``mode``: "kth" takes NaN as the largest, "median" lets
+    a NaN win, "nanmedian" takes the lower median of the rest instead of k."""
+    values, indices = _results(x, shape, outer * inner)
     if values.size:
-        bits = carrier(x.dtype)
-        rule = ("kth", "median", "nanmedian").index(mode)
-        launch(_select_rows, outer * inner, values.view(bits), indices, x.view(bits), n, inner, k, rule, *code_of(x.dtype), work=8 * x.size)
+        code, rule = code_words(x.dtype, False), ("kth", "median", "nanmedian").index(mode)
+        rows = _select_rows(KEYS[x.itemsize])
+        rows(outer * inner, id(values), id(indices), id(x), id(code), x.size, n, inner, k, rule, work=8 * x.size)
     return values, indices
 
 
-@kernel
-def _number_groups(lo, hi, groups, ordered, kind, sign, inf, flip):
-    """groups[j]: how many distinct elements end before sorted position j.  One task: each depends on the one before."""
-    nan = sign | (sign - np.uint64(1))
-    group = 0
-    previous = encode(ordered[0], kind, sign, inf, flip)
-    groups[0] = 0
-    for j in range(1, ordered.size):
-        key = encode(ordered[j], kind, sign, inf, flip)
-        if key != previous or (kind == 2 and key == nan):
-            group += 1
-        groups[j] = group
-        previous = key
+@functools.lru_cache(maxsize=None)
+def _distinct(bits: Any) -> Any:
+    @kernel(source=f"sort.distinct of {bits}")
+    def distinct(lo, hi, values_id, inverse_id, counts_id, ordered_id, places_id, code_id, n):
+        """Of elements in order and their places; counts[n] is, at the end, how many are distinct.  One task: each depends on the one before."""
+        values, ordered = array_at(values_id, n, bits), array_at(ordered_id, n, bits)
+        inverse, places = array_at(inverse_id, n, np.int64), array_at(places_id, n, np.int64)
+        counts = array_at(counts_id, n + 1, np.int64)
+        kind, sign, inf, flip = unpack(code_id)
+        nan = sign | (sign - np.uint64(1))
+        group = -1
+        start = 0
+        previous = np.uint64(0)
+        for j in range(n):
+            key = encode(ordered[j], kind, sign, inf, flip)
+            if j == 0 or key != previous or (kind == 2 and key == nan):
+                if group >= 0:
+                    counts[group] = j - start
+                group += 1
+                start = j
+                values[group] = ordered[j]
+            inverse[places[j]] = group
+            previous = key
+        counts[group] = n - start
+        counts[n] = group + 1
 
-
-@kernel
-def _gather_groups(lo, hi, values, inverse, counts, groups, ordered, places):
-    n = groups.size
-    for j in range(counts.size):
-        counts[j] = 0
-    for j in range(n):
-        group = groups[j]
-        if counts[group] == 0:
-            values[group] = ordered[j]
-        counts[group] += 1
-        inverse[places[j]] = group
+    return compiled(distinct, signature(*[intp] * 7))
 
 
 def unique(x: np.ndarray, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -270,16 +325,14 @@ def unique(x: np.ndarray, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.nda
         if not inverse:
             return _unique_keys(x)
     ordered, places = sort(x, 1, x.size, 1, False)
-    groups, numbers = empty(x.size, np.int64), empty(x.size, np.int64)
+    n = x.size
+    values, numbers, counts = empty(n, x.dtype), empty(n, np.int64), empty(n + 1, np.int64)
     distinct = 0
-    bits = carrier(x.dtype)
-    if x.size:
-        launch(_number_groups, 1, groups, ordered.view(bits), *code_of(x.dtype))
-        distinct = int(groups[-1]) + 1
-    values, counts = empty(distinct, x.dtype), empty(distinct, np.int64)
-    if x.size:
-        launch(_gather_groups, 1, values.view(bits), numbers, counts, groups, ordered.view(bits), places)
-    return values, numbers, counts
+    if n:
+        code = code_words(x.dtype, False)
+        _distinct(KEYS[x.itemsize])(1, id(values), id(numbers), id(counts), id(ordered), id(places), id(code), n)
+        distinct = int(counts[n])
+    return packed(values[:distinct]), numbers, packed(counts[:distinct])
 
 
 # Integers are counted in a table where their range is at most so many times their number.
@@ -363,6 +416,33 @@ def _encode(lo, hi, keys, x, kind, sign, inf, flip):
         keys[u(i)] = encode(x[u(i)], kind, sign, inf, flip)
 
 
+@functools.lru_cache(maxsize=None)
+def _search_encoded(bits: Any) -> Any:
+    @kernel(source=f"sort.search of {bits}")
+    def search(lo, hi, out_id, sequence_id, values_id, code_id, size, n, each, right):
+        """As ``_search``, of few values or in a sequence that is longer than there are values: only what is looked at is encoded."""
+        out, values = array_at(out_id, hi, np.int64), array_at(values_id, hi, bits)
+        sequence = array_at(sequence_id, size, bits)
+        kind, sign, inf, flip = unpack(code_id)
+        for i in range(lo, hi):
+            base = (i // each) * n
+            key = encode(values[u(i)], kind, sign, inf, flip)
+            start, left = base, n
+            while left > 0:
+                half = left - (left >> 1)
+                other = encode(sequence[u(start + half - 1)], kind, sign, inf, flip)
+                before = (other < key) | ((right != 0) & (other == key))
+                start = choose(before, start + half, start)
+                left >>= 1
+            out[u(i)] = start - base
+
+    return compiled(search, signature(*[intp] * 8))
+
+
+# So few values are looked for without encoding the sequence first.
+SEARCHED = 256
+
+
 @kernel
 def _search(lo, hi, out, sequence, values, n, each, right):
     """Halving without branches on the data: the searches do not wait for each other's comparisons."""
@@ -379,34 +459,21 @@ def _search(lo, hi, out, sequence, values, n, each, right):
         out[u(i)] = start - base
 
 
-@kernel
-def _search_few(lo, hi, out, sequence, values, n, each, right, kind, sign, inf, flip):
-    """As ``_search``, in a sequence that is longer than there are values: only what is looked at is encoded."""
-    for i in range(lo, hi):
-        base = (i // each) * n
-        key = encode(values[u(i)], kind, sign, inf, flip)
-        start, left = base, n
-        while left > 0:
-            half = left - (left >> 1)
-            other = encode(sequence[u(start + half - 1)], kind, sign, inf, flip)
-            before = (other < key) | (right & (other == key))
-            start = choose(before, start + half, start)
-            left >>= 1
-        out[u(i)] = start - base
-
-
 def searchsorted(sequence: np.ndarray, values: np.ndarray, outer: int, n: int, each: int, right: bool) -> np.ndarray:
     """Positions of values (outer, each) in sequence (outer, n), by bisection."""
-    out = empty(values.size, np.int64)
-    if not values.size:
+    count = values.size
+    out = empty(count, np.int64)
+    if not count:
+        return out
+    work = count * 4 * max(1, n.bit_length())
+    if sequence.size > count or count <= SEARCHED:
+        words = code_words(values.dtype, False)
+        search = _search_encoded(KEYS[values.itemsize])
+        search(count, id(out), id(sequence), id(values), id(words), sequence.size, n, each, right, work=work)
         return out
     bits = carrier(values.dtype)
     code = code_of(values.dtype)
     sequence, values = sequence.view(bits), values.view(bits)
-    work = values.size * 4 * max(1, n.bit_length())
-    if sequence.size > values.size:
-        launch(_search_few, values.size, out, sequence, values, n, each, right, *code, work=work)
-        return out
     keys = []
     for x in (sequence, values):
         keys.append(empty(x.size, bits))

@@ -67,7 +67,7 @@ def step_kernels(dtype: np.dtype) -> SimpleNamespace:
     @kernel
     def sgd_momentum(lo, hi, table):
         rate, sign, weight_decay = real(setting(table, 0)), real(setting(table, 1)), real(setting(table, 2))
-        momentum, nesterov = real(setting(table, 3)), setting(table, 4) != 0.0
+        momentum, nesterov = real(setting(table, 3)), real(setting(table, 4)) != real(0)
         for c in range(lo, hi):
             p, g, b = piece(table, 0, c), piece(table, GRADIENT, c), piece(table, GRADIENT + 1, c)
             gain = real(number(table, 0, c))

@@ -18,6 +18,7 @@ from . import (
     masks,
     matmul,
     norm,
+    parts,
     pool,
     random,
     reduce,
@@ -29,5 +30,5 @@ from ._attach import FUNCTIONS
 
 __all__ = [
     "FUNCTIONS", "closeness", "complex_views", "conv", "conversion", "copy", "einsum", "elementwise", "embedding", "gather",
-    "grids", "index", "masks", "matmul", "norm", "operators", "pool", "random", "reduce", "scan", "softmax", "sort", "views",
+    "grids", "index", "masks", "matmul", "norm", "operators", "parts", "pool", "random", "reduce", "scan", "softmax", "sort", "views",
 ]  # fmt: skip

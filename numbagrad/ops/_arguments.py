@@ -15,6 +15,8 @@ from .elementwise import into
 
 def scalar_array(value: Any, dtype: np.dtype) -> Any:
     """A Python number as a 0-d array.  RuntimeError where ``dtype`` cannot hold it."""
+    if type(value) is float and dtype.kind == "f" and -65504.0 <= value <= 65504.0:  # most frequent, and every such dtype can hold it
+        return np.array(value, dtype)
     array = np.empty((), dtype)
     copy_kernels.fill(array, value)
     return array
@@ -50,4 +52,4 @@ def result_into(out: Tensor | None, result: Tensor) -> Tensor:
 
 def vector(entry: Tensor) -> Tensor:
     """A 0-d index as one of a single element, which broadcasts the same."""
-    return entry.reshape(1) if entry.ndim == 0 else entry  # type: ignore[attr-defined]
+    return entry if entry._data.ndim else entry.reshape(1)  # type: ignore[attr-defined]

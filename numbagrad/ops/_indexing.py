@@ -29,7 +29,7 @@ class Indices:
 
     def __init__(self, entries: Sequence[Tensor | None]):
         self.entries = tuple(entries)
-        self.versions = tuple(0 if e is None else saved_version(e) for e in self.entries)
+        self.versions = tuple([0 if e is None else saved_version(e) for e in self.entries])
 
     def arrays(self) -> tuple[Any, ...]:
         for entry, version in zip(self.entries, self.versions):
@@ -39,7 +39,7 @@ class Indices:
                     f"[{entry.dtype} {list(entry.shape)}], an index, is at version {saved_version(entry)}; "
                     f"expected version {version} instead."
                 )
-        return tuple(None if e is None else e._data for e in self.entries)
+        return tuple([None if e is None else e._data for e in self.entries])
 
 
 def plain_key(index: Any) -> tuple[Any, ...] | None:

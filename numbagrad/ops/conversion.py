@@ -8,7 +8,8 @@ from .. import dtypes
 from ..devices import as_device, device
 from ..kernels import copy as kernels
 from ..kernels import reduce as reduce_kernels
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
+from ._arguments import is_recorded
 from ._attach import public
 from ._inplace import check_writable, overwrite
 from ._operation import differentiable
@@ -22,13 +23,18 @@ _sum_to = differentiable("sum_to_size", reduce_kernels.sum_to, x=lambda g, x_sha
 @public
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy, through which gradients flow."""
+    if isinstance(input, Tensor) and not is_recorded(input):
+        return wrap(kernels.clone(input._data))
     return _clone(input)
 
 
 @public(function=False)
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """This tensor if it is row-major without gaps, else a copy that is."""
-    return self if self._data.flags.c_contiguous else _contiguous(self)
+    data = self._data
+    if data.flags.c_contiguous:
+        return self
+    return _contiguous(self) if is_recorded(self) else wrap(kernels.contiguous(data))
 
 
 @public(function=False)

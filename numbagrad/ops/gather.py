@@ -105,6 +105,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
             f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
         )
     dim = input._dim(dim)
+    here, there = input._data.shape, indices._data.shape
+    if here[:dim] == there[:dim] and here[dim + 1 :] == there[dim + 1 :]:
+        return result_into(out, _gather(input, dim, indices))
     shapes = [tuple(t.shape[:dim]) + tuple(t.shape[dim + 1 :]) for t in (input, indices)]
     shape = kernels.broadcast_shapes(shapes, "take_along_dim")
     wide = [t.expand((*shape[:dim], t.shape[dim], *shape[dim:])) for t in (input, indices)]  # type: ignore[attr-defined]

@@ -11,11 +11,11 @@ from ..kernels import index as kernels
 from ..tensor import Tensor, wrap
 from ._arguments import is_recorded, rewritten, scalar_array, tensor_argument, vector
 from ._attach import public
-from ._indexing import Indices, index_error, parse, plain_key
+from ._indexing import _WHOLE, Indices, index_error, parse, plain_key
 from ._inplace import check_writable, overwrite
 from ._operation import differentiable
 from .embedding import embedding, one_hot
-from .views import basic_index
+from .parts import basic_index
 
 __all__ = ["embedding", "one_hot"]
 
@@ -48,7 +48,14 @@ _index_put = differentiable(
 
 def _getitem(self: Tensor, index: Any) -> Tensor:
     """``self[index]``: a view for integers, slices, None and Ellipsis; a copy where a tensor, list or bool takes part."""
-    key = plain_key(index)
+    key = (index, ...) if type(index) is int else plain_key(index)
+    if key is None:
+        if type(index) is Tensor and not index._data.ndim and index._data.dtype == _INT64:
+            key = (index._data.item(), ...)
+        elif not is_recorded(self):
+            arrays = _arrays(self, index)
+            if arrays is not None:
+                return wrap(kernels.index_get(self._data, arrays))
     if key is None:
         key, indices = _parsed(self, index)
         if indices is not None:
@@ -60,19 +67,39 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
     return basic_index.made(self, data, (key,))
 
 
-def _parsed(x: Tensor, index: Any) -> tuple[Any, Indices | None]:
-    """``parse``, past which the most frequent expressions are let: a single index tensor or mask, and several index tensors."""
+_INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+
+
+def _arrays(x: Tensor, index: Any) -> tuple[Any, ...] | None:
+    """The arrays of the most frequent expressions, as the kernels take them: a single index tensor or mask, or several index tensors.  None
+    for any other."""
     if type(index) is Tensor:
         data = index._data
-        if data.ndim and (data.dtype == np.int64 or data.dtype == np.bool_):
-            return None, Indices((index,))
-    elif type(index) is tuple and 0 < len(index) <= x._data.ndim:
-        for item in index:
-            if type(item) is not Tensor or item._data.dtype != np.int64 or not item._data.ndim:
-                break
+        return (data,) if data.ndim and (data.dtype == _INT64 or data.dtype == _BOOL) else None
+    if type(index) is list and index and set(map(type, index)) == {int}:
+        return (np.array(index, np.int64),)
+    if type(index) is not tuple or not 0 < len(index) <= x._data.ndim:
+        return None
+    arrays: list[Any] = []
+    for item in index:
+        if type(item) is Tensor:
+            item = item._data
+            if item.dtype != _INT64 or not item.ndim:
+                return None
+        elif type(item) is not slice or item != _WHOLE or len(arrays) == len(index) - 1:
+            return None
         else:
-            return None, Indices(index)
-    return parse(x, index)
+            item = None
+        arrays.append(item)
+    return tuple(arrays)
+
+
+def _parsed(x: Tensor, index: Any) -> tuple[Any, Indices | None]:
+    """``parse``, past which the most frequent expressions are let."""
+    if type(index) is list or _arrays(x, index) is None:
+        return parse(x, index)
+    entries = (index,) if type(index) is Tensor else index
+    return None, Indices([e if type(e) is Tensor else None for e in entries])
 
 
 def _basic(x: Tensor, key: Any) -> Tensor:
@@ -86,11 +113,17 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     """``self[index] = value``, a number or a tensor that broadcasts; gradients flow to ``value`` and past it."""
     key = plain_key(index)
     indices = None
-    if key is None:
-        key, indices = _parsed(self, index)
     if not isinstance(value, Tensor):
         value = _assigned(self, value)
     recorded = is_recorded(self, value)
+    if key is None:
+        arrays = None if recorded else _arrays(self, index)
+        if arrays is not None:
+            values = value._data if isinstance(value, Tensor) else scalar_array(value, self._data.dtype)
+            kernels.index_put_into(self._data, arrays, values, False)
+            self._bump()
+            return
+        key, indices = _parsed(self, index)
     if recorded:
         target = self if key is None else _basic(self, key)
         check_writable(target, "__setitem__")
@@ -102,13 +135,14 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if indices is None:
         _assign(self, target, value, recorded)
         return
+    if not recorded:
+        values = value._data if isinstance(value, Tensor) else scalar_array(value, self._data.dtype)
+        kernels.index_put_into(target, indices.arrays(), values, False)
+        self._bump()
+        return
     if not isinstance(value, Tensor):
         value = wrap(scalar_array(value, self._data.dtype))
-    if recorded:
-        overwrite(target, _index_put(target, indices, _without_leading_ones(value, indices, target), False), "__setitem__")
-    else:
-        kernels.index_put_into(target, indices.arrays(), value._data, False)
-        self._bump()
+    overwrite(target, _index_put(target, indices, _without_leading_ones(value, indices, target), False), "__setitem__")
 
 
 def _assigned(self: Tensor, value: Any) -> Any:
@@ -177,6 +211,12 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 @public
 def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """``index_put`` in place."""
+    if type(indices) is tuple and {type(values), *map(type, indices)} == {Tensor} and not is_recorded(input, values):
+        arrays = _arrays(input, indices[0] if len(indices) == 1 else indices)
+        if arrays is not None:
+            kernels.index_put_into(input._data, arrays, values._data, accumulate)
+            input._bump()
+            return input
     found = _advanced(input, indices, "index_put_")
     values = _without_leading_ones(tensor_argument(values, "index_put_", "values"), found, input)
     if is_recorded(input, values):
@@ -191,6 +231,11 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of ``input``, taken as flat, at ``index`` (int64; negative from the end), of its shape.  IndexError out of range."""
     if tensor_argument(index, "take", "index")._data.dtype != np.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
+    if not is_recorded(input):
+        data = input._data
+        flat = data.reshape(-1) if data.flags.c_contiguous else copy_kernels.contiguous(data).reshape(-1)
+        if index._data.ndim:
+            return wrap(kernels.index_get(flat, (index._data,)))
     return _index(input.reshape(-1), Indices((index,)))  # type: ignore[attr-defined]
 
 
@@ -210,7 +255,7 @@ def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False)
 
 
 def _slices(input: Tensor, dim: int, index: Tensor, op: str) -> Indices:
-    if index.ndim > 1:
+    if index._data.ndim > 1:
         raise IndexError(f"{op}(): Index should have dimension 1 or 0 (got {index.ndim})")
     if index._data.dtype not in (np.int64, np.int32):
         raise IndexError(f"{op}(): Expected dtype int64 for index.")
@@ -221,13 +266,17 @@ def _slices(input: Tensor, dim: int, index: Tensor, op: str) -> Indices:
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with out[..., index[i], ...] = source[..., i, ...] along ``dim``."""
     _check_slices(input, dim, index, source, "index_copy_")
-    return _index_put(input, _slices(input, dim, index, "index_copy_"), source, False)
+    indices = _slices(input, dim, index, "index_copy_")
+    if not is_recorded(input, source):
+        return wrap(kernels.index_put(input._data, indices.arrays(), source._data))
+    return _index_put(input, indices, source, False)
 
 
 def _check_slices(input: Tensor, dim: int, index: Tensor, source: Tensor, op: str) -> None:
+    shape = input._data.shape
     d = input._dim(dim)
-    expected = (*input.shape[:d], index.numel(), *input.shape[d + 1 :])
-    if tuple(source.shape) != tuple(expected):
+    expected = (*shape[:d], index._data.size, *shape[d + 1 :])
+    if source._data.shape != expected:
         raise IndexError(f"{op}(): expected source of shape {list(expected)}, but got {list(source.shape)}")
 
 
@@ -243,7 +292,10 @@ def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tenso
 @public
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with ``value``, a number or 0-d tensor, in the slices ``index`` along ``dim``."""
-    return _index_put(input, _slices(input, dim, index, "index_fill_"), _filling(input, value), False)
+    indices, values = _slices(input, dim, index, "index_fill_"), _filling(input, value)
+    if not is_recorded(input, values):
+        return wrap(kernels.index_put(input._data, indices.arrays(), values._data))
+    return _index_put(input, indices, values, False)
 
 
 def _filling(input: Tensor, value: Any) -> Tensor:

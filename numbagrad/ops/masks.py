@@ -63,6 +63,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 
 def _same_shape(x: Tensor, mask: Tensor) -> None:
+    if x._data.shape == mask._data.shape:
+        return
     joint = _joint(x.shape, mask)
     if joint != tuple(x.shape):
         raise RuntimeError(f"output with shape {list(x.shape)} doesn't match the broadcast shape {list(joint)}")
@@ -97,10 +99,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The coordinates of the elements that are not zero, (count, ndim), in order; with ``as_tuple``, a vector for each dimension."""
     if as_tuple and input.ndim == 0:
         input = input.reshape(1)  # type: ignore[attr-defined]
-    found = wrap(kernels.nonzero(input._data))
-    if not as_tuple:
-        return found
-    return tuple(column.contiguous() for column in found.unbind(1))  # type: ignore[attr-defined]
+    found = kernels.nonzero(input._data, as_tuple)
+    return tuple(map(wrap, found)) if as_tuple else wrap(found)
 
 
 @public

@@ -9,10 +9,12 @@ import builtins
 from typing import Any
 
 from ..kernels import matmul as kernels
+from ..kernels.elementwise import activations
 from ..kernels.matmul.gradients import linear_gradients
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from ._arguments import result_into
 from ._attach import public
+from ._elementwise import operation
 from ._operation import differentiable
 
 
@@ -217,6 +219,32 @@ _linear = differentiable(
 )
 
 
+def _through_relu(g: Any, y: Any) -> Any:
+    """``g`` where gradients flow through relu to a result ``y``, else 0."""
+    return operation(activations.relu).recipe(1).operation.call(g, y)  # type: ignore[union-attr]
+
+
+def _linear_relu_gradients(wanted: Any, g: Any, y: Any, input: Any, weight: Any) -> Any:
+    return linear_gradients(wanted, _through_relu(wrap(g), wrap(y))._data, input, weight)
+
+
+_linear_relu = differentiable(
+    "relu",  # what comes last, and what a graph of the two would show
+    lambda input, weight, bias: kernels.linear(input, weight, bias, "relu"),
+    input=lambda g, y, weight: matmul(_through_relu(g, y), weight),
+    weight=lambda g, y, input: _mm_tn(_rows(_through_relu(g, y)), _rows(input)),
+    bias=lambda g, y: _through_relu(g, y),
+    together=_linear_relu_gradients,
+)
+
+
+def linear_relu(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """relu(linear(input, weight, bias)) in one pass: the same values and gradients, bit for bit, and the same errors."""
+    if not (isinstance(input, Tensor) and isinstance(weight, Tensor)) or weight._data.ndim != 2:
+        return operation(activations.relu).call(linear(input, weight, bias))
+    return _linear_relu(input, weight, bias)
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input·weightᵀ + bias, in one pass: [..., k] and [n, k] → [..., n]; a weight [k] gives [...].
 
@@ -232,8 +260,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _linear(input, weight, bias)
 
 
+# What beta = 0 leaves of beta·input + product.  In a graph ``input`` still is an input, whose gradient is beta·g.
+_product_alone = differentiable(
+    "addmm",
+    lambda input, product: product,
+    input=lambda g: g * 0,
+    product=lambda g: g,
+)
+
+
 def _scaled(op: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
-    """beta·input + alpha·product, where ``input`` is not even looked at if beta is 0."""
+    """beta·input + alpha·product, where the values of ``input`` are not even looked at if beta is 0."""
     if input._data.dtype != product._data.dtype:
         raise RuntimeError(f"{op}: self and mat2 must have the same dtype, but got {input.dtype} and {product.dtype}")
     if product._data.dtype.kind in "iu":
@@ -251,7 +288,7 @@ def _scaled(op: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> T
     if alpha != 1:
         product = product * alpha
     if beta == 0:
-        return product
+        return _product_alone(input, product)
     return product + (input if beta == 1 else input * beta)
 
 

@@ -1,29 +1,17 @@
 """Batch and layer normalisation.
 
-One backward kernel yields the gradients of input, weight and bias together, so each operation has one rule for the three: they are passed a
-second time, as the variadic argument that such a rule belongs to.  When the gradient itself is to be differentiated, the rule is the
-same formula in differentiable operations, with the statistics computed anew as functions of the input.
+One backward kernel yields the gradients of input, weight and bias together.  When the gradient itself is to be differentiated, there is a rule for each:
+the same formulas in differentiable operations, with the statistics computed anew as functions of the input.  Each rule names all that the kernel
+needs, whether it reads it or not, since nothing else is kept.
 """
 
 from __future__ import annotations
 
 from typing import Any, Sequence
 
-from ..autograd.mode import state
 from ..kernels import norm as kernels
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor
 from ._operation import differentiable
-
-Slopes = tuple[Tensor | None, Tensor | None, Tensor | None]
-
-
-def _data(x: Tensor | None) -> Any:
-    return None if x is None else x._data
-
-
-def _slopes(arrays: Sequence[Any]) -> Slopes:
-    dx, dw, db = (None if a is None else wrap(a) for a in arrays)
-    return dx, dw, db
 
 
 def _centered(x: Any, dims: tuple[int, ...], eps: float) -> tuple[Any, Any]:
@@ -32,31 +20,48 @@ def _centered(x: Any, dims: tuple[int, ...], eps: float) -> tuple[Any, Any]:
     return d, ((d * d).mean(dims, keepdim=True) + eps).rsqrt()
 
 
+def _wanted(wanted: Sequence[bool], gradients: Sequence[Any]) -> list[Any]:
+    return [gradient if want else None for want, gradient in zip(wanted, gradients)]
+
+
 # ---- batch norm -------------------------------------------------------------------------------------------------------------------
 
 
-def _batch_norm_forward(
-    x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float, *inputs: Any
-) -> Any:
-    return kernels.batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)
+def _channels(x: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """All dimensions but the channels', and the shape of one number per channel beside ``x``."""
+    return (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
 
 
-def _batch_norm_rule(g: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, training: bool, eps: float) -> Slopes:
-    if not state.recording:
-        return _slopes(kernels.batch_norm_backward(g._data, x._data, _data(weight), mean._data, rstd._data, training))
-    dims = (0, *range(2, x.ndim))
-    wide = (1, -1, *[1] * (x.ndim - 2))
+def _standardized(x: Any, mean: Any, rstd: Any, training: bool, eps: float) -> tuple[Any, Any]:
+    """(x − mean) · r and r."""
+    dims, wide = _channels(x)
     if training:
         d, r = _centered(x, dims, eps)
     else:
         d, r = x - mean.detach().reshape(wide).to(x.dtype), rstd.detach().reshape(wide).to(x.dtype)
-    h = d * r
+    return d * r, r
+
+
+def _batch_norm_slope(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, training: bool, eps: float) -> Any:
+    dims, wide = _channels(x)
+    h, r = _standardized(x, mean, rstd, training, eps)
     k = g if weight is None else g * weight.reshape(wide)
-    dx = r * (k - k.mean(dims, keepdim=True) - h * (k * h).mean(dims, keepdim=True)) if training else r * k
-    return dx, None if weight is None else (g * h).sum(dims), None if bias is None else g.sum(dims)
+    return r * (k - k.mean(dims, keepdim=True) - h * (k * h).mean(dims, keepdim=True)) if training else r * k
 
 
-_batch_norm = differentiable("batch_norm", _batch_norm_forward, results=("y", "mean", "rstd"), inputs=_batch_norm_rule)
+def _batch_norm_together(wanted: Sequence[bool], g: Any, x: Any, weight: Any, mean: Any, rstd: Any, training: bool) -> list[Any]:
+    return _wanted(wanted, kernels.batch_norm_backward(g, x, weight, mean, rstd, training))
+
+
+_batch_norm = differentiable(
+    "batch_norm",
+    kernels.batch_norm,
+    results=("y", "mean", "rstd"),
+    x=_batch_norm_slope,
+    weight=lambda g, x, mean, rstd, training, eps: (g * _standardized(x, mean, rstd, training, eps)[0]).sum(_channels(x)[0]),
+    bias=lambda g, x, mean, rstd: g.sum(_channels(x)[0]),
+    together=_batch_norm_together,
+)
 
 
 def batch_norm(
@@ -79,8 +84,7 @@ def batch_norm(
     """
     if training and input.ndim >= 2 and input.numel() == input.shape[1]:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
-    settings = running_mean, running_var, bool(training), float(momentum), float(eps)
-    y = _batch_norm(input, weight, bias, *settings, input, weight, bias)[0]
+    y = _batch_norm(input, weight, bias, running_mean, running_var, bool(training), float(momentum), float(eps))[0]
     if training:
         for statistic in (running_mean, running_var):
             if statistic is not None:
@@ -91,24 +95,36 @@ def batch_norm(
 # ---- layer norm -------------------------------------------------------------------------------------------------------------------
 
 
-def _layer_norm_forward(x: Any, weight: Any, bias: Any, normalized_shape: tuple[int, ...], eps: float, *inputs: Any) -> Any:
-    return kernels.layer_norm(x, normalized_shape, weight, bias, eps)
-
-
-def _layer_norm_rule(g: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, normalized_shape: tuple[int, ...], eps: float) -> Slopes:
-    if not state.recording:
-        affine = weight is not None or bias is not None
-        return _slopes(kernels.layer_norm_backward(g._data, x._data, mean._data, rstd._data, normalized_shape, _data(weight), affine))
+def _layer_norm_slope(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, normalized_shape: tuple[int, ...], eps: float) -> Any:
     dims = tuple(range(-len(normalized_shape), 0))
     d, r = _centered(x, dims, eps)
     h = d * r
     k = g if weight is None else g * weight
-    dx = r * (k - k.mean(dims, keepdim=True) - h * (k * h).mean(dims, keepdim=True))
-    # What weight and bias were broadcast over is summed by the graph's walk.
-    return dx, None if weight is None else g * h, None if bias is None else g
+    return r * (k - k.mean(dims, keepdim=True) - h * (k * h).mean(dims, keepdim=True))
 
 
-_layer_norm = differentiable("layer_norm", _layer_norm_forward, results=("y", "mean", "rstd"), inputs=_layer_norm_rule)
+def _layer_norm_weight_slope(g: Any, x: Any, mean: Any, rstd: Any, normalized_shape: tuple[int, ...], eps: float) -> Any:
+    """What weight was broadcast over is summed by the graph's walk."""
+    d, r = _centered(x, tuple(range(-len(normalized_shape), 0)), eps)
+    return g * (d * r)
+
+
+def _layer_norm_together(
+    wanted: Sequence[bool], g: Any, x: Any, mean: Any, rstd: Any, normalized_shape: tuple[int, ...], weight: Any
+) -> list[Any]:
+    affine = wanted[1] or wanted[2]
+    return _wanted(wanted, kernels.layer_norm_backward(g, x, mean, rstd, normalized_shape, weight, affine))
+
+
+_layer_norm = differentiable(
+    "layer_norm",
+    kernels.layer_norm,
+    results=("y", "mean", "rstd"),
+    x=_layer_norm_slope,
+    weight=_layer_norm_weight_slope,
+    bias=lambda g, x, mean, rstd: g,
+    together=_layer_norm_together,
+)
 
 
 def layer_norm(
@@ -125,4 +141,4 @@ def layer_norm(
     J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization" (2016).
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    return _layer_norm(input, weight, bias, shape, float(eps), input, weight, bias)[0]
+    return _layer_norm(input, shape, weight, bias, float(eps))[0]

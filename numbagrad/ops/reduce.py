@@ -8,8 +8,9 @@ from typing import Any, Callable
 
 from .. import dtypes
 from ..kernels import reduce as kernels
+from ..kernels.elementwise import Box
 from ..kernels.reduce import normalize_dim, normalize_dims
-from ..tensor import Tensor, wrap
+from ..tensor import NEW, Parameter, Tensor, wrap
 from . import scan
 from ._along import kept, named_result, put
 from ._attach import public
@@ -33,6 +34,18 @@ def _checked(input: Any, op: str) -> Tensor:
     return input
 
 
+_BOX = Box(Tensor, "_data", NEW, marks=("_node", "_requires_grad", "_base"), too=Parameter)
+
+
+def _quick(name: str, op: str, operation: Callable[..., Any]) -> Any:
+    """The kernel ``name`` as ``.boxed(x, dim, keepdim)``, which on small tensors outside graphs is compiled code, and ``operation`` on others."""
+
+    def general(x: Any, dim: Any, keepdim: bool) -> Any:
+        return operation(_checked(x, op), dim, keepdim)
+
+    return kernels.quick[name].box_in(_BOX, general)
+
+
 # ---- sums ------------------------------------------------------------------------------------------------------------------------
 
 _sum = differentiable(
@@ -46,12 +59,18 @@ _mean = differentiable(
 )
 
 
+_quick_sum = _quick("sum", "sum", lambda x, dim, keepdim: _sum(x, normalize_dims("sum", dim, x._data.ndim), keepdim, None))
+_quick_mean = _quick("mean", "mean", lambda x, dim, keepdim: _mean(x, normalize_dims("mean", dim, x._data.ndim), keepdim, None))
+
+
 @public(name="sum")
 def sum_(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
     """Σ input over ``dim`` (None: all dims, an int or a tuple).  bool and integers give int64; ``dtype`` converts the input first.
 
     Raises IndexError for a dim out of range, RuntimeError for one given twice.
     """
+    if dtype is None and axis is None:
+        return _quick_sum.boxed(input, dim, keepdim)
     x = _checked(input, "sum")
     return _sum(x, normalize_dims("sum", axis if dim is None else dim, x._data.ndim), keepdim, _numpy(dtype, "sum"))
 
@@ -59,6 +78,8 @@ def sum_(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 @public
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
     """Σ input / n over ``dim``; NaN for n = 0.  Raises RuntimeError for integers unless ``dtype`` converts them."""
+    if dtype is None and axis is None:
+        return _quick_mean.boxed(input, dim, keepdim)
     x = _checked(input, "mean")
     return _mean(x, normalize_dims("mean", axis if dim is None else dim, x._data.ndim), keepdim, _numpy(dtype, "mean"))
 
@@ -117,18 +138,20 @@ def _dims(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
     return normalize_dims(op, dim, x._data.ndim)
 
 
+_quick_amax = _quick("amax", "amax", lambda x, dim, keepdim: _amax(x, _dims("amax", x, dim), keepdim))
+_quick_amin = _quick("amin", "amin", lambda x, dim, keepdim: _amin(x, _dims("amin", x, dim), keepdim))
+
+
 @public
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The largest element over ``dim``; NaN if there is one.  Ties share the gradient.  Raises RuntimeError or IndexError over nothing."""
-    x = _checked(input, "amax")
-    return _amax(x, _dims("amax", x, dim), keepdim)
+    return _quick_amax.boxed(input, None if dim == () else dim, keepdim)
 
 
 @public
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """The smallest element over ``dim``; NaN if there is one.  Ties share the gradient.  Raises RuntimeError or IndexError over nothing."""
-    x = _checked(input, "amin")
-    return _amin(x, _dims("amin", x, dim), keepdim)
+    return _quick_amin.boxed(input, None if dim == () else dim, keepdim)
 
 
 @public
@@ -137,20 +160,24 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return _MinMaxResult(amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim))
 
 
-def _extremum(name: str, full: Any, along: Any, binary: str, result: Any) -> Callable[..., Any]:
+def _extremum(name: str, full: Any, operation: Any, binary: str, result: Any) -> Callable[..., Any]:
+    along = _quick(name, name, lambda x, dim, keepdim: operation(x, normalize_dim(dim, x._data.ndim), keepdim))
+
     def extremum(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None) -> Any:
-        x = _checked(input, name)
         if dim is None:
             dim = axis
+        if type(dim) is int and other is None:
+            return result(*along.boxed(input, dim, keepdim))
         if isinstance(dim, Tensor):
             other, dim = dim, None
         if other is not None:
-            return getattr(x, binary)(other)
+            return getattr(_checked(input, name), binary)(other)
         if dim is None:
-            return full(x, _dims(name, x, None), False)
+            x = _checked(input, name)
+            return full.boxed(x, _dims(name, x, None) if x._data.size == 0 else None, False)
         if not hasattr(dim, "__index__"):
             raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
-        return result(*along(x, normalize_dim(dim.__index__(), x._data.ndim), keepdim))
+        return result(*along.boxed(input, dim.__index__(), keepdim))
 
     extremum.__name__ = name
     extremum.__doc__ = f"""``{name}(input)``: of all elements.  ``{name}(input, dim, keepdim)``: (values, indices) along ``dim``, of the
@@ -160,16 +187,17 @@ def _extremum(name: str, full: Any, along: Any, binary: str, result: Any) -> Cal
     return public(extremum, name=name)
 
 
-_extremum("max", _amax, _max_dim, "maximum", _MaxResult)
-_extremum("min", _amin, _min_dim, "minimum", _MinResult)
+_extremum("max", _quick_amax, _max_dim, "maximum", _MaxResult)
+_extremum("min", _quick_amin, _min_dim, "minimum", _MinResult)
 
 
 def _argument(name: str, kernel: Any) -> Callable[..., Tensor]:
+    quick = _quick(name, name, lambda x, dim, keepdim: wrap(kernel(x._data, dim, keepdim)))
+
     def argument(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        x = _checked(input, name)
-        if dim is not None and not hasattr(dim, "__index__"):
+        if dim is not None and type(dim) is not int and not hasattr(dim, "__index__"):
             raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
-        return wrap(kernel(x._data, dim, keepdim))
+        return quick.boxed(input, dim, keepdim)
 
     argument.__name__ = name
     argument.__doc__ = kernel.__doc__
@@ -183,16 +211,20 @@ _argument("argmin", kernels.argmin)
 # ---- truth -----------------------------------------------------------------------------------------------------------------------
 
 
+_quick_any = _quick("any", "any", lambda x, dim, keepdim: wrap(kernels.any(x._data, dim, keepdim)))
+_quick_all = _quick("all", "all", lambda x, dim, keepdim: wrap(kernels.all(x._data, dim, keepdim)))
+
+
 @public(name="any")
 def any_(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether an element over ``dim`` is not 0."""
-    return wrap(kernels.any(_checked(input, "any")._data, dim, keepdim))
+    return _quick_any.boxed(input, dim, keepdim)
 
 
 @public(name="all")
 def all_(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether no element over ``dim`` is 0."""
-    return wrap(kernels.all(_checked(input, "all")._data, dim, keepdim))
+    return _quick_all.boxed(input, dim, keepdim)
 
 
 @public

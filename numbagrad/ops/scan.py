@@ -12,8 +12,9 @@ from .. import dtypes
 from ..kernels import copy as copy_kernels
 from ..kernels import reduce as kernels
 from ..kernels.reduce import normalize_dim
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from ._along import kept, shift
+from ._arguments import is_recorded
 from ._attach import public
 from ._operation import differentiable
 
@@ -85,14 +86,16 @@ def _integer(dim: Any, op: str) -> int:
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_j = Σ_{i≤j} x_i along ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
     x = _converted(input, dtype, "cumsum")
-    return _cumsum(x, normalize_dim(_integer(dim, "cumsum"), x._data.ndim), None if dtype is None else x._data.dtype, False)
+    d, kind = normalize_dim(_integer(dim, "cumsum"), x._data.ndim), None if dtype is None else x._data.dtype
+    return _cumsum(x, d, kind, False) if is_recorded(x) else wrap(kernels.cumsum(x._data, d, kind))
 
 
 @public
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_j = Π_{i≤j} x_i along ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
     x = _converted(input, dtype, "cumprod")
-    y = _cumprod(x, normalize_dim(_integer(dim, "cumprod"), x._data.ndim), False)
+    d = normalize_dim(_integer(dim, "cumprod"), x._data.ndim)
+    y = _cumprod(x, d, False) if is_recorded(x) else wrap(kernels.cumprod(x._data, d, None))
     return y if dtype is None or y._data.dtype == x._data.dtype else y.to(x.dtype)
 
 

@@ -11,6 +11,7 @@ from ..kernels import sort as kernels
 from ..kernels.reduce import normalize_dim
 from ..tensor import Tensor, wrap
 from ._along import kept, named_result, pick, put
+from ._arguments import is_recorded
 from ._attach import public
 from ._operation import differentiable
 from .reduce import shared_among_ties, sum_
@@ -42,15 +43,25 @@ _median = differentiable("median", kernels.median, results=_PAIR, x=_place_one)
 def _dim(input: Any, dim: Any, op: str) -> int:
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if type(dim) is int and 0 <= dim < input._data.ndim:
+        return dim
     if not hasattr(dim, "__index__"):
         raise TypeError(f"{op}(): argument 'dim' must be int, not {type(dim).__name__}")
     return normalize_dim(dim.__index__(), input._data.ndim)
 
 
+def _pair(kind: Any, operation: Any, input: Tensor, *args: Any) -> Any:
+    """What ``operation`` gives, (values, indices), as the named tuple ``kind``."""
+    if is_recorded(input):
+        return kind(*operation(input, *args))
+    values, indices = operation.forward(input._data, *args)
+    return tuple.__new__(kind, (wrap(values), wrap(indices)))
+
+
 @public
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """(values, indices) of the elements in order along ``dim``; NaN is the largest.  Equal elements always keep their order."""
-    return _SortResult(*_sort(input, _dim(input, dim, "sort"), descending))
+    return _pair(_SortResult, _sort, input, _dim(input, dim, "sort"), descending)
 
 
 @public
@@ -68,22 +79,22 @@ def msort(input: Tensor) -> Tensor:
 @public
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """(values, indices) of the ``k`` largest (or smallest) elements along ``dim``, best first.  Raises RuntimeError if there are fewer."""
-    return _TopkResult(*_topk(input, k, _dim(input, dim, "topk"), largest, sorted))
+    return _pair(_TopkResult, _topk, input, k, _dim(input, dim, "topk"), largest)
 
 
 @public
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """(values, indices) of the ``k``-th smallest element along ``dim``, counted from 1.  Raises RuntimeError if there is none."""
-    return _KthResult(*_kthvalue(input, k, _dim(input, dim, "kthvalue"), keepdim))
+    return _pair(_KthResult, _kthvalue, input, k, _dim(input, dim, "kthvalue"), keepdim)
 
 
 def _middle(op: str, result: Any, ignore_nan: bool, input: Tensor, dim: Any, keepdim: bool) -> Any:
     if dim is not None:
-        return result(*_median(input, _dim(input, dim, op), keepdim, ignore_nan))
+        return _pair(result, _median, input, _dim(input, dim, op), keepdim, ignore_nan)
     _dim(input, 0, op)
     if input._data.size == 0:
         return sum_(input) / 0
-    return _median_of_all(input, ignore_nan)
+    return _median_of_all(input, ignore_nan) if is_recorded(input) else wrap(_median_of_all.forward(input._data, ignore_nan))
 
 
 @public
@@ -141,7 +152,8 @@ def searchsorted(
         raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
         raise RuntimeError("searchsorted(): side and right can't be set to opposites, got side of left while right was True")
-    _dim(sorted_sequence, 0, "searchsorted")
+    if not isinstance(sorted_sequence, Tensor) or not sorted_sequence._data.ndim:
+        _dim(sorted_sequence, 0, "searchsorted")
     sequence = sorted_sequence
     if sorter is not None:
         if sorter._data.shape != sequence._data.shape or sorter._data.dtype != np.int64:
@@ -151,7 +163,7 @@ def searchsorted(
             )
         sequence = pick(sequence.detach(), sorter, sequence._data.ndim - 1)
     values = input._data if isinstance(input, Tensor) else np.asarray(input, sequence._data.dtype)
-    found = kernels.searchsorted(sequence._data, values, right or side == "right")
+    found = kernels.searchsorted(sequence._data, values, bool(right or side == "right"))
     return wrap(copy_kernels.cast(found, np.dtype(np.int32)) if out_int32 else found)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any, Sequence
 
 import numpy as np
 
+from ..autograd.mode import state
+from ..kernels.copy import contiguous
 from ..size import dimension
 from ..tensor import Tensor, wrap
 from ._attach import public
-from ._operation import Operation
 from ._view import view_operation
 
 
@@ -72,12 +72,25 @@ def _view(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _try_view(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     """``x`` as ``shape`` without a copy, or None where strides do not allow it."""
+    if len(shape) == 1 and _is_scattered(x):
+        return None
     view = x.view()
     try:
         view.shape = shape
     except AttributeError:
         return None
     return view
+
+
+def _is_scattered(x: np.ndarray) -> bool:
+    """Whether two dimensions of ``x`` cannot be seen as one: found quicker than NumPy raises an exception."""
+    inner = 0
+    for n, stride in zip(reversed(x.shape), reversed(x.strides)):
+        if n != 1:
+            if inner and stride != inner:
+                return x.size > 0
+            inner = stride * n
+    return False
 
 
 _reshape_view = view_operation("view", _view, lambda g, x_shape: g.reshape(x_shape))
@@ -90,8 +103,34 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
         return _view_dtype(x, shape[0])
     data = x._data
-    target = infer_shape(sizes_of(shape, "view"), data.size, "view")
-    return _reshape_view.made(x, _view(data, target), (target,))
+    target = _given_shape(shape)
+    if target is None or not data.flags.c_contiguous:
+        target = infer_shape(sizes_of(shape, "view"), data.size, "view")
+        return _reshape_view.made(x, _view(data, target), (target,))
+    try:
+        seen = data.reshape(target)
+    except ValueError:
+        infer_shape(target, data.size, "view")  # which says what is wrong
+        raise
+    return _reshape_view.made(x, seen, (target,))
+
+
+def _given_shape(args: tuple[Any, ...]) -> Any:
+    """The sizes in ``args`` if they are plain integers from -1 on and so mean the same to NumPy; else None."""
+    if len(args) == 1:
+        only = args[0]
+        if type(only) is int:
+            return args if only >= -1 else None
+        if type(only) is list:
+            args = tuple(only)
+        elif isinstance(only, tuple):
+            args = only
+        else:
+            return None
+    for n in args:
+        if type(n) is not int or n < -1:
+            return None
+    return args
 
 
 def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
@@ -106,32 +145,50 @@ def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
 @public(function=False)
 def view_as(x: Tensor, other: Tensor) -> Tensor:
     """``view(other.shape)``"""
-    return view(x, tuple(other.shape))
+    data, target = x._data, other._data.shape
+    if data.flags.c_contiguous and data.size == other._data.size:
+        return _reshape_view.made(x, data.reshape(target), (target,))
+    return view(x, target)
 
 
 @public
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The same elements, in order, under another shape; a view where the strides allow it, else a copy."""
-    return _reshaped(x, infer_shape(sizes_of(shape, "reshape"), x._data.size, "reshape"))
+    data = x._data
+    target = _given_shape(shape)
+    if target is None or not data.flags.c_contiguous:
+        return _reshaped(x, infer_shape(sizes_of(shape, "reshape"), data.size, "reshape"))
+    try:
+        seen = data.reshape(target)
+    except ValueError:
+        infer_shape(target, data.size, "reshape")  # which says what is wrong
+        raise
+    return _reshape_view.made(x, seen, (target,))
 
 
 def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """``x`` in a ``shape`` of as many elements."""
     data = x._data
     view = data.reshape(shape) if data.flags.c_contiguous else _try_view(data, shape)
-    return _reshape_view(x.contiguous(), shape) if view is None else _reshape_view.made(x, view, (shape,))
+    if view is not None:
+        return _reshape_view.made(x, view, (shape,))
+    if state.recording and x.requires_grad:
+        return _reshape_view(x.contiguous(), shape)  # type: ignore[attr-defined]
+    return wrap(contiguous(data).reshape(shape))
 
 
 @public(function=False)
 def reshape_as(x: Tensor, other: Tensor) -> Tensor:
     """``reshape(other.shape)``"""
-    return reshape(x, tuple(other.shape))
+    return reshape(x, other._data.shape)
 
 
 @public
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions ``start_dim`` to ``end_dim`` as one."""
     data = x._data
+    if start_dim == 0 and end_dim == -1 and type(start_dim) is int and data.ndim > 1:
+        return _reshaped(x, (data.size,))
     shape = data.shape
     start, end = dimension(start_dim, len(shape)), dimension(end_dim, len(shape))
     if not shape:
@@ -152,10 +209,11 @@ def ravel(x: Tensor) -> Tensor:
 @public
 def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dimension ``dim`` as several."""
-    d = x._dim(dim)
-    shape = tuple(x._data.shape)
+    shape = x._data.shape
+    d = dimension(dim, len(shape))
     inner = infer_shape(tuple(sizes), shape[d], "unflatten")
-    return view(x, shape[:d] + inner + shape[d + 1 :])
+    target = shape[:d] + inner + shape[d + 1 :]
+    return _reshape_view.made(x, _view(x._data, target), (target,))
 
 
 def _transpose(x: np.ndarray, dim0: int, dim1: int) -> np.ndarray:
@@ -168,7 +226,10 @@ _transpose_op = view_operation("transpose", _transpose, lambda g, dim0, dim1: g.
 @public(aliases=("swapaxes", "swapdims"))
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Dimensions ``dim0`` and ``dim1`` exchanged."""
-    ndim = x._data.ndim
+    data = x._data
+    ndim = data.ndim
+    if type(dim0) is type(dim1) is int and -ndim <= dim0 < ndim and -ndim <= dim1 < ndim:
+        return _transpose_op.made(x, data.swapaxes(dim0, dim1), (dim0, dim1))
     a, b = dimension(dim0, ndim), dimension(dim1, ndim)
     return _transpose_op(x, a, b) if ndim else _reshape_view(x, ())
 
@@ -176,9 +237,12 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 @public
 def t(x: Tensor) -> Tensor:
     """The transpose of a matrix; a vector or scalar as it is.  Raises RuntimeError beyond two dimensions."""
-    if x.ndim > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {x.ndim}D")
-    return transpose(x, 0, 1) if x.ndim == 2 else _reshape_view(x, tuple(x._data.shape))
+    data = x._data
+    if data.ndim == 2:
+        return _transpose_op.made(x, data.T, (0, 1))
+    if data.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {data.ndim}D")
+    return _reshape_view(x, data.shape)
 
 
 _permute_op = view_operation(
@@ -186,11 +250,17 @@ _permute_op = view_operation(
 )
 
 
+_IN_ORDER = list(range(64))
+
+
 @public
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """The dimensions in the order ``dims``."""
+    data = x._data
+    ndim = data.ndim
     wanted = sizes_of(dims, "permute")
-    ndim = x._data.ndim
+    if sorted(wanted) == _IN_ORDER[:ndim]:
+        return _permute_op.made(x, data.transpose(wanted), (wanted,))
     if len(wanted) != ndim:
         raise RuntimeError(f"permute: the tensor has {ndim} dimensions, but an order of {len(wanted)} was given: {list(wanted)}")
     order = tuple([dimension(d, ndim) for d in wanted])
@@ -202,25 +272,30 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
 @public(aliases=("moveaxis",))
 def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimension(s) ``source`` moved to position(s) ``destination``, the others in order."""
-    src = [x._dim(d) for d in ((source,) if isinstance(source, int) else source)]
-    dst = [x._dim(d) for d in ((destination,) if isinstance(destination, int) else destination)]
+    ndim = x._data.ndim
+    if type(source) is type(destination) is int and 0 <= source < ndim and 0 <= destination < ndim:
+        moved = _IN_ORDER[:ndim]
+        moved.insert(destination, moved.pop(source))
+        return _permute_op(x, tuple(moved))
+    src = [dimension(d, ndim) for d in ((source,) if isinstance(source, int) else source)]
+    dst = [dimension(d, ndim) for d in ((destination,) if isinstance(destination, int) else destination)]
     if len(src) != len(dst) or len(set(src)) != len(src) or len(set(dst)) != len(dst):
         raise RuntimeError(f"movedim: source {source} and destination {destination} must have the same number of distinct dimensions")
-    order = [d for d in range(x.ndim) if d not in src]
+    order = [d for d in range(ndim) if d not in src]
     for d, s in sorted(zip(dst, src)):
         order.insert(d, s)
-    return permute(x, order)
+    return _permute_op(x, tuple(order)) if ndim else permute(x, order)
 
 
 def _matrix_transpose(x: Tensor) -> Tensor:
-    if x._data.ndim < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {x.ndim}-D tensor.")
-    return transpose(x, -2, -1)
+    data = x._data
+    if data.ndim < 2:
+        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {data.ndim}-D tensor.")
+    return _transpose_op.made(x, data.swapaxes(-2, -1), (-2, -1))
 
 
-Tensor.T = property(  # type: ignore[attr-defined]
-    lambda x: _permute_op.made(x, x._data.T, (tuple(range(x._data.ndim - 1, -1, -1)),)), doc="The dimensions in reverse order."
-)
+_reverse_op = view_operation("permute", lambda x: x.T, lambda g: g.T)
+Tensor.T = property(lambda x: _reverse_op.made(x, x._data.T, ()), doc="The dimensions in reverse order.")  # type: ignore[attr-defined]
 Tensor.mT = property(_matrix_transpose, doc="The last two dimensions exchanged.")  # type: ignore[attr-defined]
 Tensor.mH = property(  # type: ignore[attr-defined]
     lambda x: _matrix_transpose(x).conj() if x._data.dtype.kind == "c" else _matrix_transpose(x), doc="The conjugate of ``mT``."
@@ -248,7 +323,7 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
     d = dim % n
-    return _reshaped(x, (*shape[:d], 1, *shape[d:]))
+    return _reshaped(x, (1, *shape) if d == 0 else (*shape[:d], 1, *shape[d:]))
 
 
 def _expand(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -269,18 +344,20 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
         raise RuntimeError(
             f"expand: the number of sizes provided ({len(want)}) must be greater or equal to the number of dimensions in the tensor ({len(have)})"
         )
-    shape = list(want)
-    for i, size in enumerate(have, lead):
-        if want[i] == -1:
+    shape, strides = list(want), [0] * lead
+    for i, (size, stride) in enumerate(zip(have, x._data.strides), lead):
+        strides.append(0 if size == 1 else stride)
+        n = want[i]
+        if n == -1:
             shape[i] = size
-        elif size != 1 and want[i] != size:
+        elif n != size and size != 1:
             raise RuntimeError(
-                f"The expanded size of the tensor ({want[i]}) must match the existing size ({size}) at non-singleton dimension {i}. "
+                f"The expanded size of the tensor ({n}) must match the existing size ({size}) at non-singleton dimension {i}. "
                 f"Target sizes: {list(want)}. Tensor sizes: {list(have)}"
             )
     if shape and min(shape) < 0:
         raise RuntimeError(f"The expanded size of the tensor ({min(shape)}) isn't allowed in a leading, non-existing dimension 0")
-    return _expand_op(x, tuple(shape))
+    return _expand_op.made(x, _strided(x._data, shape, strides), (tuple(shape),))
 
 
 @public(function=False)
@@ -311,147 +388,3 @@ def broadcast_shapes(*shapes: Any) -> Any:
     from ..tensor import Size
 
     return Size(broadcast_shape([(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
-
-
-# ---- parts -------------------------------------------------------------------------------------------------------------------------
-
-
-def _slice(x: np.ndarray, key: tuple[Any, ...]) -> np.ndarray:
-    return x[key]
-
-
-def _slice_rule(g: Tensor, x_shape: Any, key: tuple[Any, ...]) -> Tensor:
-    return _embed(g, x_shape, key)
-
-
-# A basic index: integers, slices with positive steps, None and Ellipsis, already normalised by the caller.
-basic_index = view_operation("slice", _slice, _slice_rule)
-
-
-def _embed_array(x: np.ndarray, shape: tuple[int, ...], key: tuple[Any, ...]) -> np.ndarray:
-    from ..kernels._cpu import zeros
-    from ..kernels.copy import copy_into
-
-    out = zeros(shape, x.dtype)
-    copy_into(out[key], x)
-    return out
-
-
-# The adjoint of a basic index: zeros of the given shape with the values at the index.
-_embed = Operation("embed_slice", _embed_array, {"x": lambda g, key: basic_index(g, key)}, ("y",), ("y",))
-
-
-@public
-def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """The ``length`` entries of dimension ``dim`` from ``start`` on."""
-    d = x._dim(dim)
-    size = x._data.shape[d] if x.ndim else 0
-    start = int(start)
-    if x.ndim == 0:
-        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
-    if length < 0:
-        raise RuntimeError("narrow(): length must be non-negative.")
-    if not -size <= start <= size:
-        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
-    start = start + size if start < 0 else start
-    if start + length > size:
-        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
-    return basic_index(x, (slice(None),) * d + (slice(start, start + length),))
-
-
-@public
-def select(x: Tensor, dim: int, index: int) -> Tensor:
-    """Entry ``index`` of dimension ``dim``, which goes away."""
-    if x.ndim == 0:
-        raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    d = x._dim(dim)
-    size = x._data.shape[d]
-    if not -size <= index < size:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(x.shape)} at dimension {d}")
-    return basic_index(x, (slice(None),) * d + (int(index), ...))
-
-
-@public
-def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of pieces along ``dim``: of one size (the last may be smaller) or of the given sizes."""
-    if x.ndim == 0:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    d = x._dim(dim)
-    size = x._data.shape[d]
-    if isinstance(split_size_or_sections, int):
-        step = split_size_or_sections
-        if step < 0 or (step == 0 and size):
-            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
-        sections = [min(step, size - start) for start in range(0, size, step)] if size else [0]
-    else:
-        sections = list(split_size_or_sections)
-        if sum(sections) != size or any(s < 0 for s in sections):
-            raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), but got split_sizes={sections}"
-            )
-    before = (slice(None),) * d
-    ends = itertools.accumulate(sections)
-    return tuple([basic_index(x, (*before, slice(end - length, end))) for end, length in zip(ends, sections)])
-
-
-@public
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
-    if chunks <= 0:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    if x.ndim == 0:
-        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    size = x._data.shape[x._dim(dim)]
-    step = -(-size // chunks)
-    return split(x, step, dim) if step else tuple(narrow(x, dim, 0, 0) for _ in range(chunks))
-
-
-@public
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The entries along ``dim``, as views."""
-    if x.ndim == 0:
-        raise IndexError("unbind: dimension specified as 0 but tensor has no dimensions")
-    d = x._dim(dim)
-    before = (slice(None),) * d
-    return tuple(basic_index(x, (*before, i, ...)) for i in range(x._data.shape[d]))
-
-
-def _diagonal(x: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
-    view = x.diagonal(offset, dim1, dim2)
-    if x.flags.writeable:
-        view.setflags(write=True)  # NumPy is more careful with diagonals than with other views
-    return view
-
-
-def _diagonal_rule(g: Tensor, x_shape: Any, offset: int, dim1: int, dim2: int) -> Tensor:
-    return _embed_diagonal(g, x_shape, offset, dim1, dim2)
-
-
-_diagonal_op = view_operation("diagonal", _diagonal, _diagonal_rule)
-
-
-def _embed_diagonal_array(x: np.ndarray, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> np.ndarray:
-    from ..kernels._cpu import zeros
-    from ..kernels.copy import copy_into
-
-    out = zeros(shape, x.dtype)
-    copy_into(_diagonal(out, offset, dim1, dim2), x)
-    return out
-
-
-_embed_diagonal = Operation(
-    "embed_diagonal",
-    _embed_diagonal_array,
-    {"x": lambda g, offset, dim1, dim2: _diagonal_op(g, offset, dim1, dim2)},
-    ("y",),
-    ("y",),
-)
-
-
-@public
-def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of the matrices in ``dim1`` and ``dim2``, as a view whose last dimension it is."""
-    a, b = x._dim(dim1), x._dim(dim2)
-    if a == b:
-        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return _diagonal_op(x, offset, a, b)

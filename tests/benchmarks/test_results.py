@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 
 from benchmarks import _charts, _readme, _table
+from benchmarks.__main__ import FOLDER, ROOT
 from benchmarks._declare import Goal
 from benchmarks._machine import busy, cores, describe, slug
 from benchmarks._results import Results, Row, compare
@@ -73,9 +75,19 @@ def test_file(results, tmp_path):
     path = tmp_path / "deep" / "x.json"
     results.save(path)
     assert Results.load(path) == results and json.loads(path.read_text())["complete"] is True
-    path.write_text('{"format": 99}')
-    with pytest.raises(ValueError, match="format"):
+    whole = json.loads(path.read_text())
+    broken = [
+        {**whole, "format": 99}, {**whole, "machine": {}}, {**whole, "rows": [{}]}, {**whole, "more": 1}, {"format": 1}, [], 1, None
+    ]  # fmt: skip
+    for text in (*map(json.dumps, broken), path.read_text()[:-10], ""):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="holds no results of format 1"):
+            Results.load(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="holds no results of format 1"):
         Results.load(path)
+    with pytest.raises(OSError):
+        Results.load(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
@@ -166,6 +178,33 @@ def test_readme(results, tmp_path):
         path.write_text(broken)
         with pytest.raises(ValueError, match="no place"):
             _readme.rewrite(path, results)
+
+
+def test_what_the_readme_refuses(results, tmp_path):
+    file = tmp_path / "x.json"
+    assert _readme.refusal(results, file, tmp_path) == _readme.refusal(results, tmp_path / "a" / ".." / "x.json", tmp_path) == ""
+    assert "expected a file in" in _readme.refusal(results, file, tmp_path / "results")
+    for commit, said in (("", "an unknown one"), ("abc+", "abc+")):
+        other = Results({**MACHINE, "commit": commit}, results.options, {}, results.rows, True)
+        assert f"a commit without changes, but these are of {said}" in _readme.refusal(other, file, tmp_path)
+    assert "made with --quick" in _readme.refusal(Results(MACHINE, {**results.options, "quick": True}), file, tmp_path)
+
+
+def test_the_readme_shows_the_committed_results(tmp_path):
+    """Nobody has edited the table by hand, and no results were committed without it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition(_readme.BEGIN)[2].partition(_readme.END)[0]
+    (picture,) = re.findall(r"\((benchmarks/results/[^)]+-ratios-goals\.png)\)", section)
+    file = ROOT / picture.replace("-ratios-goals.png", ".json")
+    assert (ROOT / picture).exists()
+    results = Results.load(file)
+    assert _readme.refusal(results, file, FOLDER) == ""
+    copy = tmp_path / "README.md"
+    copy.write_text(text.replace(section, "\n"), encoding="utf-8")
+    (tmp_path / picture).parent.mkdir(parents=True)
+    (tmp_path / picture).write_bytes(b"")
+    _readme.rewrite(copy, results, tmp_path / picture)
+    assert copy.read_text(encoding="utf-8") == text, f"write it with python -m benchmarks --readme {file.relative_to(ROOT)}"
 
 
 def test_charts(results, tmp_path):

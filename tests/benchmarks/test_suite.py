@@ -57,22 +57,81 @@ def test_who_is_missing_is_said(capsys, monkeypatch):
         command.peers(command.arguments(["--vs", "nobody"]), print)
 
 
-@pytest.mark.parametrize("wrong", [["nothing"], ["--device", "tpu"], ["--fail-on-regression"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["nothing"],
+        ["--device", "tpu"],
+        ["--fail-on-regression"],
+        ["--threads", "-3"],
+        ["--threads", "0"],
+        ["--threads", "two"],
+        ["--timeout", "0"],
+        ["--timeout", "nan"],
+    ],
+)
 def test_wrong_arguments(wrong, capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as caught:
         command.arguments(wrong)
-    assert "error:" in capsys.readouterr().err
+    assert caught.value.code == 2 and "error:" in capsys.readouterr().err
+
+
+def write(path: Path, factor: float = 1.0, commit: str = "", **options: object) -> Path:
+    row = {"suite": "ops", "family": "f", "name": "n", "goals": [], "samples": {"numbagrad": [factor * x for x in (1.0, 1.01, 1.02)]}}
+    machine = {"cpu": "x", "cores": 1, "os": "y", "python": "3", "date": "2026-01-02", "commit": commit}
+    stored = {"format": 1, "machine": machine, "options": options, "peaks": {}, "rows": [row], "complete": True}
+    path.write_text(json.dumps(stored))
+    return path
+
+
+@pytest.mark.parametrize("option", ["--readme", "--compare", "--load"])
+def test_wrong_files(option, tmp_path, capsys):
+    broken = tmp_path / "broken.json"
+    broken.write_text(write(tmp_path / "x.json").read_text()[:-10])
+    for file, said in ((broken, "holds no results of format 1"), (tmp_path / "missing", "No such file"), (tmp_path, "directory")):
+        with pytest.raises(SystemExit) as caught:
+            command.main([option, str(file)])
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert f"error: {option}" in error and said in error and str(file) in error
+
+
+def test_readme(tmp_path, capsys, monkeypatch):
+    """Only results that were saved of a known commit go there; the README stays as it was otherwise."""
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "FOLDER", tmp_path / "results")
+    command.FOLDER.mkdir()
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{command._readme.BEGIN}\n{command._readme.END}\n")
+    before = readme.read_text()
+    refused = {
+        "expected a file in": write(tmp_path / "elsewhere.json", commit="abc"),
+        "--quick": write(command.FOLDER / "quick.json", commit="abc", quick=True),
+        "an unknown one": write(command.FOLDER / "unknown.json"),
+    }
+    for said, file in refused.items():
+        with pytest.raises(SystemExit) as caught:
+            command.main(["--readme", str(file)])
+        assert caught.value.code == 2 and readme.read_text() == before
+        error = capsys.readouterr().err
+        assert f"--readme {file}: expected" in error and said in error
+    good = write(command.FOLDER / "good.json", commit="abc")
+    assert command.main(["--readme", str(good)]) == 0 and "commit abc" in readme.read_text()
+    readme.write_text("no place")
+    with pytest.raises(SystemExit) as caught:
+        command.main(["--readme", str(good)])
+    assert caught.value.code == 2 and "no place for the results" in capsys.readouterr().err
+
+
+def test_nothing_without_us(tmp_path, capsys, monkeypatch):
+    """Where numbagrad itself cannot run there is no table, no file, and no success."""
+    monkeypatch.setattr(command, "meet", lambda *_: {"numpy": {"version": "2", "threads": None}})
+    assert command.main(["--vs", "numpy", "--quick", "--json", str(tmp_path / "x.json")]) == 1
+    assert "without numbagrad" in capsys.readouterr().out and not (tmp_path / "x.json").exists()
 
 
 def test_load_and_compare(tmp_path, capsys):
-    def write(name: str, factor: float) -> Path:
-        row = {"suite": "ops", "family": "f", "name": "n", "goals": [], "samples": {"numbagrad": [factor * x for x in (1.0, 1.01, 1.02)]}}
-        machine = {"cpu": "x", "cores": 1, "os": "y", "python": "3", "date": "2026-01-02", "commit": ""}
-        stored = {"format": 1, "machine": machine, "options": {}, "peaks": {}, "rows": [row], "complete": True}
-        (tmp_path / name).write_text(json.dumps(stored))
-        return tmp_path / name
-
-    old, new = write("old.json", 1.0), write("new.json", 2.0)
+    old, new = write(tmp_path / "old.json", 1.0), write(tmp_path / "new.json", 2.0)
     assert command.main(["--load", str(new), "--compare", str(old)]) == 0
     assert command.main(["--load", str(new), "--compare", str(old), "--fail-on-regression"]) == 1
     assert command.main(["--load", str(old), "--compare", str(new), "--fail-on-regression"]) == 0

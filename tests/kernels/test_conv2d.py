@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import numbagrad as ng
 from numbagrad.kernels import _dtypes
 from numbagrad.kernels import conv2d as K
 from numbagrad.kernels._cpu import simd_conv
-from numbagrad.kernels.conv2d import _images, _plan
+from numbagrad.kernels.conv2d import _depthwise, _images, _plan, _product
 
 
 def random(*shape, dtype=np.float32, seed=0):
@@ -56,8 +57,20 @@ CASES = {
     "dilated and strided": ((2, 4, 14, 15), (3, 4, 3, 3), (2, 3), 2, (3, 2), 1),
     "kernel of one": ((2, 20, 7, 9), (33, 20, 1, 1), 1, 0, 1, 1),
     "kernel of one, read in place": ((2, 64, 13, 15), (64, 64, 1, 1), 1, 0, 1, 1),
+    "kernel of one in groups, read in place": ((2, 128, 8, 9), (66, 64, 1, 1), 1, 0, 1, 2),
+    "kernel of one, few channels": ((2, 8, 40, 41), (8, 8, 1, 1), 1, 0, 1, 1),
+    "kernel of one, few outputs": ((2, 128, 12, 13), (4, 128, 1, 1), 1, 0, 1, 1),
+    "kernel of one, fewer channels": ((3, 2, 40, 41), (16, 2, 1, 1), 1, 0, 1, 1),
+    "kernel of one, lanes over output channels": ((2, 96, 7, 7), (64, 96, 1, 1), 1, 0, 1, 1),
+    "kernel of one, few pixels": ((32, 128, 1, 2), (128, 128, 1, 1), 1, 0, 1, 1),
+    "kernel of one, one pixel": ((5, 33, 1, 1), (7, 33, 1, 1), 1, 0, 1, 1),
+    "kernel of one, one pixel, strided and dilated": ((5, 3, 1, 1), (7, 3, 1, 1), 2, 0, 3, 1),
+    "kernel of one, one image": ((1, 18, 9, 11), (17, 18, 1, 1), 1, 0, 1, 1),
+    "kernel of one, padded": ((2, 5, 4, 6), (18, 5, 1, 1), 1, (1, 0), 1, 1),
     "kernel of one, strided": ((2, 5, 7, 9), (18, 5, 1, 1), 2, 0, 1, 1),
     "kernel as large as the input": ((5, 3, 6, 7), (4, 3, 6, 7), 1, 0, 1, 1),
+    "kernel as large as the input, strided": ((5, 3, 4, 2), (4, 3, 4, 2), (2, 3), 0, 1, 1),
+    "kernel as large as the input, padded": ((5, 3, 4, 4), (4, 3, 4, 4), 3, 1, 1, 1),
     "few pixels in many images": ((70, 4, 5, 5), (34, 4, 4, 4), 1, 0, 1, 1),
     "few pixels, few channels": ((9, 2, 4, 4), (3, 2, 3, 3), 1, 0, 1, 1),
     "one row": ((3, 2, 1, 40), (4, 2, 1, 5), 1, (0, 2), 1, 1),
@@ -75,6 +88,8 @@ CASES = {
     "lanes over output channels row by row, strided": ((2, 24, 33, 29), (40, 24, 3, 3), (2, 1), (1, 0), 1, 1),
     "columns in pairs": ((2, 24, 29, 57), (40, 24, 3, 3), (1, 2), 1, 1, 1),
     "many images, padding on every side": ((35, 9, 4, 5), (13, 9, 3, 3), 1, 1, 1, 1),
+    "a few images": ((4, 8, 3, 3), (12, 8, 3, 3), 1, 1, 1, 1),
+    "few pixels in groups": ((9, 6, 4, 4), (8, 3, 3, 3), 1, 0, 1, 2),
     "some images": ((30, 5, 6, 6), (12, 5, 3, 3), 1, 1, 1, 1),
     "depthwise, a column stride of 2": ((3, 6, 9, 17), (6, 1, 3, 4), (1, 2), (1, 2), 1, 6),
     "depthwise, dilated": ((2, 3, 9, 8), (3, 1, 3, 2), 1, (2, 1), (2, 3), 3),
@@ -106,26 +121,60 @@ def test_random_parameters(seed):
         check(x, weight, None, stride, padding, dilation, groups)
 
 
-def test_the_cases_cover_the_paths():
-    """Every tile and layout is chosen by some case above, or they test less than they say."""
+def geometry_of(shape, weight, stride, padding, dilation, groups):
+    """Of the forward pass, which is that of the weight gradient too."""
+    stride, padding, dilation = ((v, v) if isinstance(v, int) else v for v in (stride, padding, dilation))
+    rows, columns = (tuple(i * dilation[a] - padding[a] for i in range(weight[2 + a])) for a in range(2))
+    size = [(shape[2 + a] + 2 * padding[a] - dilation[a] * (weight[2 + a] - 1) - 1) // stride[a] + 1 for a in range(2)]
+    return _plan.Geometry(shape[0], groups, shape[1] // groups, weight[0] // groups, *shape[2:], *size, *stride, rows, columns)
+
+
+def paths():
+    """The tiles and layouts that the cases take."""
     found = set()
-    for shape, weight, stride, padding, dilation, groups in CASES.values():
-        stride, padding, dilation = ((v, v) if isinstance(v, int) else v for v in (stride, padding, dilation))
-        rows, columns = (tuple(i * dilation[a] - padding[a] for i in range(weight[2 + a])) for a in range(2))
-        size = [(shape[2 + a] + 2 * padding[a] - dilation[a] * (weight[2 + a] - 1) - 1) // stride[a] + 1 for a in range(2)]
-        geometry = _plan.Geometry(shape[0], groups, shape[1] // groups, weight[0] // groups, *shape[2:], *size, *stride, rows, columns)
+    for case in CASES.values():
+        geometry = geometry_of(*case)
+        if _product.covers(case[0], case[1], (geometry.out_height, geometry.out_width), *map(_pair, case[3:5]), case[5]):
+            found.add("covers")
+            continue
+        pointwise = _product.pointwise(geometry)
+        if pointwise:
+            found |= {("product", biased, _product.planned(geometry, 4, biased, _images.least(geometry, 4))) for biased in (False, True)}
+            found.add(("product of the weight gradient", _product.planned_weight(geometry)))
         for gradient in (False, True):
+            if pointwise and (
+                _product.planned_weight(geometry) if gradient else _product.planned(geometry, 4, True, _images.least(geometry, 4))
+            ):
+                continue
+            if not gradient and (_depthwise.planned(geometry, 4) is not None or _images.faster(geometry, 4)):
+                continue
             cut = _plan.planned(geometry, 4, gradient)
             fields = {name: int(cut.numbers[i]) for name, i in _plan.F.items()}
             found.add((gradient, "style", cut.style))
             found |= {(gradient, n, fields[n] > (n != "DIRECT")) for n in ("BANDS", "TOGETHER", "SLOTS", "DIRECT")}
             found.add((gradient, "SEGMENT", fields["SEGMENT"] > 0))
-        if _images.faster(geometry, 4):
+        if _depthwise.planned(geometry, 4) is not None:
+            found.add("plane by plane")
+        elif _images.faster(geometry, 4):
             found.add(("over images", _images.planned(geometry, 4).tile))
-    assert {("over images", tile) for tile in simd_conv.BATCH_TILES} <= found
-    assert {(g, "SEGMENT", v) for g in (False, True) for v in (False, True)} <= found
-    assert {(g, "style", s) for g in (False, True) for s in (_plan.WIDE, _plan.NARROW, _plan.SINGLE)} <= found
-    assert {(g, n, v) for g in (False, True) for n in ("BANDS", "TOGETHER", "SLOTS", "DIRECT") for v in (False, True)} <= found
+    return found
+
+
+def _pair(v):
+    return (v, v) if isinstance(v, int) else v
+
+
+_BOTH = (False, True)
+PATHS = {("over images", tile) for tile in simd_conv.BATCH_TILES} | {"covers", "plane by plane"}
+PATHS |= {(g, "style", s) for g in _BOTH for s in (_plan.WIDE, _plan.NARROW, _plan.SINGLE)}
+PATHS |= {(g, n, v) for g in _BOTH for n in ("BANDS", "TOGETHER", "SLOTS", "DIRECT", "SEGMENT") for v in _BOTH}
+PATHS |= {("product", biased, way) for biased in _BOTH for way in (0, _product.BATCHED, _product.TURNED)}
+PATHS |= {("product of the weight gradient", way) for way in (0, _product.BATCHED, _product.TURNED)}
+
+
+def test_the_cases_cover_the_paths():
+    """Every tile and layout is chosen by some case above, or they test less than they say."""
+    assert PATHS - paths() == set()
 
 
 def test_same_and_valid_padding():
@@ -243,18 +292,29 @@ def test_long_sums_are_exact():
     assert K.conv2d_bias_grad(g).item() == 25e6
 
 
+# (input, weight, padding): tiles, lanes over images, products of each image, turned, of kernels that cover the plane.
+BITS = [
+    ((9, 20, 15, 15), (40, 20, 3, 3), 1),
+    ((50, 20, 6, 6), (40, 20, 3, 3), 1),
+    ((9, 64, 16, 16), (48, 64, 1, 1), 0),
+    ((32, 128, 1, 2), (128, 128, 1, 1), 0),
+    ((33, 20, 5, 5), (40, 20, 5, 5), 0),
+]
+
+
 def test_bits_do_not_depend_on_the_threads():
     threads, results = ng.get_num_threads(), []
     try:
         for count in (1, 2, 3, 7):
             ng.set_num_threads(count)
             results.append([])
-            for x, w in ((random(9, 20, 15, 15), random(40, 20, 3, 3)), (random(50, 20, 6, 6), random(40, 20, 3, 3))):
-                y = K.conv2d(x, w, None, 1, 1)
+            for shape, weight, padding in BITS:
+                x, w = random(*shape), random(*weight)
+                y = K.conv2d(x, w, None, 1, padding)
                 results[-1] += [
                     y,
-                    K.conv2d_input_grad(y, w, x.shape, 1, 1),
-                    K.conv2d_weight_grad(y, x, w.shape, 1, 1),
+                    K.conv2d_input_grad(y, w, x.shape, 1, padding),
+                    K.conv2d_weight_grad(y, x, w.shape, 1, padding),
                     K.conv2d_bias_grad(y),
                 ]
     finally:
@@ -289,29 +349,32 @@ def test_nothing_beyond_the_arrays_is_read():
         np.testing.assert_array_equal(K.conv2d_bias_grad(fg), K.conv2d_bias_grad(y))
 
 
-@pytest.mark.parametrize("width", ["avx2", "generic"])
+def passes(shape, weight, *rest):
+    """Output and gradients of one case in float32."""
+    x, w = random(*shape), random(*weight)
+    y = K.conv2d(x, w, random(len(w)), *rest)
+    g = random(*y.shape, seed=1)
+    return y, K.conv2d_input_grad(g, w, shape, *rest), K.conv2d_weight_grad(g, x, weight, *rest), K.conv2d_bias_grad(g)
+
+
+def write_passes(file):
+    """All cases and the paths they take, for ``test_other_vector_widths`` in a process of its own."""
+    found = {f"{name} {i}": a for name, case in CASES.items() for i, a in enumerate(passes(*case))}
+    np.savez(file, paths=sorted(map(str, paths())), missing=sorted(map(str, PATHS - paths())), **found)
+
+
+@pytest.mark.parametrize("width", ["avx2", "neon", "generic"])
 def test_other_vector_widths(width, tmp_path):
-    """Tiles of other shapes than this CPU's give the same sums."""
-    code = (
-        "import numpy as np, sys\n"
-        "from numbagrad.kernels import conv2d as K\n"
-        "given = np.load(sys.argv[1])\n"
-        "x, g, w = given['x'], given['g'], given['w']\n"
-        "np.savez(sys.argv[2], y=K.conv2d(x, w, None, 1, 1), x=K.conv2d_input_grad(g, w, x.shape, 1, 1),\n"
-        "         w=K.conv2d_weight_grad(g, x, w.shape, 1, 1), b=K.conv2d_bias_grad(g))\n"
-    )
-    x, w, g = random(5, 9, 11, 13), random(23, 9, 3, 3), random(5, 23, 11, 13)
-    np.savez(tmp_path / "given.npz", x=x, g=g, w=w)
-    subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "given.npz", tmp_path / "found.npz"],
-        check=True,
-        env={**os.environ, "NUMBAGRAD_SIMD": width},
-    )
+    """Registers of other sizes and numbers than this CPU's, so tiles of other shapes and other choices between them, give the same sums."""
+    code = "import sys; from tests.kernels.test_conv2d import write_passes; write_passes(sys.argv[1])"
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "NUMBAGRAD_SIMD": width}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "found.npz"], check=True, env=env, cwd=root)
     found = np.load(tmp_path / "found.npz")
-    same(found["y"], K.conv2d(x, w, None, 1, 1), 1e-5)
-    same(found["x"], K.conv2d_input_grad(g, w, x.shape, 1, 1), 1e-5)
-    same(found["w"], K.conv2d_weight_grad(g, x, w.shape, 1, 1), 1e-5)
-    same(found["b"], K.conv2d_bias_grad(g), 1e-5)
+    assert found["missing"].tolist() == []
+    for name, case in CASES.items():
+        for i, expected in enumerate(passes(*case)):
+            same(found[f"{name} {i}"], expected, 1e-5)
 
 
 X, W = (2, 3, 8, 8), (4, 3, 3, 3)

@@ -306,6 +306,15 @@ def test_the_digest_covers_every_source(tmp_path, monkeypatch):
     assert len(set(digests)) == 3 and cache.package_digest.__wrapped__() == digests[-1]
 
 
+def test_an_instruction_set_by_force_has_a_cache_of_its_own(monkeypatch):
+    monkeypatch.delenv("NUMBAGRAD_SIMD", raising=False)
+    digests = [cache.package_digest.__wrapped__()]
+    for forced in ("avx2", "generic", "AVX2"):
+        monkeypatch.setenv("NUMBAGRAD_SIMD", forced)
+        digests.append(cache.package_digest.__wrapped__())
+    assert len(set(digests)) == 3 and digests[1] == digests[3]
+
+
 def test_a_cached_kernel_and_a_new_one_work_together(fresh):
     """A kernel loaded from the cache is called from code that is compiled now."""
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import subprocess
 import sys
 import threading
 
@@ -24,10 +25,12 @@ def address(array):
 
 @pytest.fixture(autouse=True)
 def from_nothing():
+    """An allocator of its own for each test: what others keep alive does not count."""
     gc.collect()
-    empty_cache()
-    yield
-    empty_cache()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"_blocks": {}, "_queues": {}, "_peak": 0, "_trim_at": memory._IDLE_BYTES}.items():
+            patch.setattr(memory, name, value)
+        yield
 
 
 @pytest.mark.parametrize(
@@ -207,6 +210,57 @@ def test_no_live_block_is_handed_out_in_many_threads():
     assert memory_stats()["allocated"] == 0
 
 
+def test_the_allocator_is_used_at_each_of_its_own_lines():
+    """As by a signal handler or a finaliser, which run between any two lines: nothing hangs, no live block is handed out, nothing is lost."""
+    code = """
+import sys
+import numpy as np
+from numbagrad.kernels._cpu import empty, empty_cache, memory, memory_stats
+
+memory._IDLE_BYTES = 1 << 20
+kept, seen = [], set()
+
+def make(size):
+    array = empty(size, np.uint8)
+    value = len(kept) % 251
+    array.fill(value)
+    kept.append((array, value))
+    if len(kept) > 30:
+        del kept[::2]
+
+def at_a_line(frame, event, argument):
+    if frame.f_code.co_filename != memory.__file__:
+        return None
+    if event == "line":
+        turn = len(seen)
+        seen.add((frame.f_code.co_name, turn))
+        make((100_000, 150_000, 300_000, 100_000 + 1000 * turn)[turn % 4])
+        memory_stats()
+        if turn % 7 == 0:
+            empty_cache()
+    return at_a_line
+
+sys.settrace(at_a_line)
+for turn in range(30):
+    make(100_000 + 50_000 * (turn % 3))
+    memory_stats()
+    if turn % 5 == 0:
+        empty_cache()
+sys.settrace(None)
+assert {"empty", "_idle_block", "_new_block", "_trim", "_usage", "memory_stats"} <= {name for name, _ in seen}, seen
+assert all((array == value).all() for array, value in kept)
+live = memory_stats()["allocated"]
+assert live == sum(memory._size_class(array.nbytes) for array, _ in kept), (live, len(kept))
+kept.clear()
+empty_cache()
+stats = memory_stats()
+assert stats["reserved"] == 0 and live <= stats["peak"] < 1 << 30, stats
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
 class Allocator(RuleBasedStateMachine):
     """Arrays are made, viewed, written to, dropped, and idle blocks given back, in any order.
 
@@ -283,6 +337,7 @@ def test_an_array_outlives_the_module_state():
     a.fill(5)
     empty_cache()
     memory._blocks.clear()
+    memory._queues.clear()
     gc.collect()
     assert np.all(a == 5)
 

@@ -22,7 +22,7 @@ def test_source_of_a_loop_without_them_is_one_loop():
         "        v0 = exp(x)",
         "        O[i] = v0",
     ]
-    assert sum("range(start, stop)" in line for line in loops(FLOAT32, ["x = X[i]"], ["v0 = sin(x)"], ["O[i] = v0"])) == 3
+    assert sum("range(start, stop)" in line for line in loops(FLOAT32, ["x = X[i]"], ["v0 = sin(x)"], ["O[i] = v0"])) == 2
 
 
 @pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3])

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from numbagrad.kernels import _cpu, _dtypes
 from numbagrad.kernels import copy as C
 from numbagrad.kernels import index as I
+from numbagrad.kernels.index import _few
 
 DTYPES = [np.uint8, np.float16, np.float32, np.float64, np.complex128]  # one dtype for each element size
+
+
+@pytest.fixture(autouse=True, scope="module", params=["few", "many"])
+def share(request):
+    """Everything once as it is, and once the way that more elements go."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many":
+            patch.setattr(_few, "FEW", 0)
+        yield request.param
 
 
 def sample(shape, dtype=np.float32, seed=0):

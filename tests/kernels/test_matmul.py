@@ -13,8 +13,10 @@ import pytest
 from numbagrad.kernels import _cpu, _dtypes
 from numbagrad.kernels import copy as C
 from numbagrad.kernels import matmul as M
+from numbagrad.kernels.elementwise import activations
 
 SIZES = [1, 2, 3, 7, 8, 13, 14, 15, 16, 17, 31, 33, 65]
+F = np.float32
 LAYOUTS = ["rows", "columns", "gaps", "strided", "reversed", "broadcast"]
 
 
@@ -338,6 +340,7 @@ def test_same_bits_for_any_number_of_threads():
 FORCED = """
 import itertools, numpy as np
 from numbagrad.kernels import matmul as M
+from numbagrad.kernels.elementwise import activations
 from numbagrad.kernels._cpu import simd
 assert simd.INSTRUCTION_SET == {width!r}
 rng = np.random.default_rng(0)
@@ -349,6 +352,7 @@ for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-13)):
         for a, b in ((rng.standard_normal((m, k)), rng.standard_normal((k, n))), (rng.standard_normal((k, m)).T, rng.standard_normal((n, k)).T)):
             a, b = a.astype(dtype, order="K"), b.astype(dtype, order="K")
             assert np.abs(M.matmul(a, b) - a.astype(np.float64) @ b).max() <= tolerance * (k + 1), (m, n, k, dtype)
+            assert np.array_equal(M.linear(a, b.T, b[0], "relu"), np.maximum(M.linear(a, b.T, b[0]), 0))
     a, b, d = (rng.standard_normal(s).astype(dtype) for s in ((150, 600), (600, 530), (150, 530)))
     for left, right in itertools.product((a, a.T.copy().T), (b, b.T.copy().T)):
         assert np.abs(M.addmm(d, left, right) - (d + a.astype(np.float64) @ b)).max() <= tolerance * 600
@@ -379,15 +383,56 @@ def test_unknown_vector_width():
     assert "NUMBAGRAD_SIMD" in done.stderr and "sse9" in done.stderr
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16", "int32"])
+def test_linear_ending_in_relu(dtype):
+    """The same bits as relu of the product: of tiles whole and moved inward, in one block and several, thin, long, empty, plain and half."""
+    rng = np.random.default_rng(24)
+    dtype = np.dtype(getattr(_dtypes, dtype))
+    shapes = [
+        (0, 3, 4),
+        (3, 0, 4),
+        (3, 4, 0),
+        (1, 1, 1),
+        (8, 7, 16),
+        (64, 64, 32),
+        (17, 300, 33),
+        (30, 600, 70),
+        (5, 700, 9),
+        (3, 40000, 5),
+    ]
+    shapes += [(few, k, 40) for few in (1, 2, 4) for k in (1, 8, 9)] + [(40, k, few) for few in (1, 3) for k in (1, 8, 9)] + [(700, 600, 2)]
+    for m, k, n in shapes:
+        for layout in ("rows", "columns", "strided"):
+            x, weight, bias = (4 * laid_out(s, layout, np.float32, rng) for s in ((m, k), (n, k), (1, n)))
+            if dtype.kind != "i" and 0 not in (m, k, n):
+                x[0, 0], bias[0, 0], weight[n - 1, k // 2] = np.nan, -0.0, np.inf
+            x, weight, bias = (C.cast(v, dtype) for v in (x, weight, bias[0]))
+            for added in (None, bias):
+                whole = M.linear(x, weight, added)
+                found = M.linear(x, weight, added, "relu")
+                assert found.dtype == dtype and found.shape == (m, n)
+                assert found.tobytes() == activations.relu(whole).tobytes(), (m, k, n, layout)
+
+
+def test_linear_ending_in_relu_keeps_negative_zero_from_showing():
+    x, weight = np.full((9, 1), 1e-30, F), np.full((20, 1), -1e-30, F)  # the product is -0
+    for bias in (None, np.full(20, -0.0, F)):
+        found = M.linear(x, weight, bias, "relu")
+        assert not np.signbit(found).any() and not found.any()
+
+
+def test_complex_products_do_not_end_in_relu():
+    x = np.ones((2, 3), np.complex64)
+    with pytest.raises(NotImplementedError, match="relu"):
+        M.linear(x, x, None, "relu")
+
+
 def test_matches_pytorch():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(13)
     for a_shape, b_shape in [((64, 784), (784, 128)), ((16, 33, 20), (16, 20, 7)), ((5, 6), (6,)), ((2, 3, 4, 5), (3, 5, 2))]:
         a, b = rng.standard_normal(a_shape).astype(np.float32), rng.standard_normal(b_shape).astype(np.float32)
         assert np.allclose(M.matmul(a, b), (torch.from_numpy(a) @ torch.from_numpy(b)).numpy(), rtol=1e-5, atol=1e-4)
-
-
-F = np.float32
 
 
 @pytest.mark.parametrize(

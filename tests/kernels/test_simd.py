@@ -45,10 +45,13 @@ def test_tile(dtype, rows, columns):
         bias = rng.standard_normal(width).astype(dtype)
         c = np.full((rows, width), np.nan, dtype)
         row = width * itemsize
-        call(tile, k, a, k * itemsize, itemsize, b, row, c, row, bias, 0)
+        call(tile, k, a, k * itemsize, itemsize, b, row, c, row, bias, 0, 0)
         assert np.allclose(c, a @ b + bias, rtol=1e-5, atol=1e-5)
-        call(tile, k, a, k * itemsize, itemsize, b, row, c, row, c, row)  # accumulates
+        call(tile, k, a, k * itemsize, itemsize, b, row, c, row, c, row, 0)  # accumulates
         assert np.allclose(c, 2 * (a @ b) + bias, rtol=1e-5, atol=1e-5)
+        kept = c.copy()
+        call(tile, 0, a, k * itemsize, itemsize, b, row, c, row, c, row, 1)  # relu
+        assert np.array_equal(c, np.maximum(kept, 0))
 
 
 def test_stack_space():

@@ -281,3 +281,20 @@ def test_cross_entropy_checks_every_call_not_only_the_first(reduction):
     np.testing.assert_array_equal(*slopes)
     with pytest.raises(RuntimeError, match="expected grad of shape"):
         S.cross_entropy_backward(np.ones(() if reduction == "none" else 5, np.float32), x, target, first[1], reduction=reduction)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spread", [1.0, 60.0, 200.0])
+def test_every_length_of_a_row(spread, dtype):
+    """Rows of elements near to each other take a quicker exponential; what fills no turn of a loop is done by an overlapping one."""
+    for n in (1, 2, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 255, 511, 512, 513, 575, 576, 577, 1000, 1025):
+        x = (np.random.default_rng(n).uniform(-0.5, 0.5, (5, n)) * spread).astype(dtype)
+        x[1, -1] = -np.inf if n > 1 else 0
+        if n > 2:
+            x[2, [0, -1]] = spread
+            x[3, n // 2] = -3 * spread
+        p = reference(x, 1)
+        np.testing.assert_allclose(S.softmax(x, 1), p, rtol=TOLERANCE[np.dtype(dtype)] * 2, atol=np.finfo(dtype).smallest_subnormal)
+        exact = x.astype(np.float64) - x.max(1, keepdims=True)
+        log = exact - np.log(np.exp(exact).sum(1, keepdims=True))
+        np.testing.assert_allclose(S.log_softmax(x, 1), log, rtol=4 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)

@@ -240,3 +240,22 @@ def test_searchsorted_of_every_length(dtype, n, m):
     sequence, values = np.sort(sample(n, dtype)), sample(m, dtype, 1)
     for right in (False, True):
         same(sort.searchsorted(sequence, values, right), np.searchsorted(sequence, values, "right" if right else "left"))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8])
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 63, 64, 65, 66])
+def test_either_side_of_counting(dtype, n):
+    """Rows that are sorted by counting, and by digits, with ties, NaN and both zeros."""
+    x = sample((7, n), dtype)
+    if np.dtype(dtype).kind == "f":
+        x[1, ::2], x[2] = NAN, NAN
+    x[3] = x[3, 0]
+    x[4].sort()
+    for dim in (0, 1):
+        order = np.argsort(x, dim, kind="stable")
+        for a, b in zip(sort.sort(x, dim), (np.take_along_axis(x, order, dim), order)):
+            same(a, b)
+    values, indices = sort.sort(x, 1, True)
+    assert np.array_equal(values, np.take_along_axis(x, indices, 1), equal_nan=np.dtype(dtype).kind == "f")
+    for k in (0, n // 2, n - 1):
+        same(sort.kthvalue(x, k + 1)[1], np.argsort(x, 1, kind="stable")[:, k])

@@ -8,6 +8,7 @@ import pytest
 import numbagrad as ng
 from numbagrad.autograd import gradcheck, gradgradcheck
 from numbagrad.nn import functional as F
+from numbagrad.ops.matmul import linear_relu
 
 
 def draw(*shape, dtype=np.float64, seed=0):
@@ -152,6 +153,28 @@ def test_dtypes(dtype):
     assert ng.addmm(ng.ones(2).to(dtype), a, b).tolist() == [[9, 9]] * 3
 
 
+SCALED = {
+    "addmm": ((3, 4), (3, 2), (2, 4)),
+    "addmv": ((3,), (3, 2), (2,)),
+    "addr": ((4,), (3,), (4,)),
+    "baddbmm": ((2, 3, 4), (2, 3, 2), (2, 2, 4)),
+    "addbmm": ((3, 1), (2, 3, 2), (2, 2, 4)),
+}
+
+
+@pytest.mark.parametrize("alpha", [1, 2, 0])
+@pytest.mark.parametrize("name", SCALED)
+def test_beta_zero_gives_the_input_a_gradient_of_zeros(name, alpha):
+    torch = pytest.importorskip("torch")
+    found = []
+    for lib in (torch, ng):
+        inputs = [lib.full(shape, float("nan") if i == 0 else 2.0, requires_grad=True) for i, shape in enumerate(SCALED[name])]
+        result = getattr(lib, name)(*inputs, beta=0, alpha=alpha)
+        (result * float("inf")).sum().backward()
+        found.append([result.tolist(), *[repr(x.grad.tolist()) for x in inputs]])
+    assert found[0] == found[1]
+
+
 def test_beta_zero_ignores_the_input():
     bad = ng.full((3, 2), float("nan"))
     a, b = ng.ones(3, 4), ng.ones(4, 2)
@@ -239,3 +262,78 @@ one = ng.ones
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["plain", "bias"])
+@pytest.mark.parametrize("lead", [(), (0,), (3,), (2, 0), (2, 7), (2, 0, 3)], ids=str)
+def test_linear_with_sizes_of_zero(lead, bias):
+    torch = pytest.importorskip("torch")
+    for k in (0, 1, 5):
+        for n in (0, 1, 4):
+            found = []
+            for lib, linear in ((torch, torch.nn.functional.linear), (ng, F.linear)):
+                shapes = ((*lead, k), (n, k), (n,))[: 2 + bias]
+                inputs = [lib.ones(*shape, requires_grad=True) for shape in shapes]
+                y = linear(*inputs)
+                y.sum().backward()
+                found.append([tuple(y.shape), y.tolist(), *[(tuple(x.grad.shape), x.grad.tolist()) for x in inputs]])
+            assert found[0] == found[1]
+
+
+# ---- linear and relu in one ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["plain", "bias"])
+@pytest.mark.parametrize("lead", [(), (0,), (3,), (64,), (2, 7)], ids=str)
+@pytest.mark.parametrize("dtype", [ng.float32, ng.float64, ng.bfloat16], ids=str)
+def test_linear_relu_is_relu_of_linear(dtype, lead, bias):
+    """Values and gradients of first and second order, bit for bit."""
+    shapes = ((*lead, 9), (20, 9), (20,))[: 2 + bias]
+    found = []
+    for function in (linear_relu, lambda *inputs: F.relu(F.linear(*inputs))):
+        inputs = [ng.tensor(draw(*shape), dtype=dtype, requires_grad=True) for shape in shapes]
+        y = function(*inputs)
+        g = ng.tensor(draw(*y.shape, seed=7), dtype=dtype, requires_grad=True)
+        once = ng.autograd.grad(y, inputs, g, retain_graph=True)
+        recorded = ng.autograd.grad(y, inputs, g, create_graph=True)
+        twice = ng.autograd.grad(sum((r * r).sum() for r in recorded), [*inputs, g], allow_unused=True)
+        assert y.grad_fn.name() == "ReluBackward0"
+        found.append([None if t is None else t.double().tolist() for t in (y, *once, *recorded, *twice)])
+    assert found[0] == found[1]
+
+
+def test_linear_relu_gradients():
+    check_gradients(linear_relu, (3, 4), (5, 4), (5,))
+    check_gradients(linear_relu, (2, 3, 4), (5, 4))
+
+
+def test_linear_relu_at_zero_and_nan():
+    """The gradient at 0 is 0, and flows where the result is NaN, as in relu."""
+    torch = pytest.importorskip("torch")
+    values = [[0.0], [-1.0], [2.0], [float("nan")], [float("inf")], [-float("inf")]]
+    found = []
+    for lib, function in ((torch, lambda *a: torch.relu(torch.nn.functional.linear(*a))), (ng, linear_relu)):
+        x, weight = lib.tensor(values, requires_grad=True), lib.ones(1, 1)
+        y = function(x, weight)
+        y.sum().backward()
+        found.append((repr(y.tolist()), repr(x.grad.tolist())))
+    assert found[0] == found[1]
+
+
+def test_linear_relu_needs_its_result_unchanged():
+    x, weight = leaves((3, 4), (5, 4))
+    y = linear_relu(x, weight)
+    with ng.no_grad():
+        y.add_(1)
+    with pytest.raises(RuntimeError, match="output of ReluBackward0, is at version 1"):
+        y.sum().backward()
+
+
+def test_linear_relu_refuses_what_linear_refuses():
+    for inputs in (([1.0], ng.ones(2, 1)), (ng.ones(3), ng.ones(2, 4)), (ng.ones(3), ng.ones(2, 3), ng.ones(5)), (ng.ones(3), None)):
+        with pytest.raises((TypeError, RuntimeError)) as expected:
+            F.linear(*inputs)
+        with pytest.raises(type(expected.value)) as error:
+            linear_relu(*inputs)
+        assert str(error.value) == str(expected.value)
+    assert linear_relu(ng.ones(2, 3), -ng.ones(3)).tolist() == [0, 0]

@@ -231,3 +231,13 @@ def test_bad_input():
         ng.ones(3, dtype=ng.complex64).amax()
     with pytest.warns(UserWarning, match="degrees of freedom"):
         assert math.isnan(ng.ones(1).var().item())
+
+
+@pytest.mark.parametrize("dtype", [ng.bfloat16, ng.float16, ng.float32])
+def test_identities_in_every_floating_dtype(dtype):
+    empty = ng.zeros(3, 0, dtype=dtype)
+    expected = {"sum": 0.0, "prod": 1.0, "mean": math.nan, "var": math.nan, "std": math.nan, "logsumexp": -math.inf}
+    for name, value in expected.items():
+        found = getattr(empty, name)(1)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(np.array(found.tolist()), np.full(3, value))

@@ -123,3 +123,78 @@ def test_diagonals_can_be_written():
     x = ng.zeros(3, 4)
     x.diagonal().fill_(2.0)
     assert x.sum().item() == 6 and x[2, 2].item() == 2
+
+
+PARTS = {
+    "split": lambda m, x: x.split(2),
+    "split last": lambda m, x: x.split(3, -1),
+    "split sizes": lambda m, x: x.split([1, 0, 4]),
+    "chunk": lambda m, x: x.chunk(3, 1),
+    "unbind": lambda m, x: x.unbind(),
+    "unbind last": lambda m, x: x.unbind(-1),
+    "iteration": lambda m, x: list(x),
+    "of a view": lambda m, x: x.T.split(2),
+}
+
+
+@pytest.mark.parametrize("used", ["one", "some", "all"])
+@pytest.mark.parametrize("name", PARTS)
+def test_gradients_of_parts(name, used):
+    """Of a part alone, of some (the others count as zero) and of all, to second order."""
+    grads = []
+    for m in (ng, torch):
+        x = m.arange(35, dtype=m.float64).reshape(5, 7).requires_grad_()
+        parts = PARTS[name](m, x * 1)
+        chosen = {"one": parts[1:2], "some": parts[::2], "all": parts}[used]
+        total = sum((part**3).sum() * (k + 1) for k, part in enumerate(chosen))
+        (first,) = m.autograd.grad(total, x, create_graph=True)
+        (second,) = m.autograd.grad((first * first).sum(), x)
+        grads.append((first.detach().numpy(), second.numpy()))
+    for ours, theirs in zip(*grads):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_parts_share_a_node_that_is_used_once():
+    x = ng.ones(4, 3, requires_grad=True)
+    a, b = x.split(2)
+    assert a.grad_fn is b.grad_fn and a.grad_fn.name() == "SplitBackward0" and (a.output_nr, b.output_nr) == (0, 1)
+    assert x.unbind()[0].grad_fn.name() == "UnbindBackward0"
+    a.sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        b.sum().backward()
+    assert x.grad.tolist() == [[1.0] * 3] * 2 + [[0.0] * 3] * 2
+    with ng.no_grad():
+        assert all(part.grad_fn is None for part in x.unbind())
+
+
+def test_a_part_changed_in_place():
+    x = ng.ones(4, requires_grad=True)
+    base = x * 2
+    a, b = base.split(2)
+    a.mul_(5)
+    (base.sum() + b.sum()).backward()
+    assert x.grad.tolist() == [10, 10, 4, 4]
+
+
+def test_gradient_of_many_parts_is_linear_work():
+    """Each part's gradient is not as large as the whole: a thousand of 4 kB would fill 4 GB one by one."""
+    x = ng.ones(1000, 1000, requires_grad=True)
+    total = ng.stack([row.sum() for row in x]).sum()
+    total.backward()
+    assert x.grad.numpy().min() == x.grad.numpy().max() == 1
+
+
+@pytest.mark.parametrize(
+    "call,match",
+    [
+        (lambda x: x.reshape(5, 5), "shape '.5, 5.' is invalid for input of size 24"),
+        (lambda x: x.reshape(-2, 12), "invalid shape dimension -2"),
+        (lambda x: x.reshape(-1, -1), "only one dimension can be inferred"),
+        (lambda x: x.view(7, -1), "shape '.7, -1.' is invalid for input of size 24"),
+        (lambda x: x[:0].reshape(0, -1), "ambiguous"),
+    ],
+    ids=["product", "negative", "two unknown", "no divisor", "ambiguous"],
+)
+def test_shapes_that_do_not_fit(call, match):
+    with pytest.raises(RuntimeError, match=match):
+        call(ng.ones(2, 3, 4))

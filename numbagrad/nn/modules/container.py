@@ -6,7 +6,10 @@ import operator
 from collections import OrderedDict
 from typing import Any, Iterable, Iterator, Mapping
 
+from ...ops.matmul import linear_relu
 from ...tensor import Parameter, Tensor
+from .activation import ReLU
+from .layers import Linear
 from .module import Module
 
 
@@ -57,8 +60,26 @@ class _Row(Module):
         return module
 
 
+# What calling them does, unless somebody puts something in its place.
+_CALLS = {kind: (kind.__call__, kind.forward) for kind in (Linear, ReLU)}
+
+
+def _is_plain(module: Any, kind: Any) -> bool:
+    """Whether calling ``module`` is no more than the forward of ``kind``, without hooks and with nothing replaced."""
+    return (
+        type(module) is kind
+        and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks)
+        and "forward" not in module.__dict__
+        and (kind.__call__, kind.forward) == _CALLS[kind]
+    )
+
+
 class Sequential(_Row):
-    """Modules called one after another: ``Sequential(a, b)`` or ``Sequential(OrderedDict(first=a, second=b))``."""
+    """Modules called one after another: ``Sequential(a, b)`` or ``Sequential(OrderedDict(first=a, second=b))``.
+
+    A Linear with a ReLU right behind it is computed as one operation, of the same values and gradients; not where either has hooks, which
+    see what is between them.
+    """
 
     def __init__(self, *args: Any):
         super().__init__()
@@ -70,9 +91,18 @@ class Sequential(_Row):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
+        waiting: Any = None  # a Linear, until it is known what follows it
         for module in self._modules.values():
-            input = module(input)
-        return input
+            if waiting is not None:
+                if _is_plain(module, ReLU) and _is_plain(waiting, Linear):
+                    input, waiting = linear_relu(input, waiting.weight, waiting.bias), None
+                    continue
+                input = waiting(input)
+            if type(module) is Linear:
+                waiting = module
+            else:
+                input, waiting = module(input), None
+        return input if waiting is None else waiting(input)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
