@@ -6,6 +6,7 @@ import gc
 import hashlib
 import linecache
 import operator
+import secrets
 from typing import Any, Callable
 
 from numba import njit
@@ -58,6 +59,27 @@ class _NaturalRange(FunctionPass):
         return True
 
 
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _OwnName(FunctionPass):
+    """Give the machine code a name that no other process gives to any other.
+
+    Numba numbers the functions of a process, and finds machine code by names made of that number, the function's name and its types.  Kernels of one
+    factory share the rest; compiled by two processes, and loaded from the cache by a third, they may share the number too, and one would be called
+    for the other.
+    """
+
+    _name = "numbagrad_own_name"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        identity = state.func_ir.func_id
+        identity.unique_id = secrets.randbits(62)
+        identity.unique_name = f"{identity.func_qualname}${identity.unique_id}"
+        return False
+
+
 class _Compiler(CompilerBase):
     """Numba's passes, with ``lowering`` for the last one and ``first`` behind the one that reads the arguments."""
 
@@ -77,6 +99,7 @@ class _Compiler(CompilerBase):
     def define_pipelines(self) -> list[Any]:
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
         passes.passes = [(self.lowering if step is NativeLowering else step, name) for step, name in passes.passes]
+        passes.add_pass_after(_OwnName, FixupArgs)
         if self.first is not None:
             passes.add_pass_after(self.first, FixupArgs)
         passes.finalize()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from numbagrad.kernels._cpu import cache, get_num_threads, inline, kernel, launc
 from numbagrad.kernels._cpu.fingerprint import Unknown, fingerprint
 from numbagrad.kernels._cpu.jit import compile_source
 
+ROOT = str(Path(__file__).resolve().parents[2])
 # Kernels that belong to launching and calling, whatever runs.
 OWN = {"_dispatch", "_layout", "_run", "_work"}
 
@@ -109,6 +111,37 @@ def test_kernels_of_one_factory_are_told_apart(fresh):
     assert [value_of(adder(amount)) for amount in (1.0, 2.0, 1.0)] == [1.0, 2.0, 1.0]
     again = adder(2.0)
     assert value_of(again) == 2.0 and hits(again) == 1
+
+
+def test_kernels_of_one_factory_compiled_by_two_processes_are_told_apart_by_a_third(tmp_path):
+    """Numba numbers what a process compiles, and finds machine code by names with that number, which the two have in common."""
+    code = (
+        "import ctypes, sys\nimport numpy as np\nfrom numbagrad.kernels._cpu import kernel, load, store\n"
+        "from numbagrad.kernels._cpu.jit import address\nfrom numbagrad.kernels._cpu.types import int64\n"
+        "def adder(amount):\n"
+        "    @kernel\n"
+        "    def add(lo, hi, at):\n"
+        "        store(at, load(at, np.float64) + amount)\n"
+        "    return add\n"
+        "adders = {amount: adder(amount) for amount in map(float, sys.argv[1:])}\n"
+        "for add in adders.values(): address(add, (int64, int64, int64))\n"
+        "for amount, add in adders.items():\n"
+        "    out, call = np.zeros(1), ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address(add, (int64, int64, int64)))\n"
+        "    call(0, 1, out.ctypes.data)\n"
+        "    print(out[0] == amount, sum(add.stats.cache_hits.values()))\n"
+    )
+    script = tmp_path / "factory.py"  # a file, so that what is compiled has one name in all processes
+    script.write_text(code)
+
+    def run(*amounts: str) -> list[str]:
+        environment = os.environ | {"NUMBAGRAD_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": ROOT}
+        done = subprocess.run([sys.executable, script, *amounts], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout.splitlines()
+
+    run("0")  # compiles whatever else there is
+    assert run("1") == ["True 0"] and run("2") == ["True 0"]
+    assert run("1", "2") == run("2", "1") == ["True 1", "True 1"]
 
 
 def test_helpers_passed_to_a_factory_are_told_apart(fresh):
