@@ -50,6 +50,7 @@ _HEAD = 384
 _ROW = 112
 _DTYPE, _RESULT, _SIZE, _FIRST, _SECOND, _DIVIDE, _FOUND_IN_ROWS, _FOUND_IN_COLUMNS, _INDEX = 0, 8, 16, 24, 48, 72, 80, 88, 96
 _ROOM = 16
+_UNKNOWN = 1  # in place of the address of a kernel that there is, but that nobody has asked for yet
 # Bytes on the stack for what the first pass leaves to the second, and for the values where only indices are wanted.
 _SPACE = 16384  # the size of ``space`` in ``_reduce``
 _MOST_DIMS = 16  # the size of ``shape`` there
@@ -95,7 +96,7 @@ def _plan_pass(kernels: int, outer: int, n: int, inner: int, words: int, launch:
     if inner == 1 and word(kernels, 8) != 0:
         parts = (n + ROW_BLOCK - 1) // ROW_BLOCK
         set_word(words, 32, parts)
-        set_word(launch, 0, word(kernels, 8))
+        set_word(launch, 0, word(kernels, 8) if word(kernels, 8) != _UNKNOWN else 0)
         set_word(launch, 8, outer * parts)
         return parts
     fold, rows, parts, tile, tiles = blocking(n, inner)
@@ -274,8 +275,10 @@ class Rows:
         self.keeps: list[Any] = []
         self._known: dict[np.dtype, int] = {}
 
-    def row(self, dtype: np.dtype, result: np.dtype, partial: np.dtype) -> int | None:
-        """Where the row of ``dtype`` begins, a new one if need be; None where there is no room.  ``partial``: the type that is reduced in."""
+    def row(self, dtype: np.dtype, result: np.dtype, partial: np.dtype, by_rows: tuple[bool, bool]) -> int | None:
+        """Where the row of ``dtype`` begins, a new one if need be; None where there is no room.  ``partial``: the type that is reduced in.
+        ``by_rows``: whether the first and the second pass have a kernel of the second kind, which is left to none of the third until it is known.
+        """
         at = self._known.get(dtype)
         if at is None:
             count = int(self.words[0])
@@ -286,11 +289,13 @@ class Rows:
             self.keeps.append((dtype, result, index))
             for offset, value in {_DTYPE: id(dtype), _RESULT: id(result), _SIZE: partial.itemsize, _INDEX: id(index)}.items():
                 self.words[at + offset // 8] = value
+            for offset, has_one in zip((_FIRST, _SECOND), by_rows):
+                self.words[at + offset // 8 + 1] = _UNKNOWN if has_one else 0
             self.words[0] = count + 1
         return at
 
     def _set(self, at: int, offset: int, function: Any) -> None:
-        if not self.words[at + offset // 8]:
+        if self.words[at + offset // 8] in (0, _UNKNOWN):
             self.keeps.append(function)
             self.words[at + offset // 8] = address(function, (int64, int64, int64))
 

@@ -177,7 +177,9 @@ def _teach(
 ) -> None:
     """Tell the compiled code about the kernels for (outer, n, inner)."""
     rows = quick.rows
-    at = rows.row(dtype, result, target)
+    further = CONTINUES.get(op, op)
+    by_rows = [kernel_for(name, kind, target, SHORT + 1, 1)[0] == 1 for name, kind in ((op, source), (further, target))]
+    at = rows.row(dtype, result, target, (by_rows[0], by_rows[1]))
     if at is None:
         return
     if quick.wanted != VALUES:
@@ -187,7 +189,7 @@ def _teach(
     which, function = kernel_for(op, source, target, n, inner)
     parts = 1 if which == 0 else -(-n // ROW_BLOCK) if which == 1 else _blocking(n, inner)[2]
     if parts > 1:
-        rows.second(at, *kernel_for(CONTINUES.get(op, op), target, target, parts, inner))
+        rows.second(at, *kernel_for(further, target, target, parts, inner))
     rows.first(at, which, function)
 
 

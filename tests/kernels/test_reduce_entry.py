@@ -13,6 +13,7 @@ from numbagrad.kernels import reduce as K
 from numbagrad.kernels._cpu import capi
 from numbagrad.kernels._cpu.threads import PARALLEL_WORK
 from numbagrad.kernels.reduce._fold import ROW_BLOCK, SHORT
+from tests.interpreter import run_python
 
 pytestmark = pytest.mark.skipif(not capi.SUPPORTED, reason="this interpreter is called the general way only")
 
@@ -143,3 +144,15 @@ def test_rows_run_out():
         x = np.ones(5, dtype)
         for _ in range(2):
             assert K.sum(x) == 5
+
+
+def test_bits_do_not_depend_on_what_was_reduced_before():
+    """Columns are known before rows here: rows are not to be folded as columns for that."""
+    code = (
+        "import numpy as np, sys\nfrom numbagrad.kernels import reduce as K\n"
+        "x = np.random.default_rng(0).standard_normal((40, 333)).astype(np.float32)\n"
+        "for _ in range(3): K.sum(x, 0)\n"
+        "print(K.sum(x, 1).tobytes().hex(), K.quick['sum'].general(x, 1, False).tobytes().hex())\n"
+    )
+    found, wanted = run_python(code).split()
+    assert found == wanted
