@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,7 +44,10 @@ def run_script(path, tmp_path, head="", **environment):
     """Run the script in a new interpreter; its two words of output."""
     for name in ("NUMBAGRAD_CACHE_DIR", "XDG_CACHE_HOME"):
         environment.setdefault(name, "")
-    path.write_text(head + SCRIPT)
+    if not path.exists() or path.read_text() != head + SCRIPT:  # several run it at once: none may see it half written
+        whole = path.with_suffix(f".{threading.get_ident()}")
+        whole.write_text(head + SCRIPT)
+        os.replace(whole, path)
     environment = os.environ | {"PYTHONPATH": os.getcwd()} | environment
     done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and not done.stderr, done.stderr[-3000:]
