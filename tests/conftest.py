@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 import numbagrad as ng
 from numbagrad.autograd import anomaly, mode
+
+# A shell starts what it runs in the background with interrupts ignored, and children inherit that; the tests of interrupts send some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

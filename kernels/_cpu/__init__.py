@@ -9,7 +9,7 @@ The result of a kernel must not depend on how [0, n) is split: what is summed ac
 """
 
 from .intrinsics import address_of, array_at, array_from, load, store
-from .jit import inline, kernel
+from .jit import inline, kernel, u
 from .memory import empty, empty_cache, full, memory_stats, zeros
 from .threads import compiled, get_num_threads, launch, set_num_threads
 
@@ -29,5 +29,6 @@ __all__ = [
     "memory_stats",
     "set_num_threads",
     "store",
+    "u",
     "zeros",
 ]

@@ -145,7 +145,7 @@ def _exp_parts(x, tail, factor):
 
 
 @inline
-def _exp_normal(x):
+def exp_normal(x):
     """e**x where it is a normal number, -86 <= x <= 88.7, or above."""
     p, exponent = _exp_parts(x, _NOTHING, f32(1.0))
     return p * from_bits(i32(exponent << i32(23)))
@@ -269,7 +269,7 @@ def tanh_f32(x):
     a = abs(x)
     square = a * a
     small = fma(a * square, horner(square, _TANH), a)
-    large = f32(1.0) - f32(2.0) / (_exp_normal(select(a > f32(10.0), f32(20.0), a + a)) + f32(1.0))
+    large = f32(1.0) - f32(2.0) / (exp_normal(select(a > f32(10.0), f32(20.0), a + a)) + f32(1.0))
     return copysign(select(a < f32(0.625), small, large), x)
 
 

@@ -9,6 +9,7 @@ import operator
 import secrets
 from typing import Any, Callable
 
+import numpy as np
 from numba import njit
 from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -181,3 +182,9 @@ def compile_source(name: str, source: str, namespace: dict[str, Any]) -> Callabl
     scope = {"__name__": __name__} | namespace  # a cached function is loaded by way of its module, so there has to be one
     exec(compile(source, path, "exec"), scope)
     return scope[name]
+
+
+@inline
+def u(i):  # type: ignore[no-untyped-def]
+    """An unsigned index: it spares the test for negative (wrap-around) ones, and with it many a loop vectorises."""
+    return np.uint64(i)

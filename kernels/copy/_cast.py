@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _dtypes
-from .._cpu import empty, kernel, launch
+from .._cpu import empty, kernel, launch, u
 from .._cpu.half import bfloat16_to_float32, float16_to_float32, float32_to_bfloat16, float32_to_float16
-from ._move import CARRIERS, is_small, u
+from ._move import CARRIERS, is_small
 
 
 @kernel

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import empty, inline, kernel, launch
+from .._cpu import empty, inline, kernel, launch, u
 from .._cpu.memory import POOLED_BYTES
-from ._move import CARRIERS, is_small, move, movers, u
+from ._move import CARRIERS, is_small, move, movers
 
 REFLECT, REPLICATE, CIRCULAR = 0, 1, 2
 

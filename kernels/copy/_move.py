@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from .._cpu import empty, get_num_threads, inline, kernel, launch
+from .._cpu import empty, get_num_threads, kernel, launch, u
 from .._cpu.intrinsics import address_of, array_from
 from .._cpu.memory import POOLED_BYTES
 from .._cpu.threads import PARALLEL_WORK
@@ -41,12 +41,6 @@ SMALL_BYTES = 16384
 FEW = 65536
 
 TILE = 32
-
-
-@inline
-def u(i):
-    """An unsigned index: it spares the test for negative (wrap-around) ones, and with it the loop vectorises."""
-    return np.uint64(i)
 
 
 class Movers(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import array_at, compiled, empty, get_num_threads, kernel, launch, zeros
+from .._cpu import array_at, compiled, empty, get_num_threads, kernel, launch, u, zeros
 from .._cpu.types import intp, signature
-from ..copy._move import CARRIERS, u
+from ..copy._move import CARRIERS
 from ._rows import NARROW
 
 # Columns of an embedding's gradient that one unit sums.

@@ -14,10 +14,10 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from .._cpu import array_from, compiled, inline, kernel, load
+from .._cpu import array_from, compiled, inline, kernel, load, u
 from .._cpu.intrinsics import address_of
 from .._cpu.types import int64, signature
-from ..copy._move import CARRIERS, u
+from ..copy._move import CARRIERS
 
 # So many elements are few: no more than the caching allocator would leave to NumPy anyway.
 FEW = 2048

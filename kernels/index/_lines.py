@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._cpu import inline, kernel, launch
+from .._cpu import inline, kernel, launch, u
 from .._cpu.intrinsics import address_of, array_from
-from ..copy._move import CARRIERS, place, u
+from ..copy._move import CARRIERS, place
 from ._positions import first_outside
 
 PIECE = 64

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._cpu import array_at, compiled, empty, kernel, launch, zeros
+from .._cpu import array_at, compiled, empty, kernel, launch, u, zeros
 from .._cpu.types import intp, signature
-from ..copy._move import u
 from . import _few
 
 # Masks are counted and listed in blocks of this many elements, so that the list does not depend on the number of threads.

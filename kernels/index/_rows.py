@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._cpu import get_num_threads, kernel, launch
+from .._cpu import get_num_threads, kernel, launch, u
 from .._cpu.intrinsics import address_of, array_from
-from ..copy._move import CARRIERS, place, u
+from ..copy._move import CARRIERS, place
 from ._positions import first_outside
 
 # Columns are shared out in pieces of at least this many elements, a few cache lines.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import empty, inline, kernel, launch, zeros
-from ._words import long_uniform, philox, u, word_at
+from .._cpu import empty, inline, kernel, launch, u, zeros
+from ._words import long_uniform, philox, word_at
 
 # One key to a bucket on average: sorting a bucket by insertion is then a few comparisons.
 _BUCKET = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._cpu import inline
+from .._cpu import inline, u
 from . import _philox
 
 BLOCKS = 64  # generator blocks in a tile
@@ -15,12 +15,6 @@ philox = inline(_philox.philox)
 multiply_high = inline(_philox.multiply_high)
 minus_log = inline(_philox.minus_log)
 cos_sin_turn = inline(_philox.cos_sin_turn)
-
-
-@inline
-def u(i):
-    """An unsigned index, which needs no test for negative ones."""
-    return np.uint64(i)
 
 
 @inline

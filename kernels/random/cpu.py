@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import empty, kernel, launch, zeros
+from .._cpu import empty, kernel, launch, u, zeros
 from ._discrete import multinomial_with, multinomial_without, randperm, weigh
-from ._words import LONGS, WORDS, cos_sin_turn, fill_words, long_uniform, long_word, minus_log, multiply_high, philox, u
+from ._words import LONGS, WORDS, cos_sin_turn, fill_words, long_uniform, long_word, minus_log, multiply_high, philox
 
 __all__ = [
     "bernoulli",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 import functools
 import math
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -95,13 +95,16 @@ def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, wante
 quick: dict[str, Quick] = {}
 
 
-def _quick(name: str, wanted: int = VALUES) -> Callable[[Call], Quick]:
-    """Declare ``name``'s general way, from which compiled code may take over; see ``Quick``."""
+def _quick(name: str, op: str, general: Call, wanted: int = VALUES) -> Quick:
+    """``general``, which reduces by ``op``, and from which compiled code learns what it may take over; see ``Quick``."""
 
-    def declare(general: Call) -> Quick:
-        return quick.setdefault(name, Quick(name, general, wanted))
+    def taught(x: Any, dim: Any, keepdim: bool) -> Any:
+        found = general(x, dim, keepdim)
+        _on(x).learn(made, op, x, dim, keepdim, found[0] if wanted == BOTH else found)
+        return found
 
-    return declare
+    made = quick[name] = Quick(name, taught, wanted)
+    return made
 
 
 _ALL_DIMS = [tuple(range(ndim)) for ndim in range(9)]
@@ -125,11 +128,7 @@ def sum(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None 
     return _accumulated("sum", 0, x, dim, keepdim, np.dtype(dtype))
 
 
-@_quick("sum")
-def _sum(x: Any, dim: Dims, keepdim: bool) -> Any:
-    y = _accumulated("sum", 0, x, dim, keepdim, None)
-    _on(x).learn(_sum, "sum", x, dim, keepdim, y.dtype, y)
-    return y
+_sum = _quick("sum", "sum", lambda x, dim, keepdim: _accumulated("sum", 0, x, dim, keepdim, None))
 
 
 def prod(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
@@ -139,11 +138,7 @@ def prod(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None
     return _accumulated("prod", 1, x, dim, keepdim, np.dtype(dtype))
 
 
-@_quick("prod")
-def _prod(x: Any, dim: Dims, keepdim: bool) -> Any:
-    y = _accumulated("prod", 1, x, dim, keepdim, None)
-    _on(x).learn(_prod, "prod", x, dim, keepdim, y.dtype, y)
-    return y
+_prod = _quick("prod", "prod", lambda x, dim, keepdim: _accumulated("prod", 1, x, dim, keepdim, None))
 
 
 def mean(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None = None) -> Any:
@@ -153,11 +148,7 @@ def mean(x: Any, dim: Dims = None, keepdim: bool = False, dtype: np.dtype | None
     return _averaged(x, dim, keepdim, dtype)
 
 
-@_quick("mean")
-def _mean(x: Any, dim: Dims, keepdim: bool) -> Any:
-    y = _averaged(x, dim, keepdim, None)
-    _on(x).learn(_mean, "mean", x, dim, keepdim, y.dtype, y)
-    return y
+_mean = _quick("mean", "mean", lambda x, dim, keepdim: _averaged(x, dim, keepdim, None))
 
 
 def _averaged(x: Any, dim: Dims, keepdim: bool, dtype: np.dtype | None) -> Any:
@@ -230,11 +221,7 @@ def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     return _amax.call(x, _plain_dim(x, dim), keepdim)
 
 
-@_quick("amax")
-def _amax(x: Any, dim: Dims, keepdim: bool) -> Any:
-    y = _extremum("amax", x, dim, keepdim)
-    _on(x).learn(_amax, "amax", x, dim, keepdim, y.dtype, y)
-    return y
+_amax = _quick("amax", "amax", lambda x, dim, keepdim: _extremum("amax", x, dim, keepdim))
 
 
 def amin(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
@@ -242,11 +229,7 @@ def amin(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     return _amin.call(x, _plain_dim(x, dim), keepdim)
 
 
-@_quick("amin")
-def _amin(x: Any, dim: Dims, keepdim: bool) -> Any:
-    y = _extremum("amin", x, dim, keepdim)
-    _on(x).learn(_amin, "amin", x, dim, keepdim, y.dtype, y)
-    return y
+_amin = _quick("amin", "amin", lambda x, dim, keepdim: _extremum("amin", x, dim, keepdim))
 
 
 def _found(op: str, name: str, x: Any, dim: int | None, keepdim: bool) -> tuple[Any, Any]:
@@ -272,11 +255,7 @@ def max_with_indices(x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]
     return _max.call(x, dim, keepdim)
 
 
-@_quick("max", BOTH)
-def _max(x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    found = _found("amax", "max", x, dim, keepdim)
-    _on(x).learn(_max, "amax", x, dim, keepdim, x.dtype, found[0])
-    return found
+_max = _quick("max", "amax", lambda x, dim, keepdim: _found("amax", "max", x, dim, keepdim), BOTH)
 
 
 def min_with_indices(x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
@@ -284,11 +263,7 @@ def min_with_indices(x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]
     return _min.call(x, dim, keepdim)
 
 
-@_quick("min", BOTH)
-def _min(x: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    found = _found("amin", "min", x, dim, keepdim)
-    _on(x).learn(_min, "amin", x, dim, keepdim, x.dtype, found[0])
-    return found
+_min = _quick("min", "amin", lambda x, dim, keepdim: _found("amin", "min", x, dim, keepdim), BOTH)
 
 
 def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -296,11 +271,7 @@ def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return _argmax.call(x, dim, keepdim)
 
 
-@_quick("argmax", INDICES)
-def _argmax(x: Any, dim: int | None, keepdim: bool) -> Any:
-    index = _found("amax", "argmax", x, dim, keepdim)[1]
-    _on(x).learn(_argmax, "amax", x, dim, keepdim, x.dtype, index)
-    return index
+_argmax = _quick("argmax", "amax", lambda x, dim, keepdim: _found("amax", "argmax", x, dim, keepdim)[1], INDICES)
 
 
 def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -308,11 +279,7 @@ def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return _argmin.call(x, dim, keepdim)
 
 
-@_quick("argmin", INDICES)
-def _argmin(x: Any, dim: int | None, keepdim: bool) -> Any:
-    index = _found("amin", "argmin", x, dim, keepdim)[1]
-    _on(x).learn(_argmin, "amin", x, dim, keepdim, x.dtype, index)
-    return index
+_argmin = _quick("argmin", "amin", lambda x, dim, keepdim: _found("amin", "argmin", x, dim, keepdim)[1], INDICES)
 
 
 def _logical(op: str, identity: bool, x: Any, dim: Dims, keepdim: bool) -> Any:
@@ -329,11 +296,7 @@ def any(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     return _any.call(x, _plain_dim(x, dim), keepdim)
 
 
-@_quick("any")
-def _any(x: Any, dim: Dims, keepdim: bool) -> Any:
-    y = _logical("any", False, x, dim, keepdim)
-    _on(x).learn(_any, "any", x, dim, keepdim, _dtypes.bool_, y)
-    return y
+_any = _quick("any", "any", lambda x, dim, keepdim: _logical("any", False, x, dim, keepdim))
 
 
 def all(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
@@ -341,11 +304,7 @@ def all(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     return _all.call(x, _plain_dim(x, dim), keepdim)
 
 
-@_quick("all")
-def _all(x: Any, dim: Dims, keepdim: bool) -> Any:
-    y = _logical("all", True, x, dim, keepdim)
-    _on(x).learn(_all, "all", x, dim, keepdim, _dtypes.bool_, y)
-    return y
+_all = _quick("all", "all", lambda x, dim, keepdim: _logical("all", True, x, dim, keepdim))
 
 
 def count_nonzero(x: Any, dim: Dims = None) -> Any:

@@ -126,8 +126,9 @@ def first_match(x: np.ndarray, best: np.ndarray, outer: int, n: int, inner: int)
     return index
 
 
-def learn(quick: Quick, op: str, x: np.ndarray, dim: Any, keepdim: bool, target: np.dtype, y: np.ndarray) -> None:
-    """Let compiled code take over from ``quick``'s general way for arrays like ``x``: ``op`` with accumulators of type ``target``, which made ``y``."""
+def learn(quick: Quick, op: str, x: np.ndarray, dim: Any, keepdim: bool, y: np.ndarray) -> None:
+    """Let compiled code take over from ``quick``'s general way for arrays like ``x``, of which ``op`` made ``y``."""
+    target = y.dtype if quick.wanted == VALUES else x.dtype  # of the accumulators
     if type(x) is not np.ndarray or not x.flags.c_contiguous or not x.size or not capi.SUPPORTED:
         return
     if _dtypes.compute_dtype(x.dtype) is not x.dtype or target.kind == "c":

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _cpu
-from .._cpu import address_of, array_at, array_from, compiled, inline, kernel, layout, load, store
+from .._cpu import address_of, array_at, array_from, compiled, inline, kernel, layout, load, store, u
 from .._cpu.memory import POOLED_BYTES
 from .._cpu.threads import PARALLEL_WORK
 from .._cpu.types import intp, signature
@@ -62,12 +62,6 @@ def _blocks(rows: int) -> int:
 
 def _saved_size(rows: int, classes: int) -> int:
     return rows * classes + 2 * rows + 2 + 3 * _blocks(rows)
-
-
-@inline
-def u(i):
-    """An unsigned index, which needs no test for negative ones."""
-    return np.uint64(i)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._cpu import inline
-from .._cpu.exp32 import _exp_normal
+from .._cpu.exp32 import exp_normal
 from .._cpu.functions import functions_for
 
 _INTEGER: dict[Any, Any] = {np.float32: np.int32, np.float64: np.int64}
@@ -31,7 +31,7 @@ def scalars(dtype: np.dtype) -> SimpleNamespace:
     low_bits = integer(np.iinfo(integer).max)
     smallest = integer(np.iinfo(integer).min)
     exp = functions_for(dtype, {"exp"})["exp"]
-    near_exp, reach = (_exp_normal, real(85)) if real is np.float32 else (exp, real(np.inf))
+    near_exp, reach = (exp_normal, real(85)) if real is np.float32 else (exp, real(np.inf))
 
     @inline
     def row_max(row):

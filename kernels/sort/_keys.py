@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _dtypes
-from .._cpu import array_at, inline
-from ..copy._move import u
+from .._cpu import array_at, inline, u
 
 FEW = 32  # best elements of a row that one scan keeps in order
 RANKED = 64  # keys sorted by counting

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import _dtypes
-from .._cpu import array_at, compiled, empty, inline, kernel, launch, zeros
+from .._cpu import array_at, compiled, empty, inline, kernel, launch, u, zeros
 from .._cpu.intrinsics import select as choose
 from .._cpu.types import intp, signature
 from ..copy._cast import convert
-from ..copy._move import packed, u
+from ..copy._move import packed
 from ..index._count import extremes
 from ._keys import FEW, KEYS, RANKED, carrier, code_of, code_words, decode, encode, radix_sort, rank, select_key, unpack
 

@@ -14,15 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import compiled, inline, kernel, load, store
+from .._cpu import compiled, inline, kernel, load, store, u
 from .._cpu.types import intp, signature
 from ._table import GRADIENT, accessors, number, setting
-
-
-@inline
-def u(i):
-    """An unsigned index, which needs no test for negative ones."""
-    return np.uint64(i)
 
 
 @inline
