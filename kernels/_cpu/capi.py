@@ -178,6 +178,12 @@ def call_kernel(typingctx: Any, address: Any, lo: Any, hi: Any, words: Any) -> A
 
 
 @intrinsic
+def call_range(typingctx: Any, address: Any, lo: Any, hi: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+    """``void f(int64_t lo, int64_t hi, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)``: a kernel of six more words"""
+    return _call(8, [_WORD] * 8, ir.VoidType())
+
+
+@intrinsic
 def call_object(typingctx: Any, address: Any, x: Any) -> Any:
     """``void f(PyObject *)``"""
     return _call(1, [_WORD], ir.VoidType())

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._cpu import address_of, array_from, compiled, inline, kernel, simd
+from .._cpu.jit import address
 from .._cpu.types import intp, signature
 
 # What the first-level cache holds: a tile's rows of A, this deep, beside the stream of B.
@@ -100,9 +101,23 @@ def workspace(dtype: Any, tile: Tile, block: int, k: int) -> int:
     return 0 if size <= SMALL else -(-size // 64) * 64
 
 
+_SIGNATURE = signature(*[intp] * 6)
+
+
 @functools.lru_cache(maxsize=None)
 def gemm(dtype: Any) -> Any:
     """The product of ``dtype`` matrices as a launch over workers (see ``products`` for its arguments)."""
+    return compiled(_products(dtype), _SIGNATURE)
+
+
+@functools.lru_cache(maxsize=None)
+def gemm_address(dtype: Any) -> int:
+    """The same as C code, ``void f(lo, hi, ...)``, for compiled code to call."""
+    return address(_products(dtype), _SIGNATURE.args)
+
+
+@functools.lru_cache(maxsize=None)
+def _products(dtype: Any) -> Any:
     lanes, itemsize = simd.lanes(dtype), np.dtype(dtype).itemsize
     vector_bytes = simd.VECTOR_BYTES
     (rows_0, vectors_0, _), (rows_1, vectors_1, _), (rows_2, vectors_2, _) = TILES
@@ -254,4 +269,4 @@ def gemm(dtype: Any) -> Any:
                                     used_m, used_n = min(rows, bottom - i), min(width, end_n - j)
                                     copy_edge(c_here, c_row, corner, panel_row, d_here, d_step, used_m, used_n, finish)
 
-    return compiled(products, signature(*[intp] * 6))
+    return products

@@ -12,22 +12,15 @@ from typing import Any, Callable
 
 import numpy as np
 
-from .. import _dtypes
 from .._cpu import empty, full, get_num_threads, simd
-from .._cpu.memory import POOLED_BYTES
-from .._cpu.threads import BALANCED_WORK
 from ..copy import contiguous
 from ..elementwise import activations
 from . import _gemm, _vector
 from ._plain import plain
+from ._plan import SERIAL, allocator, is_blocked, strides_of, tiling
 
-# Multiply-adds below which a product is not worth a second thread.
-_SERIAL = 300_000
 _DOT_BLOCK = 16_384
-_FLOATS = (_dtypes.float32, _dtypes.float64)
 _MOST_SPACE = 1 << 22
-# Tiles of rows from which on a big B is worth packing.
-_OFTEN = 8
 # Sums longer than this are cut into segments of about a quarter of it where the result is too small to be shared by the threads.
 _LONG = 16_384
 _MOST_SEGMENTS = 32
@@ -53,71 +46,6 @@ def _workspace(size: int) -> np.ndarray:
     return _local.space
 
 
-def _blocked(dtype: np.dtype) -> bool:
-    return dtype in _FLOATS and simd.COMPILED
-
-
-def _rounded(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
-
-
-def _cut(dtype: np.dtype, m: int, n: int, k: int, pieces: int, b_lies: bool) -> tuple[int, int, int]:
-    """How one product is cut into at most ``pieces``, each with a thread of its own: (style of tile, rows, columns), by estimated cycles."""
-    lanes, best = simd.lanes(dtype), None
-    for style, tile in enumerate(_gemm.TILES):
-        width = tile.vectors * lanes
-        for split in range(1, pieces + 1):
-            tall, wide = min(m, _rounded(-(-m // split), tile.rows)), min(n, _rounded(-(-n // (pieces // split)), width))
-            tiles = -(-tall // tile.rows) * -(-wide // width)
-            # A tile's sums are loaded and stored; packing moves about two elements in a cycle; what is read comes from a farther cache.
-            cost = tiles * (tile.rows * tile.vectors * (tile.waste * k + 3) + 30) + 0.05 * k * (tall + wide)
-            if not b_lies or n < width:
-                cost += 0.45 * k * _rounded(wide, width)
-            if m < tile.rows:
-                cost += 0.5 * k * tile.rows
-            if best is None or cost < best[0]:
-                best = cost, style, tall, wide
-    assert best is not None
-    return best[1:]
-
-
-@functools.lru_cache(maxsize=4096)
-def _plan(
-    dtype: np.dtype,
-    batch: int,
-    m: int,
-    n: int,
-    k: int,
-    a: tuple[int, int],
-    b: tuple[int, int],
-    d_row: int,
-    places: int,
-    activation: int,
-    threads: int,
-) -> tuple[int, int, int, np.ndarray]:
-    """How ``threads`` threads share a product: (workers, bytes of workspace, address of the ``_gemm.Plan``, and the array that holds it)."""
-    itemsize, (a_row, a_col), (b_row, b_col) = dtype.itemsize, a, b
-    work = batch * m * n * k
-    # Large products get more shares than threads, so that a thread that is held up does not hold up the rest.
-    workers = 1 if work < _SERIAL or threads == 1 else threads if work < BALANCED_WORK else 4 * threads
-    style, tall, wide = _cut(dtype, m, n, k, -(-workers // batch), b_col == itemsize)
-    tile = _gemm.TILES[style]
-    width = tile.vectors * simd.lanes(dtype)
-    tiles_m, tiles_n = -(-m // tall), -(-n // wide)
-    workers = min(workers, batch * tiles_m * tiles_n)
-    # Rows of a big B, far apart, fight over cache sets and address translations; A, read a tile's rows at a time, does not.
-    packs_a = m < tile.rows
-    packs_b = n < width or b_col != itemsize or (k * n * itemsize > 1 << 20 and tall >= _OFTEN * tile.rows)
-    blocks = -(-wide * itemsize // _gemm.BLOCK_ROW)
-    block = _rounded(-(-wide // blocks), width)
-    slot = _gemm.workspace(dtype, tile, min(block, wide), k) if packs_b else 0
-    plan = _gemm.Plan(
-        workers, batch, m, n, k, a_row, a_col, b_row, b_col, d_row, style, packs_a, packs_b, tiles_m, tiles_n, tall, wide, block, slot, places, activation
-    )  # fmt: skip
-    words = np.array(plan, np.int64)
-    return workers, workers * slot + 64 if slot else 0, words.ctypes.data, words
-
-
 def _offsets(batch: tuple[int, ...], shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     """Byte offset of each matrix of an operand whose leading dimensions, of this shape and strides, broadcast to ``batch``."""
     offsets = np.zeros(batch, np.int64)
@@ -133,17 +61,9 @@ def _places(batch: tuple[int, ...], a: tuple[Any, ...], b: tuple[Any, ...]) -> n
     return np.concatenate([_offsets(batch, *a), _offsets(batch, *b)])
 
 
-def _layout(x: Any) -> tuple[int, int]:
-    """The strides of a matrix; where a dimension has but one element, its stride is what suits the kernels."""
-    row, col = x.strides[-2:]
-    if x.shape[-1] == 1:
-        return row, x.itemsize
-    return (x.itemsize if x.shape[-2] == 1 and col != x.itemsize else row), col
-
-
 def _ready(x: Any) -> bool:
     """Whether rows or columns are contiguous."""
-    return x.itemsize in _layout(x)
+    return x.itemsize in strides_of(x)
 
 
 def _readable(x: Any) -> Any:
@@ -184,7 +104,7 @@ def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any, activation: st
     """``matmul`` for operands of these dtypes, shapes and strides: a function of a, b and initial, which ends in ``activation``."""
     (m, k), n, dtype = a.shape[-2:], b.shape[-1], a.dtype
     shape = (*batch, m, n)
-    if activation and (k == 0 or not _blocked(dtype)):
+    if activation and (k == 0 or not is_blocked(dtype)):
         return _activated(prepare(a, b, batch, initial), activation)
     if 0 in shape:
         return lambda a, b, initial: empty(shape, dtype)
@@ -194,11 +114,11 @@ def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any, activation: st
     if d_row is None:
         in_rows = prepare(a, b, batch, _in_rows(initial, n), activation)
         return lambda a, b, initial: in_rows(a, b, _in_rows(initial, n))
-    blocked = _blocked(dtype)
+    blocked = is_blocked(dtype)
     if blocked and not (_ready(a) and _ready(b)):
         readable = prepare(_readable(a), _readable(b), batch, initial, activation)
         return lambda a, b, initial: readable(_readable(a), _readable(b), initial)
-    if not blocked and _layout(b)[1] != b.itemsize:
+    if not blocked and strides_of(b)[1] != b.itemsize:
         copied = prepare(a, contiguous(b), batch, initial)
         return lambda a, b, initial: copied(a, contiguous(b), initial)
     products, places = math.prod(batch), None
@@ -245,18 +165,13 @@ def _segmented(a: Any, b: Any, initial: Any, activation: str) -> Product:
     return product
 
 
-def _new(shape: tuple[int, ...], dtype: np.dtype) -> Callable[..., Any]:
-    """What makes a result: ``empty``, or NumPy itself where ``empty`` would only ask it."""
-    return np.empty if math.prod(shape) * dtype.itemsize < POOLED_BYTES else empty
-
-
 def _tiled(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d_row: int, activation: str) -> Product:
     dtype, (m, k), n = a.dtype, a.shape[-2:], b.shape[-1]
     work = products * m * n * k
     places_at = 0 if places is None else places.ctypes.data
-    facts = (dtype, products, m, n, k, _layout(a), _layout(b), d_row, places_at, _gemm.ACTIVATIONS.index(activation))
-    gemm, new = _gemm.gemm(dtype), _new(shape, dtype)
-    _, space, plan_at, plan = _plan(*facts, get_num_threads())
+    facts = (dtype, products, m, n, k, strides_of(a), strides_of(b), d_row, places_at, _gemm.ACTIVATIONS.index(activation))
+    gemm, new = _gemm.gemm(dtype), allocator(shape, dtype)
+    _, space, plan_at, plan = tiling(*facts, get_num_threads())
 
     def small(a: Any, b: Any, initial: Any) -> Any:
         out = new(shape, dtype)
@@ -267,13 +182,13 @@ def _tiled(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d
 
     def product(a: Any, b: Any, initial: Any) -> Any:
         threads = get_num_threads()
-        workers, space, plan_at, _ = plans.get(threads) or plans.setdefault(threads, _plan(*facts, threads))
+        workers, space, plan_at, _ = plans.get(threads) or plans.setdefault(threads, tiling(*facts, threads))
         out = new(shape, dtype)
         d_id, room = 0 if initial is None else id(initial), _workspace(space) if space else None
         gemm(workers, plan_at, id(out), id(a), id(b), d_id, id(room) if space else 0, work=work)
         return out
 
-    return _keeping(small if work < _SERIAL and not space else product, plan, places)
+    return _keeping(small if work < SERIAL and not space else product, plan, places)
 
 
 def _keeping(product: Any, *arrays: Any) -> Product:
@@ -306,8 +221,8 @@ def _thinly(
     turned = n < m  # the matrix is a, the vectors are the columns of b
     matrix, vectors = (a.swapaxes(-1, -2), b.swapaxes(-1, -2)) if turned else (b, a)
     few, count = vectors.shape[-2], matrix.shape[-1]
-    across, along = _layout(matrix)  # from one k to the next, from one result to the next
-    x_vector, x_step = _layout(vectors)
+    across, along = strides_of(matrix)  # from one k to the next, from one result to the next
+    x_vector, x_step = strides_of(vectors)
     y_vector, y_step, d_vector, d_step = (itemsize, n * itemsize, itemsize, d_row) if turned else (n * itemsize, itemsize, d_row, itemsize)
     in_rows = across == itemsize
     if in_rows and x_step != itemsize:
@@ -337,7 +252,7 @@ def _thinly(
 
 def _thin_product(kernel: Any, plan: _vector.Thin, shape: tuple[int, ...], dtype: np.dtype, turned: bool, places: Any) -> Product:
     words = np.array(plan, np.int64)
-    plan_at, indices, new = words.ctypes.data, plan.groups * plan.batch, _new(shape, dtype)
+    plan_at, indices, new = words.ctypes.data, plan.groups * plan.batch, allocator(shape, dtype)
     work = plan.batch * plan.few * plan.extent * plan.k
 
     def product(a: Any, b: Any, initial: Any) -> Any:
@@ -354,7 +269,7 @@ def _thin_product(kernel: Any, plan: _vector.Thin, shape: tuple[int, ...], dtype
 def dot(a: Any, b: Any) -> Any:
     """Σ_k a[k]·b[k], summed in blocks."""
     dtype, k = a.dtype, a.shape[0]
-    if not _blocked(dtype):
+    if not is_blocked(dtype):
         return matmul(a[None, :], b[:, None], (), None).reshape(())
     out = empty((), dtype)
     a, b = contiguous(a), contiguous(b)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import _dtypes
+from .._cpu import get_num_threads, layout
 from ..copy import contiguous
 from ..reduce import sum as sum_over
-from . import matmul
+from . import _layer, matmul
 
-__all__ = ["linear_gradients"]
+__all__ = ["linear_gradients", "small_linear_gradients"]
 
 
 def _rows(x: Any) -> Any:
@@ -46,6 +47,22 @@ def _column_sums(rows: Any) -> Any:
     return matmul(_ones(m, rows.dtype), rows).reshape(rows.shape[1])
 
 
+# Layers that ``_layer`` takes, or does not take (None), by all that it looks at.
+_prepared: dict[Any, Any] = {}
+_MOST_PREPARED = 4096
+
+
+def small_linear_gradients(wanted: tuple[bool, bool, bool], g: Any, y: Any, input: Any, weight: Any) -> tuple[Any, Any, Any] | None:
+    """``linear_gradients``, or with ``y``, the result, those of relu(x·Wᵀ + b), where the layer is small and plain; None where it is not."""
+    key = layout.layout(g, y, input, weight), wanted, get_num_threads()
+    prepared = _prepared.get(key, key)
+    if prepared is key:
+        if len(_prepared) >= _MOST_PREPARED:
+            _prepared.clear()
+        prepared = _prepared[key] = _layer.prepare(wanted, g, y, input, weight)
+    return None if prepared is None else prepared(g, y, input, weight)
+
+
 def linear_gradients(wanted: tuple[bool, bool, bool], g: Any, input: Any, weight: Any) -> tuple[Any, Any, Any] | None:
     """For y = x·Wᵀ + b the gradients g·W of x, gᵀ·x of W and Σ_rows g of b, each where ``wanted`` says so; None for complex numbers.
 
@@ -53,6 +70,9 @@ def linear_gradients(wanted: tuple[bool, bool, bool], g: Any, input: Any, weight
     """
     if g.dtype in _dtypes.COMPLEXES:
         return None
+    small = small_linear_gradients(wanted, g, None, input, weight)
+    if small is not None:
+        return small
     rows = _rows(g)
     return (
         matmul(g, weight) if wanted[0] else None,

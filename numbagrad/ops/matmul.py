@@ -10,7 +10,7 @@ from typing import Any
 
 from ..kernels import matmul as kernels
 from ..kernels.elementwise import activations
-from ..kernels.matmul.gradients import linear_gradients
+from ..kernels.matmul.gradients import linear_gradients, small_linear_gradients
 from ..tensor import Tensor, wrap
 from ._arguments import result_into
 from ._attach import public
@@ -225,7 +225,8 @@ def _through_relu(g: Any, y: Any) -> Any:
 
 
 def _linear_relu_gradients(wanted: Any, g: Any, y: Any, input: Any, weight: Any) -> Any:
-    return linear_gradients(wanted, _through_relu(wrap(g), wrap(y))._data, input, weight)
+    small = small_linear_gradients(wanted, g, y, input, weight)
+    return linear_gradients(wanted, _through_relu(wrap(g), wrap(y))._data, input, weight) if small is None else small
 
 
 _linear_relu = differentiable(

@@ -18,6 +18,7 @@ from numbagrad.kernels._cpu import kernel, launch, store, threads
 from numbagrad.kernels._cpu.atomics import RUN, call_task
 from numbagrad.kernels._cpu.jit import address
 from numbagrad.kernels._cpu.pool import Pool
+from numbagrad.ops.matmul import linear_relu
 
 
 @kernel
@@ -96,6 +97,8 @@ OPERATIONS = {
     "batched product": ([(9, 65, 33), (9, 33, 70)], lambda x, y: x @ y),
     "dot": ([(100_003,), (100_003,)], lambda x, y: x @ y),
     "linear": ([X, (64, 407), (64,)], F.linear),
+    "small linear": ([(61, 300), (129, 300), (129,)], F.linear),
+    "linear and relu": ([(61, 300), (129, 300), (129,)], linear_relu),
     "convolution": ([IMAGES, WEIGHT, (12,)], lambda x, w, b: F.conv2d(x, w, b, padding=1)),
     "strided convolution": ([IMAGES, WEIGHT], lambda x, w: F.conv2d(x, w, stride=2)),
     "grouped convolution": ([IMAGES, (8, 1, 3, 3)], lambda x, w: F.conv2d(x, w, groups=8)),
