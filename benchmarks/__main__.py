@@ -1,27 +1,24 @@
-"""Measure numbagrad beside other libraries: ``python -m benchmarks [suite ...]``.
-
-Suites: ops (each kernel family), train (whole training steps), launch (overhead per operation), compile (start-up), memory, threads, and
-goals, which are the rows of the others that have a goal.
-"""
+"""Measure numbagrad beside other libraries: ``python -m benchmarks [suite ...]``."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import _cases, _machine, _readme, _table
+from ._arguments import arguments
 from ._children import Contestant, Failed, run_once
-from ._declare import SUITES, Case, Once
+from ._declare import Case, Once
 from ._libraries import LIBRARIES
-from ._results import OURS, Results, Row, compare
+from ._output import INSTALL, Keeper, installed, progress, unwritable
+from ._results import OURS, Results, Row, compare, differing, vanished
 from ._turns import QUICK, Arena, Effort, ours_first, plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,51 +41,17 @@ def loaded(option: str, file: Path) -> Results:
         fail(f"{option}: {error}")
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    listed = lambda text: [word for word in text.split(",") if word]
-    parser.add_argument("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)} or goals (default: all)")
-    parser.add_argument("--vs", type=listed, metavar="NAMES", help=f"the peers, of {', '.join(n for n in LIBRARIES if n != OURS)}")
-    parser.add_argument("--device", type=listed, default=["cpu"], metavar="NAMES", help="cpu, cuda or cpu,cuda (default: cpu)")
-    parser.add_argument("--threads", type=int, metavar="N", help="of every library (default: what each takes by itself)")
-    parser.add_argument(
-        "--filter", default="", metavar="TEXT", help="only benchmarks whose suite/family/name holds these words; A | B: either"
-    )
-    parser.add_argument("--quick", action="store_true", help="a few tiny benchmarks, hardly repeated: does it all work?")
-    parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
-    parser.add_argument("--charts", type=Path, metavar="DIR", help="draw the results")
-    parser.add_argument("--save", action="store_true", help="write results and charts to benchmarks/results, named after the machine")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing: show these results")
-    parser.add_argument("--compare", type=Path, metavar="OLD", help="mark what is slower or faster than in these results")
-    parser.add_argument("--fail-on-regression", action="store_true", help="exit with status 1 if --compare finds something slower")
-    parser.add_argument("--fail-on-error", action="store_true", help="exit with status 1 if a benchmark fails or results differ")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help="measure nothing: rewrite README.md's table from these results")
-    parser.add_argument("--default-allocator", action="store_true", help="leave malloc's thresholds alone")
-    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds after which a process counts as hanging (120)")
-    parser.add_argument(
-        "--with", dest="modules", action="append", default=[], metavar="MODULE", help="more benchmarks: a module with cases()"
-    )
-    options = parser.parse_args(given)
-    if unknown := set(options.suites) - {*SUITES, "goals"}:
-        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)} and goals")
-    if unknown := set(options.device) - {"cpu", "cuda"}:
-        parser.error(f"no such device: {', '.join(sorted(unknown))}")
-    if options.threads is not None and options.threads < 1:
-        parser.error(f"--threads: expected a positive number, but got {options.threads}")
-    options.threads = options.threads or 0
-    if not options.timeout > 0:
-        parser.error(f"--timeout: expected a positive number, but got {options.timeout:g}")
-    if options.fail_on_regression and not options.compare:
-        parser.error("--fail-on-regression needs --compare")
-    return options
+def chosen(options: argparse.Namespace) -> list[Case | Once]:
+    """The benchmarks that are asked for."""
+    try:
+        return _cases.select(options.suites, options.filter, options.quick, options.modules)
+    except ValueError as error:
+        fail(f"--with {', '.join(options.modules)}: {error}")
 
 
 def peers(options: argparse.Namespace, say: Callable[[str], None]) -> list[str]:
     """Us and the peers that are installed."""
     wanted = options.vs if options.vs is not None else ["torch", "jax"] if options.suites == ["goals"] else ["torch", "numpy"]
-    if unknown := [name for name in wanted if name not in LIBRARIES]:
-        raise SystemExit(f"no such library: {', '.join(unknown)}; there are {', '.join(LIBRARIES)}")
     for name in wanted:
         if not LIBRARIES[name].installed():
             say(f"{name} is not installed: skipped")
@@ -124,80 +87,63 @@ def ladder(cores: int, most: int) -> list[int]:
 Planned = list[tuple["Case | Once", Row, list[Contestant]]]
 
 
-def planned(options: argparse.Namespace, arena: Arena, libraries: list[str], cores: int) -> Planned:
+def planned(
+    options: argparse.Namespace, benchmarks: list[Case | Once], arena: Arena, libraries: list[str], cores: int, say: Callable[[str], None]
+) -> Planned:
     found: Planned = []
-    for benchmark in _cases.select(options.suites, options.filter, options.quick, options.modules):
+    for benchmark in benchmarks:
         who = libraries
         if options.suites == ["goals"]:  # those who are needed to judge
             who = [name for name in libraries if name == OURS or any(goal.peer == name for goal in benchmark.goals)]
-        for row, contestants in plan(benchmark, who, options.device, options.threads, ladder(cores, options.threads)):
+        devices = [device for device in options.device if benchmark.on(device)]
+        for row, contestants in plan(benchmark, who, devices, options.threads, ladder(cores, options.threads)):
             able = [c for c in contestants if (c.library, c.device) not in arena.unavailable]
             if options.suites == ["goals"]:
                 if isinstance(benchmark, Case) and benchmark.scaling and not row.goals:
                     continue
             if able:
                 found.append((benchmark, row, able))
+    for device in options.device:
+        off = sorted({f"{benchmark.suite}/{benchmark.family}" for benchmark in benchmarks if not benchmark.on(device)})
+        if off and any(device in LIBRARIES[name].devices and (name, device) not in arena.unavailable for name in libraries):
+            say(f"measured on the CPU alone, skipped on {device}: {', '.join(off)}")
     return found
 
 
-@contextlib.contextmanager
-def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """(what is done next, print a line): with a bar on a terminal that has tqdm, plainly elsewhere."""
-    bar = None
-    if sys.stderr.isatty():
-        try:
-            from tqdm import tqdm
-
-            bar = tqdm(total=total, unit="row", dynamic_ncols=True, leave=False)
-        except ImportError:
-            pass
-    if bar is None:
-        yield (lambda name: None), (lambda line: print(line, flush=True))
-        return
-
-    def step(name: str) -> None:
-        bar.set_description_str(name[:50])
-        bar.update()
-
+def measure_peaks(options: argparse.Namespace, results: Results, threads: int) -> None:
+    """What the machine can do, and whether it is quiet enough to show it."""
+    machine = results.machine
+    seconds = 0.05 if options.quick else 0.5
+    source = f"import json; from benchmarks._peaks import measure; print(json.dumps(measure({threads}, {seconds})))"
     try:
-        yield step, lambda line: bar.write(line, file=sys.stdout)
-    finally:
-        bar.close()
+        results.peaks = run_once(source, Contestant(OURS), options.default_allocator, options.timeout)
+        print(
+            "{cpu}: ".format(**machine)
+            + "{gflops:.0f} GFLOP/s, copy {copy_gbs:.1f} GB/s, triad {triad_gbs:.1f} GB/s".format(**results.peaks)
+        )
+    except Failed as error:
+        print(f"the machine's peaks were not measured: {error}")
+    machine["busy"] = _machine.busy(results.peaks, machine, threads)
+    if machine["busy"]:
+        print(f"THIS MACHINE IS BUSY ({machine['busy']}): times of several threads mean little, and ratios not much more")
 
 
-def measure(options: argparse.Namespace, colour: bool) -> Results:
-    """Run what is asked for, print row by row, and keep the file up to date.  A Ctrl-C ends it early, with what there is."""
+def measure(options: argparse.Namespace, benchmarks: list[Case | Once], results: Results, keeper: Keeper, colour: bool) -> None:
+    """Run ``benchmarks``, print row by row, and keep the file up to date.  A Ctrl-C ends it early: ``results`` has what there is."""
     effort = replace(QUICK if options.quick else Effort(), timeout=options.timeout, default_allocator=options.default_allocator)
     arena = Arena(replace(effort, modules=tuple(options.modules)))
-    machine = _machine.describe()
-    results = Results(machine, {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()})
+    machine = results.machine
     try:
         libraries = peers(options, print)
         results.options["libraries"] = meet(arena, libraries, options.device, options.threads, print)
         libraries = [name for name in libraries if name in results.options["libraries"]]
         if OURS not in libraries:
             print(f"without {OURS} there is nothing to compare")
-            return results
-        threads = options.threads or machine["cores"]
+            return
         for name, about in results.options["libraries"].items():
             print(f"{name} {about['version']}" + (f", {about['threads']} threads" if about["threads"] else ""))
-        seconds = 0.05 if options.quick else 0.5
-        source = f"import json; from benchmarks._peaks import measure; print(json.dumps(measure({threads}, {seconds})))"
-        try:
-            results.peaks = run_once(source, Contestant(OURS), options.default_allocator, options.timeout)
-            print(
-                "{cpu}: ".format(**machine)
-                + "{gflops:.0f} GFLOP/s, copy {copy_gbs:.1f} GB/s, triad {triad_gbs:.1f} GB/s".format(**results.peaks)
-            )
-        except Failed as error:
-            print(f"the machine's peaks were not measured: {error}")
-        machine["busy"] = _machine.busy(results.peaks, machine, threads)
-        if machine["busy"]:
-            print(f"THIS MACHINE IS BUSY ({machine['busy']}): times of several threads mean little, and ratios not much more")
-        if options.save:
-            options.json = options.json or FOLDER / f"{_machine.slug(machine, threads)}.json"
-            options.charts = options.charts or FOLDER
-        todo = planned(options, arena, libraries, machine["cores"])
+        measure_peaks(options, results, options.threads or machine["cores"])
+        todo = planned(options, benchmarks, arena, libraries, machine["cores"], print)
         lines = _table.Lines(libraries, results.peaks, len(options.device), colour)
         with progress(len(todo)) as (step, say):
             for benchmark, row, contestants in todo:
@@ -207,16 +153,68 @@ def measure(options: argparse.Namespace, colour: bool) -> Results:
                     results.rows.append(done)
                     for line in lines(done):
                         say(line)
-                if options.json:
-                    results.save(options.json)
+                keeper.keep(results)
         results.complete = True
-    except KeyboardInterrupt:
-        print("\ninterrupted: the results so far are kept")
     finally:
         arena.close()
-        if options.json and results.rows:
-            results.save(options.json)
-    return results
+        keeper.keep(results)
+
+
+def run(options: argparse.Namespace, colour: bool) -> tuple[Results, Keeper, bool]:
+    """A new run: its results, where they are kept, and whether it was interrupted.  What would go wrong at its end is found out first."""
+    benchmarks = chosen(options)
+    if not benchmarks:
+        fail("no benchmark is called that; --list names them all")
+    machine = _machine.describe()
+    file = options.json
+    if options.save:
+        file = (
+            FOLDER / f"{_machine.slug(machine, options.threads or machine['cores'])}{'-default-allocator' * options.default_allocator}.json"
+        )
+        options.charts = options.charts or FOLDER
+    if options.charts and not installed("matplotlib"):
+        print(f"charts need matplotlib ({INSTALL}): skipped")
+        options.charts = None
+    if sys.stderr.isatty() and not installed("tqdm"):
+        print(f"the progress bar needs tqdm ({INSTALL}): skipped")
+    for option, folder in (("--json", file and file.parent), ("--charts", options.charts)):
+        if folder and (trouble := unwritable(folder)):
+            fail(f"{option} {file if option == '--json' else folder}: {trouble}")
+    if file and file.is_dir():
+        fail(f"--json {file}: Is a directory")
+    results = Results(machine, {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()})
+    keeper = Keeper(file, whole=options.save)
+    try:
+        measure(options, benchmarks, results, keeper, colour)
+    except KeyboardInterrupt:
+        print("\ninterrupted" + ": the results so far are kept" * bool(results.rows))
+        return results, keeper, True
+    return results, keeper, False
+
+
+def write_readme(options: argparse.Namespace) -> int:
+    results = loaded("--readme", options.readme)
+    if refusal := _readme.refusal(results, options.readme, FOLDER) or _readme.unknown_to_git(results, options.readme):
+        fail(f"--readme {options.readme}: {refusal}")
+    try:
+        _readme.rewrite(ROOT / "README.md", results, options.readme.with_name(f"{options.readme.stem}-ratios-goals.png"))
+    except (OSError, ValueError) as error:
+        fail(f"--readme: {error}")
+    return 0
+
+
+def draw_charts(results: Results, folder: Path, stem: str) -> bool:
+    """Whether it went well."""
+    from ._charts import draw
+
+    try:
+        print(*(f"chart: {file}" for file in draw(results, folder, stem)), sep="\n")
+    except ImportError:
+        print(f"charts need matplotlib ({INSTALL}): skipped")
+    except OSError as error:
+        print(f"python -m benchmarks: error: --charts {folder}: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True
 
 
 def main(given: list[str] | None = None) -> int:
@@ -225,48 +223,38 @@ def main(given: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # it too is to leave no process and a whole file
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     if options.list:
-        for case in _cases.select(options.suites, options.filter, options.quick, options.modules):
+        for case in chosen(options):
             print(case.id + "".join(f"   [{_table.goal_text(goal)}]" for goal in case.goals))
         return 0
     if options.readme:
-        results = loaded("--readme", options.readme)
-        if refusal := _readme.refusal(results, options.readme, FOLDER):
-            fail(f"--readme {options.readme}: {refusal}")
-        try:
-            _readme.rewrite(ROOT / "README.md", results, options.readme.with_name(f"{options.readme.stem}-ratios-goals.png"))
-        except (OSError, ValueError) as error:
-            fail(f"--readme: {error}")
-        return 0
+        return write_readme(options)
     old = loaded("--compare", options.compare) if options.compare else None  # a wrong name is noticed now, not in ten minutes
+    keeper, interrupted = Keeper(None, whole=False), False
     if options.load:
         results = loaded("--load", options.load)
         lines = _table.Lines(results.options.get("libraries", [OURS]), results.peaks, len({row.device for row in results.rows}), colour)
         for row in results.rows:
             print(*lines(row), sep="\n")
     else:
-        results = measure(options, colour)
+        results, keeper, interrupted = run(options, colour)
     if not results.rows:
         print("nothing was measured")
-        return 1
+        return 130 if interrupted else 1
     print("", _table.LEGEND, *_table.summary(results), *_table.goals(results, colour), sep="\n")
-    if options.json:
-        print(f"\nresults: {options.json}")
-    if options.charts:
-        from ._charts import draw
-
-        stem = (options.load or options.json or Path("benchmarks")).stem
-        try:
-            print(*(f"chart: {file}" for file in draw(results, options.charts, stem)), sep="\n")
-        except ImportError:
-            print("charts need matplotlib: skipped")
     status = 0
+    if keeper.trouble:
+        print(f"python -m benchmarks: error: {keeper.trouble}", file=sys.stderr)
+        status = 1
+    if keeper.written:
+        print(f"\nresults: {keeper.written}")
+    if options.charts and not (options.save and interrupted):  # what --save wrote before stays until a run is complete
+        status |= not draw_charts(results, options.charts, (options.load or keeper.file or Path("benchmarks")).stem)
     if old is not None:
         found = compare(old, results)
-        print(*_table.changes(found, colour), sep="\n")
-        status = int(options.fail_on_regression and any(change.verdict == "slower" for change in found))
-    if options.fail_on_error and any(row.errors for row in results.rows):
-        status = 1
-    return 130 if not results.complete and not options.load else status
+        print(*_table.changes(found, vanished(old, results), differing(old, results), colour), sep="\n")
+        status |= options.fail_on_regression and any(change.verdict in ("slower", "fails") for change in found)
+    status |= options.fail_on_error and any(row.errors for row in results.rows)
+    return 130 if interrupted else int(status)
 
 
 if __name__ == "__main__":

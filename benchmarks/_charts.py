@@ -35,8 +35,11 @@ def draw(results: Results, folder: Path, stem: str) -> list[Path]:
     for name, rows in pictures.items():
         for i, part in enumerate(_parts([row for row in rows if any(_finite(x) for x in ratios(row).values())])):
             save(_bars(plt, part, results), f"ratios-{name}{i or ''}")
-    if results.peaks and any(_finite(row.rate(row.flops)) and row.bytes for row in results.rows):
-        save(_roofline(plt, results), "roofline")
+    under_roof = [
+        row for row in results.rows if row.device == "cpu" and row.suite == "ops" and _finite(row.rate(row.flops)) and row.bytes > 0
+    ]
+    if results.peaks and under_roof:
+        save(_roofline(plt, under_roof, results), "roofline")
     ladder = [row for row in results.rows if (row.suite, row.family) == ("launch", "ladder")]
     if len(ladder) > 1:
         save(_ladder(plt, ladder, results), "ladder")
@@ -89,10 +92,9 @@ def _bars(plt: Any, rows: list[Row], results: Results) -> Any:
     return figure
 
 
-def _roofline(plt: Any, results: Results) -> Any:
+def _roofline(plt: Any, rows: list[Row], results: Results) -> Any:
     """GFLOP/s over flops per byte, under what the machine allows (Williams, Waterman and Patterson, 2009)."""
     peak, bandwidth = results.peaks["gflops"], max(results.peaks["copy_gbs"], results.peaks["triad_gbs"])
-    rows = [row for row in results.rows if row.device == "cpu" and row.suite == "ops" and _finite(row.rate(row.flops)) and row.bytes]
     figure, axes = plt.subplots(figsize=(9, 6))
     intensities = [row.flops / row.bytes for row in rows]
     edges = [min([0.1, *intensities]) / 2, peak / bandwidth, max([100.0, *intensities]) * 2]
@@ -102,6 +104,8 @@ def _roofline(plt: Any, results: Results) -> Any:
     for i, family in enumerate(dict.fromkeys(row.family for row in rows)):
         for label, marker in ((OURS, "o"), ("torch", "x")):
             here = [row for row in rows if row.family == family and _finite(row.median(label))]
+            if not here:
+                continue
             axes.scatter(
                 [row.flops / row.bytes for row in here],
                 [row.flops / row.median(label) / 1e9 for row in here],

@@ -17,6 +17,7 @@ from typing import Any
 from ._libraries import environment
 
 ROOT = Path(__file__).resolve().parents[1]
+STOPPABLE = hasattr(signal, "SIGSTOP")  # not on Windows
 
 
 class Failed(Exception):
@@ -63,7 +64,7 @@ def _ending(status: int) -> str:
 
 
 def _kill(process: subprocess.Popen[Any]) -> int:
-    """End the process and what it started."""
+    """End the process and what it started.  SIGKILL ends stopped processes too."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (OSError, AttributeError):
@@ -72,7 +73,12 @@ def _kill(process: subprocess.Popen[Any]) -> int:
 
 
 class Child:
-    """A server (see _server.py).  It has a session of its own: a Ctrl-C reaches the parent alone, who decides what becomes of it."""
+    """A server (see _server.py).
+
+    It is stopped, with all its threads, whenever nothing is asked of it: a library's idle threads may keep a processor busy for long after
+    their last work (OpenBLAS's and OpenMP's, 100 ms and more), which would be somebody else's loss.  It makes itself the leader of a
+    process group: a Ctrl-C reaches the parent alone, who decides what becomes of it.
+    """
 
     def __init__(self, contestant: Contestant, default_allocator: bool = False, modules: tuple[str, ...] = (), timeout: float = 120.0):
         self.contestant, self.timeout = contestant, timeout
@@ -85,10 +91,22 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            start_new_session=True,
         )
         self._pending = b""
-        self.greeting = self._read()
+        try:
+            self.greeting = self._read()
+        except BaseException:
+            self.close()
+            raise
+        self._rest(True)
+
+    def _rest(self, on: bool) -> None:
+        """Stop the process and what it started, or let them go on."""
+        if STOPPABLE and self._process.returncode is None:
+            try:
+                os.killpg(self._process.pid, signal.SIGSTOP if on else signal.SIGCONT)
+            except OSError:
+                pass  # it is dead: reading says how it died
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -110,14 +128,18 @@ class Child:
     def ask(self, what: str, **details: Any) -> dict[str, Any]:
         """The answer to a request.  Raises Failed for an error, Lost when the process is no more."""
         assert self._process.stdin is not None
+        self._rest(False)
         try:
             self._process.stdin.write(json.dumps({"do": what, **details}).encode() + b"\n")
             self._process.stdin.flush()
         except ValueError:
             raise Lost("was closed") from None
         except OSError:
-            pass  # it is dead: reading says how it died
-        answer = self._read()
+            pass  # as above
+        try:
+            answer = self._read()
+        finally:
+            self._rest(True)
         if "error" in answer:
             raise Failed(answer["error"])
         return answer

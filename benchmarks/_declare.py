@@ -1,8 +1,8 @@
 """What a benchmark is: the work, who can do it, what it costs at least, and what is hoped of it.
 
 Two kinds.  A ``Case`` is timed in bursts: its builder is called once in the process of each library and returns a function of no arguments,
-one iteration, whose result is compared between the libraries before anything is timed.  A ``Once`` is a program that a new process runs
-from start to end; it prints one JSON object of numbers, each of which becomes a row.  Of every number, less is better.
+one iteration, whose result is compared between the libraries before anything is timed, and again afterwards.  A ``Once`` is a program that
+a new process runs from start to end; it prints one JSON object of numbers, each of which becomes a row.  Of every number, less is better.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Case:
 
     ``builders`` maps a library, or the API it follows, to a builder: since numbagrad's API is PyTorch's, that of "torch" serves both.
     ``flops`` and ``bytes`` are what the work needs at least.  Results, those of the first ``checked`` iterations, agree when
-    |a − b| <= tolerance (|b| + the root mean square of b).
+    |a − b| <= tolerance (|b| + rms(b)), rms: the root mean square; with ``overall`` when rms(a − b) <= tolerance rms(b).  Where only one is
+    checked, the iterations are taken to do the same every time: after the last burst comes another, on other numbers.
     """
 
     suite: str
@@ -44,15 +45,31 @@ class Case:
     goals: tuple[Goal, ...] = ()
     tolerance: float = 1e-4
     checked: int = 1
+    overall: bool = False
     scaling: bool = False  # one row per number of threads, each beside a single thread
     quick: bool = False  # part of --quick
+    devices: tuple[str, ...] = ("cpu", "cuda")  # where it can be measured; the number of threads means something on the CPU alone
 
     @property
     def id(self) -> str:
         return f"{self.suite}/{self.family}/{self.name}"
 
+    def on(self, device: str) -> bool:
+        return device in self.devices and (device == "cpu" or not self.scaling)
+
     def builder(self, library: str, api: str) -> Callable[[Any], Callable[[], Any]] | None:
         return self.builders.get(library) or self.builders.get(api)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a builder returns where the results to compare are not what an iteration returns: in the check, ``check`` is called instead."""
+
+    run: Callable[[], Any]
+    check: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        return self.run()
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,7 @@ class Once:
 
     ``programs`` maps a library (or its API; the text ``{library}`` is replaced by the library's name) to Python source.  ``metrics`` says
     what each number is; one that is not named there is in seconds.  ``cache`` says which kernels are compiled already: with "empty" none
-    in any sample, with "warm" those that a run before the first sample needed.
+    in any sample, with "warm" those that a run before the first sample needed.  Programs run on the CPU.
     """
 
     suite: str
@@ -90,6 +107,9 @@ class Once:
     @property
     def goals(self) -> tuple[Goal, ...]:
         return tuple(goal for metric in self.metrics.values() for goal in metric.goals)
+
+    def on(self, device: str) -> bool:
+        return device == "cpu"
 
     def program(self, library: str, api: str) -> str | None:
         text = self.programs.get(library) or self.programs.get(api)

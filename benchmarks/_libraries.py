@@ -25,6 +25,8 @@ class Library:
     module = ""
     api = ""  # whose names it follows: the builders it can use
     devices: tuple[str, ...] = ("cpu",)
+    changeable = True  # can its arrays be written to?
+    inputs: list[Any] | None = None  # the arrays drawn since ``reset``, where somebody wants to know
 
     def __init__(self, device: str = "cpu", threads: int | None = None):
         if device not in self.devices:
@@ -52,6 +54,26 @@ class Library:
     def reset(self) -> None:
         """Draw the same numbers again."""
         self.draw = np.random.default_rng(0)
+        if self.inputs is not None:
+            self.inputs = []
+
+    def _drawn(self, array: np.ndarray) -> Any:
+        made = self.put(array)
+        if self.inputs is not None and self.changeable:
+            self.inputs.append(made)
+        return made
+
+    def write(self, to: Any, array: np.ndarray) -> None:
+        """Replace the numbers in an array of the library's."""
+        to[...] = array
+
+    def turn_around(self) -> bool:
+        """Put the numbers in each array that was drawn into the opposite order, without anybody having to look for them in another place;
+        False where arrays cannot be changed."""
+        for made in self.inputs or []:
+            now = self.get(made)
+            self.write(made, now.reshape(-1)[::-1].reshape(now.shape).copy())
+        return self.changeable
 
     def put(self, array: np.ndarray) -> Any:
         """The library's own array with these numbers."""
@@ -61,16 +83,19 @@ class Library:
         return np.asarray(array)
 
     def normal(self, *shape: int) -> Any:
-        return self.put(self.draw.standard_normal(shape, dtype=np.float32))
+        return self._drawn(self.draw.standard_normal(shape, dtype=np.float32))
+
+    def normal64(self, *shape: int) -> Any:
+        return self._drawn(self.draw.standard_normal(shape))
 
     def uniform(self, low: float, high: float, *shape: int) -> Any:
-        return self.put(self.draw.uniform(low, high, shape).astype(np.float32))
+        return self._drawn(self.draw.uniform(low, high, shape).astype(np.float32))
 
     def integers(self, high: int, *shape: int) -> Any:
-        return self.put(self.draw.integers(0, high, shape))
+        return self._drawn(self.draw.integers(0, high, shape))
 
     def permutation(self, n: int) -> Any:
-        return self.put(self.draw.permutation(n))
+        return self._drawn(self.draw.permutation(n))
 
     # ---- one iteration ------------------------------------------------------------------------------------------------------------------
 
@@ -107,6 +132,10 @@ class TorchLike(Library):
 
     def get(self, array: Any) -> np.ndarray:
         return array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
+
+    def write(self, to: Any, array: np.ndarray) -> None:
+        with self.lib.no_grad():
+            to.copy_(self.put(array))
 
     def synchronize(self) -> None:
         if self.device == "cuda":
@@ -155,6 +184,7 @@ class Jax(Library):
     """Whole iterations through ``jax.jit``; each waits for its result, since an unfinished one would be measured at somebody else's cost."""
 
     name = module = api = "jax"
+    changeable = False
     devices = ("cpu", "cuda")
 
     def __init__(self, device: str = "cpu", threads: int | None = None):
@@ -196,6 +226,7 @@ class TinyGrad(Library):
     """Iterations through TinyJit, whose results are realized."""
 
     name = module = api = "tinygrad"
+    changeable = False  # TinyJit keeps what it has seen
     devices = ("cpu", "cuda")
 
     def __init__(self, device: str = "cpu", threads: int | None = None):
@@ -215,7 +246,7 @@ class TinyGrad(Library):
         return self.lib.Tensor(array, device=self._place).realize()
 
     def get(self, array: Any) -> np.ndarray:
-        return array.numpy()
+        return array.numpy() if hasattr(array, "numpy") else np.asarray(array)
 
     def synchronize(self) -> None:
         self.lib.Device[self._place].synchronize()
@@ -235,6 +266,7 @@ def environment(threads: int | None, default_allocator: bool) -> dict[str, str]:
     if threads:
         names = ("NUMBAGRAD", "OMP", "MKL", "OPENBLAS", "VECLIB_MAXIMUM", "NUMEXPR")
         found |= {f"{name}_THREADS" if "MAXIMUM" in name else f"{name}_NUM_THREADS": str(threads) for name in names}
+        found |= {"NPROC": str(threads), "NUM_CPU_THREADS": str(threads)}  # of XLA and of tinygrad: how many processors there are
     if not default_allocator:
         found |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
     return found

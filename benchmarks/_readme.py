@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
-from ._results import OURS, Results, Row
+from ._declare import SUITES
+from ._results import OURS, UNSURE, Results, Row
 from ._table import goal_text, quantity, times
 
 BEGIN = "<!-- benchmarks: begin (written by python -m benchmarks --readme FILE.json) -->"
@@ -23,7 +25,8 @@ def _cells(row: Row) -> list[tuple[str, str, str, str]]:
     cells = []
     for goal, reached, good in row.verdicts():
         other = f"{quantity(row.median(goal.peer), row.unit)} ({_display(goal.peer)})" if goal.ratio and reached == reached else ""
-        ratio = "not measured" if good is None else f"**{times(reached)}**" if good and goal.ratio else times(reached) if goal.ratio else ""
+        factor = times(reached) + "?" * row.unsure(goal.peer, row.ours)
+        ratio = "not measured" if good is None else "" if not goal.ratio else f"**{factor}**" if good else factor
         mark = "" if good is None else " ✓" if good else " ✗"
         text = f"≥ {goal.ratio:g}" if goal.ratio else goal_text(goal, row.unit).replace("<=", "≤")
         cells.append((quantity(row.median(row.ours), row.unit), other, ratio, text + mark))
@@ -46,6 +49,11 @@ def render(results: Results) -> str:
     for row in results.rows:
         for ours, other, ratio, goal in _cells(row):
             lines.append(f"| {row.title.replace('|', chr(92) + '|')} | {ours} | {other} | {ratio} | {goal} |")
+    if any("?" in ratio for row in results.rows for _, _, ratio, _ in _cells(row)):
+        lines += [
+            "",
+            f"?: one of the two times varied so much that half the distance of its quartiles is above {UNSURE:.0%} of its median.",
+        ]
     if machine.get("busy"):
         lines += ["", f"The machine was busy: {machine['busy']}."]
     if not results.complete:
@@ -54,14 +62,40 @@ def render(results: Results) -> str:
 
 
 def refusal(results: Results, file: Path, folder: Path) -> str:
-    """Why these results do not belong into the README, "" where they do: everyone can find the file, and the code that it measures."""
+    """Why these results do not belong into the README, "" where they do: everyone can find the file, it is a whole run with the settings
+    that the README speaks of, and it says which code it measured."""
+    options, suites = results.options, set(results.options.get("suites") or SUITES)
     if file.resolve().parent != folder.resolve():
         return f"expected a file in {folder}, where --save writes it"
-    if results.options.get("quick"):
+    if options.get("quick"):
         return "expected results of a full run, but these were made with --quick"
+    if not results.complete:
+        return "expected results of a complete run, but this one was interrupted"
+    if options.get("filter") or not (suites >= set(SUITES) or "goals" in suites):
+        chosen = " ".join(sorted(options.get("suites") or ())) + (f" --filter {options['filter']!r}" if options.get("filter") else "")
+        return f"expected results of all benchmarks that have a goal, but these are of {chosen.strip()}"
+    if options.get("default_allocator"):
+        return "expected results with the allocator's thresholds raised, but these were made with --default-allocator"
     commit = results.machine["commit"]
     if not commit or commit.endswith("+"):
         return f"expected results of a commit without changes, but these are of {commit or 'an unknown one'}"
+    return ""
+
+
+def unknown_to_git(results: Results, file: Path) -> str:
+    """Why others could not find these results or what they measured, "" where they can: the file is added, the commit is there."""
+
+    def known(*command: str) -> bool:
+        try:
+            return subprocess.run(["git", *command], cwd=file.resolve().parent, capture_output=True, timeout=10).returncode == 0
+        except (OSError, subprocess.SubprocessError):
+            return False
+
+    if not known("ls-files", "--error-unmatch", "--", file.resolve().name):
+        return "expected a file that git has: git add it first"
+    commit = results.machine["commit"]
+    if not known("cat-file", "-e", commit + "^{commit}"):
+        return f"expected results of a commit that git has, but these are of {commit}"
     return ""
 
 

@@ -3,6 +3,7 @@
     (greeting)                                   {"version": "2.13.0", "threads": 2} or {"unavailable": "why"}
     {"do": "build", "case": "ops/matmul/..."}    {}
     {"do": "check", "file": "/tmp/x.npz"}        {"arrays": 3}: the results of the first iterations, written to the file
+    {"do": "recheck", "file": "/tmp/x.npz"}      {"arrays": 3}: of one on other numbers, 0 where the library cannot change its arrays
     {"do": "calibrate", "seconds": 0.025}        {"iterations": 812}: how many take about that long
     {"do": "burst", "iterations": 812}           {"seconds": 3.1e-05}: of one iteration
 
@@ -12,10 +13,12 @@ MODULEs may add to LIBRARIES, and declare more with a function ``cases``.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -23,10 +26,11 @@ from typing import Any
 import numpy as np
 
 from . import _cases
-from ._declare import Case
+from ._declare import Case, Checked
 from ._libraries import LIBRARIES, Library, Unavailable
 
-_UNTIMED = 0.1  # of a burst, before it: caches and clocks recover from the others' turns
+_UNTIMED = 0.2  # of a burst, before it: threads wake up, caches and clocks recover from the others' turns
+_PR_SET_PDEATHSIG = 1
 
 
 def arrays_of(library: Library, result: Any) -> list[np.ndarray]:
@@ -43,23 +47,34 @@ class Server:
         self.library, self.cases = library, cases
         self.case: Case | None = None
         self.iteration: Any = None
+        self.compared: Any = None  # what is called in its place where results are compared
+        library.inputs = []
 
     def build(self, case: str) -> dict[str, Any]:
-        self.case = self.iteration = None
+        self.case = self.iteration = self.compared = None
+        self.library.reset()
         gc.collect()
         self.case = self.cases[case]
         builder = self.case.builder(self.library.name, self.library.api)
         if builder is None:
             raise NotImplementedError(f"{self.library.name} has no builder for {case}")
-        self.library.reset()
-        self.iteration = builder(self.library)
+        self.iteration = self.compared = builder(self.library)
+        if isinstance(self.iteration, Checked):
+            self.iteration, self.compared = self.iteration.run, self.iteration.check
         return {}
 
     def check(self, file: str) -> dict[str, Any]:
         assert self.case is not None
         arrays: list[np.ndarray] = []
         for _ in range(self.case.checked):
-            arrays += arrays_of(self.library, self.iteration())
+            arrays += arrays_of(self.library, self.compared())
+        return self._write(file, arrays)
+
+    def recheck(self, file: str) -> dict[str, Any]:
+        return self._write(file, arrays_of(self.library, self.iteration()) if self.library.turn_around() else [])
+
+    @staticmethod
+    def _write(file: str, arrays: list[np.ndarray]) -> dict[str, Any]:
         with open(file, "wb") as stream:
             np.savez(stream, *arrays)
         return {"arrays": len(arrays)}
@@ -93,7 +108,7 @@ class Server:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         what = request.pop("do")
-        if what not in ("build", "check", "calibrate", "burst"):
+        if what not in ("build", "check", "recheck", "calibrate", "burst"):
             return {"error": f"no such request: {what!r}"}
         try:
             return getattr(self, what)(**request)
@@ -108,7 +123,18 @@ def _own_stdout() -> Any:
     return stream
 
 
+def _follow_the_parent() -> None:
+    """Be no part of the terminal's foreground, and do not outlive the parent, who may leave this process stopped and unable to see that its
+    stdin has ended.  A stopped process group that is orphaned is hung up by the system (POSIX), but not where its next parent belongs to
+    the same session, as a container's first process does: Linux can be asked for a signal."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(name: str, device: str, threads: str, *modules: str) -> None:
+    _follow_the_parent()
     out = _own_stdout()
 
     def say(answer: dict[str, Any]) -> None:

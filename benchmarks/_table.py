@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from ._declare import Goal
 from ._results import OURS, Change, Results, Row
 
 NAME, RATIO, TIME = 46, 9, 11  # widths
-UNSURE = 0.25  # a spread that leaves a ratio in doubt
 
 
 def quantity(value: float, unit: str = "s") -> str:
@@ -37,19 +36,32 @@ def _rate(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}" if value >= 0.01 else "0"
 
 
-def ratios(row: Row) -> dict[str, float]:
-    """The columns of ratios: each peer's median by ours.
+def _pairs(row: Row) -> dict[str, tuple[str, str]]:
+    """The columns of ratios, and which label's median is divided by which.
 
     Rows of numbers of threads compare with peers on the same number, and every library with itself on one thread.
     """
     if "@" not in row.ours:
-        return {peer: row.ratio(peer) for peer in row.peers}
+        return {peer: (peer, row.ours) for peer in row.peers}
     n = row.ours.partition("@")[2]
     libraries = [label.partition("@")[0] for label in row.samples if label.endswith(f"@{n}")]
-    columns = {library: row.ratio(f"{library}@{n}") for library in libraries if library != OURS}
+    pairs = {library: (f"{library}@{n}", row.ours) for library in libraries if library != OURS}
     if n != "1":
-        columns |= {f"{library} x1": row.median(f"{library}@1") / row.median(f"{library}@{n}") for library in libraries}
-    return columns
+        pairs |= {f"{library} x1": (f"{library}@1", f"{library}@{n}") for library in libraries}
+    return pairs
+
+
+def ratios(row: Row) -> dict[str, float]:
+    """The columns of ratios: each peer's median by ours, and in rows of numbers of threads each library's on one thread by its own."""
+    return {
+        column: row.median(above) / row.median(below) if row.median(below) else math.nan for column, (above, below) in _pairs(row).items()
+    }
+
+
+def _peak(row: Row, peaks: dict[str, float], name: str) -> float:
+    """That of the row's number of threads, where the row has one: what one can do times that number, and no more than what all can do."""
+    threads, one = row.ours.partition("@")[2], peaks.get(f"{name}_one")
+    return min(int(threads) * one, peaks[name]) if threads and one else peaks[name]
 
 
 def share(row: Row, peaks: dict[str, float]) -> tuple[float, str]:
@@ -57,9 +69,9 @@ def share(row: Row, peaks: dict[str, float]) -> tuple[float, str]:
     flops, bytes_ = row.rate(row.flops), row.rate(row.bytes)
     if not peaks or row.device != "cpu" or (math.isnan(flops) and math.isnan(bytes_)):
         return math.nan, ""
-    bandwidth = max(peaks["copy_gbs"], peaks["triad_gbs"]) * 1e9
+    bandwidth = max(_peak(row, peaks, "copy_gbs"), _peak(row, peaks, "triad_gbs")) * 1e9
     by_memory = 0.0 if math.isnan(bytes_) else bytes_ / bandwidth
-    by_arithmetic = 0.0 if math.isnan(flops) else flops / (peaks["gflops"] * 1e9)
+    by_arithmetic = 0.0 if math.isnan(flops) else flops / (_peak(row, peaks, "gflops") * 1e9)
     return max((by_memory, "memory"), (by_arithmetic, "arithmetic"))
 
 
@@ -117,15 +129,15 @@ class Lines:
             yield self.paint(f"    error: {label} {error}", False)
 
     def _line(self, row: Row) -> str:
-        scaling, found = "@" in row.ours, ratios(row)
+        scaling, found, pairs = "@" in row.ours, ratios(row), _pairs(row)
         n = row.ours.partition("@")[2]
         name = row.name + (f" [{row.device}]" if self.devices > 1 else "")
         line = f"  {name}".ljust(NAME) if len(name) < NAME - 2 else f"  {name}\n{'':{NAME}}"
         for column in self._ratio_columns(scaling):
             ratio = found.get(column, math.nan)
             good = None if math.isnan(ratio) or abs(ratio - 1) < 0.03 or column not in self.peers else ratio > 1
-            unsure = max((row.spread(label) for label in (row.ours, column) if label in row.samples), default=0.0) > UNSURE
-            line += self.paint(f"{times(ratio) + '?' * (unsure and column in found):>{max(RATIO, len(column) + 3)}}", good)
+            doubt = "?" * row.unsure(*pairs.get(column, ()))
+            line += self.paint(f"{times(ratio) + doubt:>{max(RATIO, len(column) + 3)}}", good)
         for library in self.libraries:
             label = f"{library}@{n}" if scaling else library
             median = row.median(label)
@@ -159,7 +171,7 @@ def goals(results: Results, colour: bool = False) -> Iterator[str]:
         f", {len(verdicts) - len(measured)} not measured" if len(measured) < len(verdicts) else ""
     )
     for row, goal, reached, good in verdicts:
-        text = times(reached) if goal.ratio else quantity(reached, row.unit)
+        text = times(reached) + "?" * row.unsure(goal.peer, row.ours) if goal.ratio else quantity(reached, row.unit)
         yield f"  {text:>9}  {goal_text(goal, row.unit):<15}" + paint(f"{verdict_text(good):<14}", good) + f"{row.title}"
 
 
@@ -191,14 +203,22 @@ def summary(results: Results, worst: int = 10) -> Iterator[str]:
         yield from (f"  {times(ratio):>8}  vs {peer:<9} {name}" for ratio, peer, name in lost)
 
 
-def changes(found: list[Change], colour: bool = False) -> Iterator[str]:
-    """The comparison with an older run: what changed beyond the noise, the worst first."""
+def changes(found: list[Change], gone: Sequence[str] = (), differ: Sequence[str] = (), colour: bool = False) -> Iterator[str]:
+    """The comparison with an older run: what changed beyond the noise, the worst first; after what else differs between them."""
     paint = Painter(colour)
-    moved = sorted((change for change in found if change.verdict != "same"), key=lambda change: -change.factor)
-    slower = sum(change.verdict == "slower" for change in moved)
+    moved = sorted((change for change in found if change.verdict != "same"), key=lambda change: (change.verdict != "fails", -change.factor))
+    count = Counter(change.verdict for change in moved)
     yield ""
-    yield f"Compared {len(found)} rows with the older run: {slower} slower, {len(moved) - slower} faster beyond the noise"
+    if differ:
+        yield f"Not only the code differs from the older run's: {'; '.join(differ)}"
+    failing = f", {count['fails']} failing now" * (count["fails"] > 0)
+    yield f"Compared {len(found)} rows with the older run: {count['slower']} slower, {count['faster']} faster beyond the noise{failing}"
+    if gone:
+        yield f"{len(gone)} rows of the older run are not in this one: {', '.join(gone[:3])}{', ...' * (len(gone) > 3)}"
     for change in moved:
+        if change.verdict == "fails":
+            yield f"  {paint('FAILS     ', False)}  {change.row.errors[change.row.ours]}: {change.row.key}"
+            continue
         peers = "" if math.isnan(change.peers) else f", its peers {change.peers:.2f}x"
         mark = paint("REGRESSION" if change.verdict == "slower" else "faster    ", change.verdict == "faster")
         yield f"  {mark}  took {change.factor:.2f}x the time{peers}: {change.row.key}"

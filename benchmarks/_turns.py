@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._children import Child, Contestant, Failed, Lost, run_once
+from ._children import STOPPABLE, Child, Contestant, Failed, Lost, run_once
 from ._declare import Case, Goal, Metric, Once
 from ._libraries import LIBRARIES
 from ._results import OURS, Row
@@ -25,7 +25,7 @@ class Effort:
 
     bursts: int = 9
     seconds: float = 0.025  # of a burst
-    pause: float = 0.02  # before a burst: a library's idle threads spin a while (OpenMP's for milliseconds), which is the next one's loss
+    pause: float = 0.02  # before a burst, for idle threads to come to rest, where processes cannot be stopped
     samples: int | None = None  # of a program, where it is not left to its declaration
     warm_up: bool = True  # run a program that wants compiled kernels once more, before its samples
     timeout: float = 120.0
@@ -36,27 +36,69 @@ class Effort:
 QUICK = Effort(bursts=3, seconds=0.002, pause=0.0, samples=1, warm_up=False)
 
 
-def difference(found: np.ndarray, expected: np.ndarray, tolerance: float) -> str:
-    """How two results differ, "" if they agree: |a − b| <= tolerance (|b| + rms(b)), NaN and infinities in the same places, and integers
-    the same."""
+def _rms(x: np.ndarray) -> float:
+    """The root mean square."""
+    return float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
+
+
+def difference(found: np.ndarray, expected: np.ndarray, tolerance: float, overall: bool = False) -> str:
+    """How two results differ, "" if they agree: |a − b| <= tolerance (|b| + rms(b)), or ``overall`` rms(a − b) <= tolerance rms(b); NaN and
+    infinities in the same places, and integers the same."""
     if found.shape != expected.shape:
         return f"has shape {found.shape}, not {expected.shape}"
-    if found.dtype.kind == "f" and found.dtype != expected.dtype:
+    if found.dtype != expected.dtype and not found.dtype.kind == expected.dtype.kind == "i":  # of any size: JAX's are smaller
         return f"has dtype {found.dtype}, not {expected.dtype}"
     if expected.dtype.kind != "f":
         wrong = found != expected
     else:
         a, b = found.astype(np.float64), expected.astype(np.float64)
         finite = np.isfinite(b)
-        scale = float(np.sqrt(np.mean(np.square(b, where=finite, out=np.zeros_like(b))))) if b.size else 0.0
+        scale = _rms(b[finite])
         with np.errstate(invalid="ignore"):
-            near = np.abs(a - b) <= tolerance * (np.abs(b) + scale)
+            near = np.isfinite(a) if overall else np.abs(a - b) <= tolerance * (np.abs(b) + scale)
         wrong = ~np.where(finite, near, (a == b) | (np.isnan(a) & np.isnan(b)))
+        if overall and not wrong.any() and (distance := _rms(a[finite] - b[finite])) > tolerance * scale:
+            return f"is apart by {distance:.2g}, root mean square, from one of {scale:.2g}"
     if not wrong.any():
         return ""
     where = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
     share = f"{int(wrong.sum())} of {wrong.size}"
     return f"differs in {share}, at {[int(i) for i in where]} it is {found[where]!s} instead of {expected[where]!s}"
+
+
+def apart(case: Case, result: list[np.ndarray], expected: list[np.ndarray]) -> str:
+    """How the results of two contestants differ, "" if they agree."""
+    if len(result) != len(expected):
+        return f"gives {len(result)} results instead of {len(expected)}"
+    wrong = (difference(ours, theirs, case.tolerance, case.overall) for ours, theirs in zip(result, expected))
+    return next((f"result {i} {text}" for i, text in enumerate(wrong) if text), "")
+
+
+def outvoted(case: Case, found: dict[Contestant, list[np.ndarray]]) -> dict[Contestant, str]:
+    """Those whose results are not what most others have, and how they differ; everybody where no party is the largest."""
+    parties: list[list[Contestant]] = []
+    for contestant, result in found.items():
+        party = next((party for party in parties if not apart(case, result, found[party[0]])), None)
+        if party is None:
+            parties.append([contestant])
+        else:
+            party.append(contestant)
+    parties.sort(key=len, reverse=True)
+    if len(parties) < 2:
+        return {}
+    divided = len(parties[0]) == len(parties[1])
+    against = {c: parties[0][0] for party in parties[1:] for c in party} | (dict.fromkeys(parties[0], parties[1][0]) if divided else {})
+    return {c: f"{apart(case, found[c], found[other])} ({other.label}'s)" for c, other in against.items()}
+
+
+def order(n: int, turn: int) -> list[int]:
+    """Who of ``n`` comes when in a turn, such that over the turns each comes after each other one about as often: the rows of a Latin square
+    in which neighbours are balanced (Williams, 1949), each followed by its mirror image."""
+    if not n:
+        return []
+    first = [(i + 1) // 2 if i % 2 else -i // 2 for i in range(n)]  # 0, 1, -1, 2, -2, ...
+    row = [(i + turn // 2) % n for i in first]
+    return row[::-1] if turn % 2 else row
 
 
 class Arena:
@@ -112,26 +154,22 @@ class Arena:
                     self.discard(contestant)
         return able
 
-    def _agreeing(self, case: Case, row: Row, contestants: list[Contestant]) -> list[Contestant]:
-        """Those whose results are the first one's (ours, where we take part)."""
+    def _agreeing(self, case: Case, row: Row, contestants: list[Contestant], what: str = "check") -> list[Contestant]:
+        """Those with whose results most others agree; nobody where opinions are divided."""
         found: dict[Contestant, list[np.ndarray]] = {}
 
         def check(contestant: Contestant, child: Child) -> None:
             with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-                child.ask("check", file=f"{folder}/x.npz")
+                answer = child.ask(what, file=f"{folder}/x.npz")
                 with np.load(f"{folder}/x.npz") as arrays:
-                    result = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
-            if found:
-                first, expected = next(iter(found.items()))
-                if len(result) != len(expected):
-                    raise Failed(f"gives {len(result)} results, {first.label} {len(expected)}")
-                for i, (ours, theirs) in enumerate(zip(result, expected)):
-                    wrong = difference(ours, theirs, case.tolerance)
-                    if wrong:
-                        raise Failed(f"result {i} {wrong} ({first.label}'s)")
-            found[contestant] = result
+                    if answer["arrays"]:
+                        found[contestant] = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
-        return self._attempt(row, contestants, check)
+        able = self._attempt(row, contestants, check)
+        for contestant, text in outvoted(case, found).items():
+            row.errors[contestant.label] = ("" if what == "check" else "after the bursts ") + text
+            row.samples.pop(contestant.label, None)
+        return [contestant for contestant in able if contestant.label not in row.errors]
 
     def measure(self, case: Case, row: Row, contestants: list[Contestant]) -> Row:
         """``row`` with the samples of ``contestants``, and the errors of those who have none."""
@@ -143,15 +181,17 @@ class Arena:
             iterations[contestant] = child.ask("calibrate", seconds=self.effort.seconds)["iterations"]
 
         def burst(contestant: Contestant, child: Child) -> None:
-            time.sleep(self.effort.pause)
+            if not STOPPABLE:
+                time.sleep(self.effort.pause)
             seconds = child.ask("burst", iterations=iterations[contestant])["seconds"]
             row.samples.setdefault(contestant.label, []).append(seconds)
 
         able = self._attempt(row, able, calibrate)
         for turn in range(self.effort.bursts):
-            order = able if turn % 2 == 0 else able[::-1]  # nobody always follows the same neighbour
-            alive = self._attempt(row, order, burst)
+            alive = self._attempt(row, [able[i] for i in order(len(able), turn)], burst)
             able = [contestant for contestant in able if contestant in alive]
+        if case.checked == 1:
+            self._agreeing(case, row, able, "recheck")
         row.samples = {c.label: row.samples[c.label] for c in contestants if c.label in row.samples}
         return row
 

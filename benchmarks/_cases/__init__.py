@@ -16,6 +16,7 @@ _MODULES = (
     "softmax",
     "index",
     "sort",
+    "random",
     "update",
     "train",
     "data",

@@ -11,6 +11,7 @@ from .._declare import Case
 from .train import LABELS, drawn, network
 
 N, BATCH = 6400, 64
+HOST = ("cpu",)  # where a loader by itself works
 
 
 def single_samples(batch: Any) -> Any:
@@ -21,8 +22,10 @@ def single_samples(batch: Any) -> Any:
 
 
 def _loader(library: Any) -> Any:
+    """It draws its batches from arrays on the host, as data sets are used."""
     data = library.lib.utils.data
-    return data.DataLoader(data.TensorDataset(library.normal(N, 1, 28, 28), library.integers(10, N)), batch_size=BATCH, shuffle=True)
+    images, labels = library.normal(N, 1, 28, 28).cpu(), library.integers(10, N).cpu()
+    return data.DataLoader(data.TensorDataset(images, labels), batch_size=BATCH, shuffle=True)
 
 
 def _pass(library: Any) -> Callable[[], Any]:
@@ -34,6 +37,9 @@ def _pass(library: Any) -> Callable[[], Any]:
 def _epoch(library: Any) -> Callable[[], Any]:
     weights, _ = drawn(library, "mlp", BATCH)
     lib, net, loader = library.lib, network(library.nn, "mlp"), _loader(library)
+    elsewhere = library.device != "cpu"
+    if elsewhere:
+        net.to(library.device)
     with lib.no_grad():
         for parameter, weight in zip(net.parameters(), weights):
             parameter.copy_(weight)
@@ -41,6 +47,8 @@ def _epoch(library: Any) -> Callable[[], Any]:
 
     def iteration() -> list[int]:
         for x, y in loader:
+            if elsewhere:
+                x, y = x.to(library.device), y.to(library.device)
             optimizer.zero_grad()
             criterion(net(x), y).backward()
             optimizer.step()
@@ -66,8 +74,12 @@ def _transformed(**options: Any) -> Callable[[Any], Callable[[], Any]]:
 
 
 def cases() -> Iterator[Case]:
-    yield Case("train", "loader", f"TensorDataset of {N} images b{BATCH}", {"torch": _pass}, bytes=N * (8 * 784 + 16))
+    yield Case("train", "loader", f"TensorDataset of {N} images b{BATCH}", {"torch": _pass}, devices=HOST, bytes=N * (8 * 784 + 16))
     yield Case("train", "loader", f"{LABELS['mlp']} epoch of {N} images b{BATCH}", {"torch": _epoch})
-    yield Case("train", "loader", f"transforms of {N} images, whole batches", {"numbagrad": _transformed()})
-    yield Case("train", "loader", f"transforms of {N} images, single samples", {"numbagrad": _transformed(collate_fn=single_samples)})
-    yield Case("train", "loader", f"transforms of {N} images, one worker with its start", {"numbagrad": _transformed(num_workers=1)})
+    yield Case("train", "loader", f"transforms of {N} images, whole batches", {"numbagrad": _transformed()}, devices=HOST)
+    yield Case(
+        "train", "loader", f"transforms of {N} images, single samples", {"numbagrad": _transformed(collate_fn=single_samples)}, devices=HOST
+    )
+    yield Case(
+        "train", "loader", f"transforms of {N} images, one worker with its start", {"numbagrad": _transformed(num_workers=1)}, devices=HOST
+    )

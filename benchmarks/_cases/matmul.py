@@ -12,14 +12,24 @@ FORMS = {"AB": (False, False), "A^T B": (True, False), "A B^T": (False, True)}
 
 
 def product(
-    suite: str, m: int, k: int, n: int, form: str = "AB", batch: tuple[int, ...] = (), gradient: bool = False, label: str = "", **more: Any
+    suite: str,
+    m: int,
+    k: int,
+    n: int,
+    form: str = "AB",
+    batch: tuple[int, ...] = (),
+    gradient: bool = False,
+    label: str = "",
+    double: bool = False,
+    **more: Any,
 ) -> Case:
-    """(batch, m, k) times (batch, k, n); a transposed factor is a view of an array that lies the other way round."""
+    """(batch, m, k) times (batch, k, n); a transposed factor is a view of an array that lies the other way round.  ``double``: of float64."""
     turned = FORMS[form]
 
     def build(library: Any) -> Callable[[], Any]:
-        a = library.normal(*batch, *((k, m) if turned[0] else (m, k)))
-        b = library.normal(*batch, *((n, k) if turned[1] else (k, n)))
+        normal = library.normal64 if double else library.normal
+        a = normal(*batch, *((k, m) if turned[0] else (m, k)))
+        b = normal(*batch, *((n, k) if turned[1] else (k, n)))
 
         def multiply(a: Any, b: Any) -> Any:
             return (a.swapaxes(-1, -2) if turned[0] else a) @ (b.swapaxes(-1, -2) if turned[1] else b)
@@ -29,11 +39,11 @@ def product(
             return library.forward(lambda a, b: a @ b, a, b)
         return library.backward(multiply, a, b, wrt=(0, 1))
 
-    apis = ("torch", "jax") if gradient else ("torch", "numpy", "jax")
+    apis = ("torch", *["numpy"] * (not gradient), *["jax"] * (not double))  # JAX has float64 only where all of it has
     shape = f"{m}" if m == k == n else f"{m}x{k}x{n}"
-    label = label or f"{form} {'x'.join(map(str, batch))}{':' if batch else ''}{shape}{' f+b' * gradient}"
+    label = label or f"{form} {'x'.join(map(str, batch))}{':' if batch else ''}{shape}{' f+b' * gradient}{' float64' * double}"
     products = math.prod(batch) * (3 if gradient else 1)
-    flops, bytes_ = 2 * m * k * n * products, 4 * (m * k + k * n + m * n) * products
+    flops, bytes_ = 2 * m * k * n * products, (8 if double else 4) * (m * k + k * n + m * n) * products
     return Case(suite, "matmul", label, dict.fromkeys(apis, build), flops=flops, bytes=bytes_, **more)
 
 
@@ -66,3 +76,4 @@ def cases() -> Iterator[Case]:
     for batch, m, k, n in ((1, 128, 64, 128), (1000, 8, 8, 8), (64, 1, 64, 64), (7, 61, 59, 53)):
         yield product("ops", m, k, n, batch=(batch,))
     yield product("ops", 128, 64, 128, batch=(16,), gradient=True)
+    yield product("ops", 512, 512, 512, double=True)  # of peak: of that of float32, which is twice as high

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .._declare import Case, Goal
+from .._declare import Case, Checked, Goal
 
 MAPS = (64, 32, 28, 28)
 
@@ -40,7 +40,7 @@ def _pool(kind: str, shape: tuple[int, ...], kernel: int, stride: int, gradient:
 
 
 def _batch_norm(shape: tuple[int, ...], mode: str, **more: Any) -> Case:
-    """``mode``: "f" and "f+b" in training, on the batch's own statistics; "eval" on given ones."""
+    """``mode``: "f" and "f+b" in training, on the batch's own statistics, which the running ones follow; "eval" on given ones."""
     training = mode != "eval"
 
     def torch(library: Any) -> Callable[[], Any]:
@@ -51,20 +51,40 @@ def _batch_norm(shape: tuple[int, ...], mode: str, **more: Any) -> Case:
         def norm(x: Any, weight: Any, bias: Any) -> Any:
             return library.F.batch_norm(x, mean, var, weight, bias, training)
 
-        return library.backward(norm, x, weight, bias, wrt=(0, 1, 2)) if mode == "f+b" else library.forward(norm, x, weight, bias)
+        gradient = mode == "f+b"
+        run = library.backward(norm, x, weight, bias, wrt=(0, 1, 2)) if gradient else library.forward(norm, x, weight, bias)
+        return Checked(run, lambda: [run(), mean, var])
 
     def jax(library: Any) -> Callable[[], Any]:
         x = library.normal(*shape)
         weight, bias = library.normal(shape[1]), library.normal(shape[1])
-        library.normal(shape[1]), library.uniform(0.5, 2.0, shape[1])  # not needed here; what is drawn next is to be the same for all
+        running = library.normal(shape[1]), library.uniform(0.5, 2.0, shape[1])
         over = tuple(i for i in range(len(shape)) if i != 1)
         wide = (1, -1) + (1,) * (len(shape) - 2)
+        samples = math.prod(shape) // shape[1]
 
         def norm(x: Any, weight: Any, bias: Any) -> Any:
             mean, var = x.mean(over, keepdims=True), x.var(over, keepdims=True)
-            return (x - mean) / library.jnp.sqrt(var + 1e-5) * weight.reshape(wide) + bias.reshape(wide)
+            y = (x - mean) / library.jnp.sqrt(var + 1e-5) * weight.reshape(wide) + bias.reshape(wide)
+            return y, (mean.reshape(-1), var.reshape(-1) * samples / (samples - 1))
 
-        return library.backward(norm, x, weight, bias, wrt=(0, 1, 2)) if mode == "f+b" else library.forward(norm, x, weight, bias)
+        def both(seed: Any, running: Any, *inputs: Any) -> Any:
+            y, pull, now = library.lib.vjp(norm, *inputs, has_aux=True)
+            results = [y, *pull(seed)] if mode == "f+b" else [y]
+            return results, [0.9 * old + 0.1 * new for old, new in zip(running, now)]
+
+        compiled = library.jit(both)
+
+        def iteration() -> list[Any]:
+            nonlocal running
+            results, running = compiled(seed, running, x, weight, bias)
+            return results
+
+        seed = x
+        if mode == "f+b":  # the other libraries run it once before they draw
+            iteration()
+            seed = library.normal(*shape)
+        return Checked(iteration, lambda: [iteration(), *running])
 
     builders = {"torch": torch} | ({"jax": jax} if training else {})
     n = math.prod(shape)

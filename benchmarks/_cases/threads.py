@@ -38,6 +38,4 @@ def cases() -> Iterator[Case]:
         softmax.softmax("threads", 256, 1000),
     ]
     for case in found:
-        # JAX takes the cores it is given and has no setting for fewer; NumPy has one thread for all but products.
-        apis = {"torch": case.builders["torch"]} | ({"numpy": case.builders["numpy"]} if "numpy" in case.builders else {})
-        yield replace(case, builders=apis, scaling=True)
+        yield replace(case, scaling=True)

@@ -7,14 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from .._declare import Case, Goal
+from .._declare import Case, Checked, Goal
+
+CHECKED = 4  # steps that are compared, each with other gradients: the first step of Adam takes nothing but their signs
 
 ALGORITHMS: dict[str, tuple[str, dict[str, float], int]] = {  # the class, its options, how many numbers it reads and writes per parameter
     "Adam": ("Adam", {"lr": 1e-3}, 7),
-    "AdamW": ("AdamW", {"lr": 1e-3, "weight_decay": 0.01}, 7),
+    "AdamW": ("AdamW", {"lr": 1e-3, "weight_decay": 0.1}, 7),
     "SGD momentum": ("SGD", {"lr": 1e-3, "momentum": 0.9}, 5),
     "RMSprop": ("RMSprop", {"lr": 1e-3}, 5),
 }
+
+
+def progress(library: Any, run: Callable[[], Any], parameters: Callable[[], list[Any]], step: Callable[[], Any]) -> Checked:
+    """Iterations ``run``; compared are the result of ``step`` and how far each parameter is from where it was before the first one, beside
+    which the parameters themselves are so large that they would hide much."""
+    before: list[np.ndarray] = []
+
+    def now() -> list[np.ndarray]:
+        return [np.array(library.get(p)) for p in parameters()]
+
+    def check() -> list[Any]:
+        before[:] = before or now()
+        result = step()
+        return [result, [p - start for p, start in zip(now(), before)]]
+
+    return Checked(run, check)
 
 
 def _step(algorithm: str, shapes: list[tuple[int, ...]], label: str, **more: Any) -> Case:
@@ -22,32 +40,36 @@ def _step(algorithm: str, shapes: list[tuple[int, ...]], label: str, **more: Any
 
     def torch(library: Any) -> Callable[[], Any]:
         parameters = [library.normal(*shape).requires_grad_() for shape in shapes]
-        for p, shape in zip(parameters, shapes):
-            p.grad = library.normal(*shape)
         optimizer = getattr(library.lib.optim, name)(parameters, **options)
 
-        def iteration() -> list[Any]:
+        def step() -> list[Any]:
+            for p, shape in zip(parameters, shapes):
+                p.grad = library.normal(*shape)
             optimizer.step()
-            return parameters
+            return []
 
-        return iteration
+        return progress(library, optimizer.step, lambda: parameters, step)
 
     def jax(library: Any) -> Callable[[], Any]:
         parameters = [library.normal(*shape) for shape in shapes]
-        gradients = [library.normal(*shape) for shape in shapes]
+        gradients: list[Any] = []
         zeros = [library.put(np.zeros(shape, np.float32)) for shape in shapes]
         state = [parameters, zeros, zeros, library.put(np.zeros((), np.float32))]
         update = library.jit(lambda state, gradients: adam(library.jnp, state, gradients))
 
-        def iteration() -> list[Any]:
+        def iteration() -> None:
             state[:] = update(state, gradients)
-            return state[0]
 
-        return iteration
+        def step() -> list[Any]:
+            gradients[:] = [library.normal(*shape) for shape in shapes]
+            iteration()
+            return []
+
+        return progress(library, iteration, lambda: state[0], step)
 
     n = sum(int(np.prod(shape)) for shape in shapes)
     builders = {"torch": torch} | ({"jax": jax} if algorithm == "Adam" else {})
-    return Case("ops", "update", f"{algorithm} {label}", builders, bytes=4 * moved * n, checked=3, **more)
+    return Case("ops", "update", f"{algorithm} {label}", builders, bytes=4 * moved * n, checked=CHECKED, tolerance=1e-3, **more)
 
 
 def adam(jnp: Any, state: Any, gradients: Any, lr: float = 1e-3) -> Any:

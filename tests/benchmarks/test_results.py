@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import _charts, _readme, _table
 from benchmarks.__main__ import FOLDER, ROOT
-from benchmarks._declare import Goal
+from benchmarks._declare import SUITES, Goal
 from benchmarks._machine import busy, cores, describe, slug
-from benchmarks._results import Results, Row, compare
+from benchmarks._results import Results, Row, compare, differing, vanished
 
 MACHINE = {"cpu": "AMD EPYC", "cores": 2, "os": "Linux-6.1", "python": "3.11.7", "date": "2026-01-02T03:04:05+00:00", "commit": "abc"}
 LIBRARIES = {"numbagrad": {"version": "0.1"}, "torch": {"version": "2.13"}}
@@ -79,6 +79,31 @@ def test_file(results, tmp_path):
     broken = [
         {**whole, "format": 99}, {**whole, "machine": {}}, {**whole, "rows": [{}]}, {**whole, "more": 1}, {"format": 1}, [], 1, None
     ]  # fmt: skip
+    for place, name, value in (
+        (("machine",), "cpu", 1),
+        (("machine",), "cores", "two"),
+        (("machine",), "packages", []),
+        (("options",), "libraries", ["numpy"]),
+        (("options",), "libraries", {"numpy": {}}),
+        (("options",), "threads", "2"),
+        (("peaks",), "gflops", "many"),
+        ((), "peaks", {"gflops": 1.0}),
+        ((), "complete", "yes"),
+        ((), "rows", {}),
+        (("rows", 0), "name", None),
+        (("rows", 0), "flops", "1"),
+        (("rows", 0), "goals", [{"ratio": "2"}]),
+        (("rows", 0), "samples", []),
+        (("rows", 0), "samples", {"numbagrad": "fast"}),
+        (("rows", 0), "samples", {"numbagrad": ["1.0"]}),
+        (("rows", 0), "samples", {"numbagrad@two": [1.0]}),
+        (("rows", 0), "errors", {"numbagrad": None}),
+    ):
+        damaged = there = json.loads(json.dumps(whole))
+        for key in place:
+            there = there[key]
+        there[name] = value
+        broken.append(damaged)
     for text in (*map(json.dumps, broken), path.read_text()[:-10], ""):
         path.write_text(text)
         with pytest.raises(ValueError, match="holds no results of format 1"):
@@ -119,6 +144,35 @@ def test_table(results):
     assert scaled.split()[3:6] == ["2.00x", "1.90x", "1.50x"]  # beside torch, ours and torch's speed-up
 
 
+def test_doubtful_ratios(results):
+    """A question mark follows the ratio of what varied too much, in the table and in the README, the peer on two threads included."""
+    noisy = [0.5, 0.6, 1.0, 1.5, 1.6]
+    first, threads = results.rows[0], results.rows[5]
+    assert not first.unsure("torch", "numbagrad") and "?" not in _readme.render(results)
+    first.samples["torch"] = [2.5e-5 * x for x in noisy]
+    threads.samples |= {"torch@2": noisy, "numbagrad@1": noisy}
+    lines = [line for row in results.rows for line in _table.Lines(LIBRARIES, results.peaks)(row)]
+    assert " 2.50x?" in next(line for line in lines if "AB 64" in line)
+    assert next(line for line in lines if "2 threads" in line).split()[3:6] == ["1.00x?", "1.00x?", "3.00x?"]
+    assert sum("x?" in line for line in _table.goals(results)) == 2
+    text = _readme.render(results)
+    assert "| **2.50x?** |" in text and "| 1.00x? |" in text and text.count("?") == 3 and "?: one of the two times varied" in text
+    import_row = next(line for line in text.splitlines() if "import" in line)
+    assert "?" not in import_row
+
+
+def test_share_of_the_peak_of_as_many_threads():
+    one = {"gflops_one": 60.0, "copy_gbs_one": 15.0, "triad_gbs_one": 15.0}
+    peaks = {"gflops": 200.0, "copy_gbs": 20.0, "triad_gbs": 20.0}
+    parts = {n: [] for n in ("", "@1", "@2", "@4")}
+    for n, found in parts.items():
+        for work in ({"flops": 30e9}, {"bytes": 10e9}):
+            row = Row("threads", "f", "n", samples={f"numbagrad{n}": [1.0], "numbagrad@1": [1.0]} if n else {"numbagrad": [1.0]}, **work)
+            found.append(_table.share(row, peaks | one)[0])
+            assert _table.share(row, peaks)[0] in (30 / 200, 10 / 20)  # of files that do not know
+    assert parts == {"": [30 / 200, 10 / 20], "@1": [30 / 60, 10 / 15], "@2": [30 / 120, 10 / 20], "@4": [30 / 200, 10 / 20]}
+
+
 def test_summary(results):
     text = "\n".join(_table.summary(results))
     assert "1.12x" in text  # the geometric mean of 2.5 and 0.5
@@ -148,6 +202,45 @@ def test_compare(results, ours, torch, verdict):
     assert changes[0].factor == pytest.approx(ours)
     text = "\n".join(_table.changes(changes))
     assert ("REGRESSION" in text) is (verdict == "slower")
+
+
+def test_compare_with_oneself_says_nothing_of_the_machine():
+    """One thread is no peer of two: where both became slower, the kernel did."""
+    rows = [Row("threads", "x", "y", samples={"numbagrad@2": around(m), "numbagrad@1": around(2 * m)}) for m in (1.0, 1.3)]
+    (change,) = compare(Results(MACHINE, {}, rows=rows[:1]), Results(MACHINE, {}, rows=rows[1:]))
+    assert change.verdict == "slower" and math.isnan(change.peers)
+
+
+def test_compare_what_fails_or_is_gone():
+    """A row that is an error now counts, a program's too, whose numbers have no names then."""
+    names = ("y", "program: a", "gone", "broken before")
+    old = Results(MACHINE, {}, rows=[Row("ops", "x", name, samples={"numbagrad": around(1.0)}) for name in names[:3]])
+    old.rows.append(Row("ops", "x", names[3], errors={"numbagrad": "ended"}))
+    new = Results(MACHINE, {}, rows=[Row("ops", "x", name, errors={"numbagrad": "ended"}) for name in ("y", "program", names[3], "new")])
+    changes = compare(old, new)
+    assert [(change.row.name, change.verdict) for change in changes] == [("y", "fails"), ("program", "fails")]
+    gone = vanished(old, new)
+    assert gone == ["ops/x/program: a on cpu", "ops/x/gone on cpu"]
+    text = "\n".join(_table.changes(changes, gone))
+    assert "2 failing now" in text and "2 rows of the older run are not in this one: ops/x/program: a on cpu, ops/x/gone on cpu" in text
+
+
+def test_differing():
+    old = Results({**MACHINE, "cpu": "Apple M4", "packages": {"numba": "1"}}, {"quick": True, "libraries": LIBRARIES})
+    new = Results(
+        {**MACHINE, "environment": {"OMP_NUM_THREADS": "1"}, "packages": {"numba": "2"}}, {"threads": 1, "default_allocator": True}
+    )
+    assert differing(old, old) == []
+    assert differing(old, new) == [
+        "cpu Apple M4, now AMD EPYC",
+        "threads 2, now 1",
+        "--quick yes, now no",
+        "allocator thresholds raised, now default",
+        "numba 1, now 2",
+        "OMP_NUM_THREADS not set, now 1",
+    ]
+    text = "\n".join(_table.changes([], differ=differing(old, new)))
+    assert "Not only the code differs from the older run's: cpu Apple M4, now AMD EPYC; threads 2, now 1" in text
 
 
 def test_compare_needs_quartiles_apart():
@@ -187,7 +280,17 @@ def test_what_the_readme_refuses(results, tmp_path):
     for commit, said in (("", "an unknown one"), ("abc+", "abc+")):
         other = Results({**MACHINE, "commit": commit}, results.options, {}, results.rows, True)
         assert f"a commit without changes, but these are of {said}" in _readme.refusal(other, file, tmp_path)
-    assert "made with --quick" in _readme.refusal(Results(MACHINE, {**results.options, "quick": True}), file, tmp_path)
+    for more, said in (
+        ({"quick": True}, "made with --quick"),
+        ({"filter": "conv"}, "these are of --filter 'conv'"),
+        ({"suites": ["ops", "train"]}, "these are of ops train"),
+        ({"default_allocator": True}, "--default-allocator"),
+    ):
+        other = Results(MACHINE, {**results.options, **more}, {}, results.rows, True)
+        assert said in _readme.refusal(other, file, tmp_path)
+    for suites in ([], ["goals"], ["goals", "ops"], list(SUITES)):
+        assert _readme.refusal(Results(MACHINE, {"suites": suites}, complete=True), file, tmp_path) == ""
+    assert "interrupted" in _readme.refusal(Results(MACHINE, results.options), file, tmp_path)
 
 
 def test_the_readme_shows_the_committed_results(tmp_path):
@@ -214,6 +317,12 @@ def test_charts(results, tmp_path):
         file.name for file in files
     }
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_no_roofline_without_points(results, tmp_path):
+    pytest.importorskip("matplotlib")
+    results.rows[0].device = "cuda"
+    assert not any("roofline" in file.name for file in _charts.draw(results, tmp_path, "x"))
 
 
 def test_busy():

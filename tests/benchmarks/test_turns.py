@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from benchmarks._cases import declared, select
-from benchmarks._children import Child, Contestant, Failed, Lost
+from benchmarks._children import Child, Contestant, Failed, Lost, run_once
 from benchmarks._declare import SUITES, Case, count
 from benchmarks._libraries import LIBRARIES, environment
 from benchmarks._results import Row
@@ -15,7 +17,14 @@ from tests.benchmarks import fakes
 
 FAKES = ("tests.benchmarks.fakes",)
 EFFORT = Effort(bursts=3, seconds=1e-4, samples=2, timeout=20, modules=FAKES)
-ONE, SCALING, NUMBERS = fakes.cases()
+THREADS_OF_JAX = """
+import json, os, jax
+a = jax.numpy.ones((300, 300))
+(a @ a).block_until_ready()
+names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+print(json.dumps({"": sum("XLAEigen" in name for name in names)}))
+"""
+ONE, REMEMBERED, SCALING, NUMBERS = fakes.cases()
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +34,8 @@ def arena():
     arena.close()
 
 
-def measured(arena: Arena, *names: str) -> Row:
-    return arena.measure(ONE, Row(ONE.suite, ONE.family, ONE.name), [Contestant(name) for name in names])
+def measured(arena: Arena, *names: str, case: Case = ONE) -> Row:
+    return arena.measure(case, Row(case.suite, case.family, case.name), [Contestant(name) for name in names])
 
 
 # ---- the protocol -----------------------------------------------------------------------------------------------------------------------
@@ -43,6 +52,9 @@ def test_protocol(tmp_path):
         iterations = child.ask("calibrate", seconds=1e-3)["iterations"]
         assert 10 < iterations < 100_000
         assert 1e-8 < child.ask("burst", iterations=iterations)["seconds"] < 1e-2
+        assert child.ask("recheck", file=str(tmp_path / "y.npz")) == {"arrays": 2}
+        with np.load(tmp_path / "x.npz") as before, np.load(tmp_path / "y.npz") as after:
+            np.testing.assert_array_equal(after["arr_0"], before["arr_0"][::-1])
         for request in ("explode", "__init__", "answer"):
             with pytest.raises(Failed, match="no such request"):
                 child.ask(request)
@@ -58,16 +70,42 @@ def test_protocol(tmp_path):
 def test_environment():
     assert environment(None, default_allocator=True) == {}
     assert set(environment(None, False)) == {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
-    assert environment(3, True)["NUMBAGRAD_NUM_THREADS"] == environment(3, True)["OMP_NUM_THREADS"] == "3"
+    assert {environment(3, True)[name] for name in ("NUMBAGRAD_NUM_THREADS", "OMP_NUM_THREADS", "NPROC", "NUM_CPU_THREADS")} == {"3"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_threads_of_jax():
+    pytest.importorskip("jax")
+    for threads in (1, 3):
+        assert run_once(THREADS_OF_JAX, Contestant("jax", threads=threads), True, 60) == {"": threads}
 
 
 # ---- those who fail ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_only_equal_results_are_timed(arena):
-    row = measured(arena, "numpy", "wrong")
-    assert list(row.samples) == ["numpy"] and len(row.samples["numpy"]) == EFFORT.bursts
-    assert "differs in" in row.errors["wrong"] and "numpy" in row.errors["wrong"]
+@pytest.mark.parametrize("names", [("numpy", "wrong", "same"), ("wrong", "numpy", "same"), ("same", "numpy")])
+def test_only_equal_results_are_timed(arena, names):
+    """Right is what most say, whoever comes first."""
+    row = measured(arena, *names)
+    assert set(row.samples) == {"numpy", "same"} and len(row.samples["numpy"]) == EFFORT.bursts
+    assert set(row.errors) == {"wrong"} & set(names)
+    assert all(
+        "result 0 differs in" in error and f"({names[0] if names[0] != 'wrong' else 'numpy'}'s)" in error for error in row.errors.values()
+    )
+
+
+@pytest.mark.parametrize("names", [("numpy", "wrong"), ("wrong", "numpy"), ("numpy", "wrong", "also wrong", "same")])
+def test_nobody_is_timed_where_opinions_are_divided(arena, names):
+    row = measured(arena, *names)
+    assert not row.samples and set(row.errors) == set(names)
+    assert "(wrong's)" in row.errors["numpy"] and "(numpy's)" in row.errors["wrong"]
+
+
+@pytest.mark.parametrize("case, name", [(ONE, "tiring"), (REMEMBERED, "same")])
+def test_results_are_compared_again_after_the_bursts(arena, case, name):
+    """Those of a second way that is only taken later, and of one that has not noticed that the numbers are others now."""
+    row = measured(arena, "numpy", name, case=case)
+    assert not row.samples and "after the bursts result 0 differs" in row.errors[name]
 
 
 @pytest.mark.parametrize("name, error", [("dying", "status 3"), ("late", "status 4"), ("refusing", "ValueError: no arrays")])
@@ -132,7 +170,25 @@ def test_difference(found, expected, agree):
 def test_difference_of_other_types():
     assert difference(np.arange(3), np.arange(3).astype(np.int32), 1e-4) == ""
     assert "of 3" in difference(np.array([0, 1, 3]), np.arange(3), 1e-4)
-    assert "dtype" in difference(np.ones(3), np.ones(3, np.float32), 1e-4)
+    types = (np.float64, np.float32, np.int64, np.bool_)
+    for i, found in enumerate(types):
+        for expected in types[:i] + types[i + 1 :]:  # with the same numbers
+            assert "has dtype" in difference(np.ones(3, found), np.ones(3, expected), 1e-4)
+
+
+@pytest.mark.parametrize(
+    "found, expected, agree",
+    [
+        ([1.0, 1.0, 1.0, 1.1], [1.0] * 4, True),  # 0.05 in the root mean square
+        ([1.0, 1.0, 1.0, 1.3], [1.0] * 4, False),
+        ([1.0, np.nan], [1.0, np.nan], True),
+        ([1.0, np.nan], [1.0, 1.0], False),
+        ([0.0, 0.0], [0.0, 1.0], False),
+        ([], [], True),
+    ],
+)
+def test_difference_overall(found, expected, agree):
+    assert (difference(np.array(found, np.float32), np.array(expected, np.float32), 0.1, overall=True) == "") is agree
 
 
 # ---- what is declared -------------------------------------------------------------------------------------------------------------------
