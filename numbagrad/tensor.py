@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import weakref
 from collections import OrderedDict
 from typing import Any, Callable
 
@@ -217,6 +218,8 @@ class Tensor(Values, Operations):
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
             if value._data.shape != self._data.shape:
                 raise RuntimeError(f"assigned grad has data of a different size: expected {list(self.shape)}, but got {list(value.shape)}")
             if value._data.dtype != self._data.dtype:
@@ -254,6 +257,7 @@ class Tensor(Values, Operations):
             with_history = self._replay(base)
             self._node, self._index = with_history._node, with_history._index
             self._seen = base._rebased
+            self._follow_history()
 
     def _alias(self) -> Tensor:
         """The same storage, without history."""
@@ -322,12 +326,17 @@ class Tensor(Values, Operations):
         if self.is_leaf or self._retains:
             return
         self._retains = True
-        keeper = self
+        self._follow_history()
 
-        def keep(grad: Tensor) -> None:
-            keeper.grad = grad if keeper.grad is None else keeper.grad + grad
+    def _follow_history(self) -> None:
+        """Let the node that this tensor comes from now keep its gradient, if it is to be kept: after ``retain_grad`` and in-place changes."""
+        node = self._node
+        if self._retains and node is not None:
+            node.hooked, node.retaining = True, [*(node.retaining or ()), weakref.ref(self)]
 
-        self.register_hook(keep)
+    def _retain(self, grad: Tensor) -> None:
+        """Keep ``grad``, which the walk goes on with."""
+        self._grad = grad.clone() if self._grad is None else self._grad + grad  # type: ignore[attr-defined, operator]
 
     @property
     def retains_grad(self) -> bool:

@@ -139,7 +139,7 @@ BINARY = [
     _binary("sub", np.subtract, kinds="if"),
     _binary("mul", np.multiply),
     _binary("div", np.true_divide, second=_POSITIVE),
-    _binary("floor_divide", np.floor_divide, (1.1, 1.9), (2.1, 2.9), kinds="if"),
+    _binary("floor_divide", np.floor_divide, (1.1, 1.9), (2.1, 2.9), kinds="if", gradient=False),
     _binary("remainder", np.remainder, (1.1, 1.9), (2.1, 2.9), kinds="if", subnormal=False),
     _binary("fmod", np.fmod, (-1.9, -1.1), (2.1, 2.9), kinds="if", subnormal=False),
     _binary("pow", np.power, _POSITIVE, kinds="if", ulps=8),

@@ -19,6 +19,9 @@ PARALLEL_WORK = 100_000
 WAKING_WORK = 500_000
 # From here on there are more chunks than threads, so that a thread that was held up does not hold up the launch.
 BALANCED_WORK = 4_000_000
+# More threads than this do not help on any machine, and every one of them costs memory.
+MOST_THREADS = max(256, 2 * (os.cpu_count() or 1))
+_LARGEST_INT = 2**31 - 1  # of C, in which PyTorch counts threads
 
 
 def _available_processors() -> int:
@@ -38,7 +41,9 @@ def _initial_threads() -> int:
         return _available_processors()
     if not text.strip().isdecimal() or int(text) < 1:
         raise ValueError(f"NUMBAGRAD_NUM_THREADS: expected a positive integer, but got {text!r}")
-    return int(text)
+    if int(text) > _LARGEST_INT:
+        raise ValueError(f"NUMBAGRAD_NUM_THREADS: expected at most {_LARGEST_INT}, but got {text.strip()}")
+    return min(int(text), MOST_THREADS)
 
 
 _threads = _initial_threads()
@@ -53,13 +58,18 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: int) -> None:
-    """Let each launch use up to ``count`` threads.  Raises TypeError for what is no int and RuntimeError for fewer than one."""
+    """Let each launch use up to ``count`` threads, at most ``MOST_THREADS``.
+
+    Raises TypeError for what is no int, RuntimeError for fewer than one and ValueError for more than a C int holds.
+    """
     global _threads
     if not isinstance(count, int) or isinstance(count, bool):
         raise TypeError(f"set_num_threads: expected an int, but got {type(count).__name__}")
     if count < 1:
         raise RuntimeError(f"set_num_threads: expected a positive number of threads, but got {count}")
-    _threads = count
+    if count > _LARGEST_INT:
+        raise ValueError(f"set_num_threads: expected at most {_LARGEST_INT} threads, but got {count}")
+    _threads = min(count, MOST_THREADS)
 
 
 def _new_pool() -> pool.Pool:

@@ -96,6 +96,11 @@ class Elementwise:
         return self._formula
 
     @property
+    def settings(self) -> frozenset[int]:
+        """Positions of the parameters that are settings, which take no part in type promotion."""
+        return frozenset(i for i, p in enumerate(self.formula.params) if p.args[1])
+
+    @property
     def cost(self) -> int:
         """Scalar operations per element, roughly: a function call counts for ten.  Decides when a launch is worth splitting."""
         if self._cost == 0:
@@ -152,10 +157,13 @@ class Elementwise:
 class Derivative:
     """The gradients of some of an operation's parameters, as one fused operation.
 
-    ``gives``: positions of the parameters that have a gradient; ``needs``: in the order the operation takes them, what it reads: ``"<g>"`` (``"<g0>"``,
+    ``gives``: positions of the parameters that have a gradient; ``zero``: of those that the results do not depend on, or only by jumps, so that theirs
+    is zero (one that a declared gradient leaves out has none); ``needs``: in the order the operation takes them, what it reads: ``"<g>"`` (``"<g0>"``,
     ``"<g1>"``, ... of an operation with several results), ``"<y>"`` (the result) and names of parameters; ``seeds``: which result each gradient
     among them belongs to; ``operation``: the Elementwise with one result per entry of ``gives`` (None if there are none).
     """
+
+    zero: tuple[int, ...]
 
     def __init__(self, of: Elementwise, wanted: tuple[int, ...], seeded: tuple[int, ...] | None = None):
         formula = of.formula
@@ -171,6 +179,8 @@ class Derivative:
         else:
             parts = _formula.substitute(_formula.differentiate(y, g, formula.params), {id(y): stand_in} if y.op.rule else {})
         self._finish(of, wanted, parts, [g, stand_in, *formula.params])
+        if of._rule is not None:
+            self.zero = ()
 
     def _of_many(self, of: Elementwise, wanted: tuple[int, ...], seeded: Sequence[int]) -> None:
         """The same for an operation with several results, those at positions ``seeded`` having a gradient."""
@@ -186,6 +196,7 @@ class Derivative:
 
     def _finish(self, of: Elementwise, wanted: tuple[int, ...], parts: Sequence[Expr | None], available: Sequence[Expr]) -> None:
         self.gives = tuple(i for i in wanted if parts[i] is not None)
+        self.zero = tuple(i for i in wanted if parts[i] is None)
         outputs = [parts[i] for i in self.gives]
         used = {e.args[0] for e in _formula.order(outputs) if e.op is _formula.ARGUMENT}  # type: ignore[arg-type]
         params = [p for p in available if p.args[0] in used]

@@ -43,6 +43,7 @@ class Node:
     pre_hooks: dict[int, Callable[..., Any]] | None = None
     post_hooks: dict[int, Callable[..., Any]] | None = None
     tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
+    retaining: list[Any] | None = None  # weak references to the results that keep their gradient, as long as they are this node's
     hooked = False  # whether it has any of them
     where: Any = None
 
@@ -240,6 +241,11 @@ def _visit(node: Node, grads: list[Any], only: _Between | None) -> Sequence[Any]
         for index, hooks in node.tensor_hooks.items():
             if grads[index] is not None:
                 grads[index] = _run_hooks(hooks, grads[index])
+    if node.retaining:
+        for reference in node.retaining:
+            tensor = reference()
+            if tensor is not None and tensor._node is node and grads[tensor._index] is not None:
+                tensor._retain(grads[tensor._index])
     if only is not None:
         if id(node) in only.targets:
             for index, grad in enumerate(grads):
@@ -290,12 +296,20 @@ def _run_hooks(hooks: Any, grad: Any) -> Any:
     for hook in list(hooks.values()) if hooks else ():
         replaced = hook(grad)
         if replaced is not None:
-            if replaced.shape != grad.shape:
-                raise RuntimeError(
-                    f"hook {getattr(hook, '__name__', hook)!r} has changed the size of value: {list(grad.shape)} to {list(replaced.shape)}"
-                )
+            _check_replaced(hook, grad, replaced)
             grad = replaced
     return grad
+
+
+def _check_replaced(hook: Any, grad: Any, replaced: Any) -> None:
+    """Raise unless ``replaced``, which ``hook`` returned, can take the place of ``grad``."""
+    if not hasattr(replaced, "requires_grad"):
+        raise TypeError(f"expected Variable, but hook returned '{type(replaced).__name__}'")
+    name = repr(getattr(hook, "__name__", hook))
+    for attribute, what in (("dtype", "type"), ("device", "device"), ("shape", "size")):
+        before, after = getattr(grad, attribute), getattr(replaced, attribute)
+        if before != after:
+            raise RuntimeError(f"hook {name} has changed the {what} of value (was {before!s} got {after!s})")
 
 
 def _seed(output: Any, gradient: Any, op: str) -> Any:

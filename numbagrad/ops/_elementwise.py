@@ -12,6 +12,7 @@ from ..autograd.graph import Node, numbers
 from ..autograd.mode import state
 from ..kernels import _dtypes
 from ..kernels import elementwise as kernels
+from ..kernels._cpu import zeros
 from ..kernels._dtypes import DIFFERENTIABLE
 from ..kernels._formula import Expr
 from ..tensor import NEW, Parameter, Tensor, wrap
@@ -43,8 +44,11 @@ class ElementwiseNode(Node):
         if len(grads) > 1 and any(g is None for g in grads):
             recipe, saved = self._without(grads)
         results: list[Any] = [None] * len(self.edges)
-        if recipe.operation is None:
-            return results
+        if recipe.zero:
+            for position in recipe.zero:
+                results[position] = _zeros_for(self.edges[position])
+            if recipe.operation is None:
+                return results
         operands = []
         for seed, held in zip(recipe.seeds, saved):
             if seed >= 0:
@@ -67,18 +71,21 @@ class ElementwiseNode(Node):
         return partial, [held.get(need) for need in partial.needs]
 
     def release(self) -> None:
-        self.saved = None
+        if self.recipe.frees:
+            self.saved = None
 
 
 class Recipe(NamedTuple):
     """How gradients flow back through an operation into some of its operands."""
 
-    operation: ElementwiseOperation | None  # computes them, fused; None where there are none
+    operation: Any  # the ElementwiseOperation that computes them, fused; None where there are none
     gives: tuple[int, ...]  # the operands that its results are the gradients of
     needs: tuple[str, ...]  # what it takes, by name
     seeds: tuple[int, ...]  # of each of these: the number of the result whose gradient it is, or -1
     sources: tuple[int, ...]  # of each of these: the operand that it is, _RESULT for the result, or _SEED
     keeps: bool  # whether anything but gradients is among them
+    frees: bool  # whether any of that may be a tensor, which a walk frees
+    zero: tuple[int, ...]  # the operands whose derivative is zero everywhere
 
 
 _RESULT, _SEED = -1, -2
@@ -196,7 +203,9 @@ class ElementwiseOperation:
             params, seeds = self.kernel.params, derivative.seeds
             sources = [_SEED if need in seeds else _RESULT if need == "<y>" else params.index(need) for need in derivative.needs]
             numbers = tuple(seeds.get(need, -1) for need in derivative.needs)
-            found = Recipe(operation, derivative.gives, derivative.needs, numbers, tuple(sources), any(s != _SEED for s in sources))
+            read = [source for source in sources if source != _SEED]
+            frees = any(source == _RESULT or source not in self.kernel.settings for source in read)
+            found = Recipe(operation, derivative.gives, derivative.needs, numbers, tuple(sources), bool(read), frees, derivative.zero)
             self._recipes[key] = found
         return found
 
@@ -243,6 +252,13 @@ class ElementwiseOperation:
         self._check_type(target, written._data.dtype)
         if written.shape != target.shape:
             raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(written.shape)}")
+
+
+def _zeros_for(edge: Any) -> Tensor:
+    """The gradient for ``edge`` of something that does not change with it: zero and not absent, as in PyTorch, so what lies behind has one too."""
+    target, index = edge
+    shape, dtype = target.outputs[index] if isinstance(target, Node) else (target._data.shape, target._data.dtype)
+    return wrap(zeros(shape, dtype))
 
 
 def _overwritten(run: Callable[..., Any], *operands: Any) -> Tensor:

@@ -15,6 +15,7 @@ from ..autograd.graph import Node, edge_of
 from ..autograd.mode import state
 from ..kernels.copy import copy_into
 from ..tensor import Tensor
+from ._view import PartsNode, ViewNode
 
 
 class CopySlices(Node):
@@ -62,6 +63,15 @@ def check_writable(tensor: Tensor, op: str, uniform: bool = False) -> None:
         base = tensor._base
         if base is not None and base._node is None and base._requires_grad and tensor._replay is not None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        node, index = tensor._node, tensor._index
+        while type(node) is ViewNode:  # a view of a part is refused as the part is
+            node, index = node.edges[0]
+        if type(node) is PartsNode:
+            raise RuntimeError(
+                f"Output {index} of {node.name().removesuffix('Backward0')} is a view and is being modified inplace. This view is the output "
+                "of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+                "You should replace the inplace operation by an out-of-place one."
+            )
     data = tensor._data
     if not uniform and not data.flags.c_contiguous and any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape)):
         raise RuntimeError(
@@ -77,6 +87,7 @@ def rebase(tensor: Tensor, written: Tensor) -> None:
         base._node, base._index = CopySlices(base, written, tensor._replay), 0
         base._requires_grad = False
         base._rebased += 1
+        base._follow_history()
         tensor._refresh()
     else:
         node, index = written._node, written._index
@@ -86,6 +97,7 @@ def rebase(tensor: Tensor, written: Tensor) -> None:
         tensor._requires_grad = False
         # Views of this tensor replay from it.
         tensor._rebased += 1
+        tensor._follow_history()
 
 
 def overwrite(tensor: Tensor, value: Tensor, op: str) -> Tensor:

@@ -31,7 +31,9 @@ from typing import Any, Callable, Iterable, NamedTuple, Sequence
 from ..autograd import anomaly
 from ..autograd.graph import Node, numbers
 from ..autograd.mode import state
+from ..dtypes import dtype
 from ..kernels._dtypes import DIFFERENTIABLE
+from ..size import Size
 from ..tensor import Tensor, wrap
 
 Rule = Callable[..., Any]
@@ -98,6 +100,8 @@ def changed(node: Node, tensor: Tensor, role: str, expected: int) -> RuntimeErro
     )
 
 
+# What is kept as it is and outlives a walk: it takes no memory to speak of, and a graph that keeps nothing else can be walked again.
+_SETTINGS = frozenset((type(None), bool, int, float, complex, str, tuple, list, Size, dtype))
 # Where a rule's argument is found: the arguments, the gradients of the results, the results, the facts, or all arguments from one on.
 _ARGUMENT, _GRADIENT, _RESULT, _FACT, _REST = range(5)
 
@@ -115,6 +119,7 @@ class OperationNode(Node):
 
     results: Any = ()
     facts: Any = ()
+    frees = False  # whether it keeps a tensor for certain, which a walk is to free
 
     def __init__(self, operation: Operation, args: list[Any], wanted: tuple[bool, ...], edges: Sequence[Any], outputs: Any):
         # As Node.__init__, whose call would cost as much as the rest.
@@ -170,6 +175,12 @@ class OperationNode(Node):
         return results
 
     def release(self) -> None:
+        if not self.frees:
+            for held in self.args or ():
+                if type(held) not in _SETTINGS:
+                    break
+            else:
+                return
         self.args = self.results = None
 
 
@@ -298,13 +309,15 @@ class Operation:
         keeps = self._keeps.get(key)
         if keeps is None:
             keeps = self._keeps[key] = self._plan(needing, len(args))
-        keep_args, keep_results, wanted = keeps
+        keep_args, keep_results, wanted, frees = keeps
         held: list[Any] = [None] * len(args)
         for i in keep_args:
             x = args[i]
             held[i] = keep(x) if isinstance(x, Tensor) else x
         outputs = [(y._data.shape, y._data.dtype) for y in outs]
         node = OperationNode(self, held, wanted, edges, outputs)
+        if frees:
+            node.frees = True
         if self._facts:
             node.facts = [self._fact(kind, position, args) for kind, position in self._facts]
         if keep_results:
@@ -321,9 +334,9 @@ class Operation:
         x = args[position]
         return None if not isinstance(x, Tensor) else x._data.shape if kind == "shape" else x.dtype
 
-    def _plan(self, needing: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...]]:
-        """Which of ``count`` arguments, and which results, the rules of the inputs whose bits are set in ``needing`` read; and which rules
-        those are."""
+    def _plan(self, needing: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...], bool]:
+        """Which of ``count`` arguments, and which results, the rules of the inputs whose bits are set in ``needing`` read; which rules those
+        are; and whether any of what they read is a tensor for certain."""
         places = [place for at, _, found in self.rules if needing >> at & 1 or at == self.variadic for place in found.places]
         if self.together is not None:  # its settings, whatever it is to compute
             places += [place for place in self.together[1].places if place[0] == _ARGUMENT and place[1] not in self.inputs]
@@ -331,7 +344,8 @@ class Operation:
         if any(kind == _REST for kind, _ in places):
             kept.update(range(self.variadic, count))
         wanted = tuple(bool(needing >> at & 1) for at in self.inputs)
-        return tuple(sorted(kept)), tuple(sorted({where for kind, where in places if kind == _RESULT})), wanted
+        results = tuple(sorted({where for kind, where in places if kind == _RESULT}))
+        return tuple(sorted(kept)), results, wanted, bool(results) or any(i in self.inputs for i in kept)
 
     def __repr__(self) -> str:
         return f"<operation {self.name}({', '.join(self.parameters)})>"

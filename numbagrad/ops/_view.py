@@ -16,13 +16,12 @@ from ..autograd.graph import Node, edge_of, numbers
 from ..autograd.mode import state
 from ..kernels._cpu import zeros
 from ..tensor import Tensor, wrap
-from ._operation import freed
 
 _new = object.__new__
 
 
 class ViewNode(Node):
-    """A recorded view: the shape it was taken of and the arguments that made it are all its rule can ask for."""
+    """A recorded view: the shape it was taken of and the arguments that made it are all its rule can ask for, so a walk frees nothing."""
 
     # Slots are quicker to fill than a dict, which a node has none of unless somebody hooks it.
     __slots__ = ("edges", "outputs", "number", "view", "shape", "args")
@@ -34,12 +33,7 @@ class ViewNode(Node):
         return self.view.node_name
 
     def backward(self, grads: list[Any]) -> Sequence[Any]:
-        if self.args is None:
-            raise freed()
         return (self.view.rule(grads[0], *[self.args[i] if i >= 0 else self.shape for i in self.view.sources]),)
-
-    def release(self) -> None:
-        self.args = None
 
 
 class PartsNode(Node):
@@ -48,21 +42,16 @@ class PartsNode(Node):
     __slots__ = ("edges", "outputs", "number", "label", "alone", "join")
     label: str
     alone: Callable[[int, Tensor], Tensor]  # the gradient of the whole if there is one of a single part
-    join: Any  # and from those of all parts
+    join: Callable[[list[Tensor]], Tensor]  # and from those of all parts
 
     def name(self) -> str:
         return self.label
 
     def backward(self, grads: list[Any]) -> Sequence[Any]:
-        if self.join is None:
-            raise freed()
         present = [i for i, g in enumerate(grads) if g is not None]
         if len(present) == 1:
             return (self.alone(present[0], grads[present[0]]),)
         return (self.join([wrap(zeros(*like)) if g is None else g for g, like in zip(grads, self.outputs)]),)
-
-    def release(self) -> None:
-        self.join = None
 
 
 class View:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.graph import Node
 from ..autograd.mode import state
 from ..kernels import _dtypes
 from ..kernels import elementwise as kernels
@@ -187,7 +188,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     if rounding_mode is None:
         y = _div(input, other)
     elif rounding_mode == "floor":
-        y = floor_divide(input, other)
+        y = _floored(input, other)
     elif rounding_mode == "trunc":
         if is_integer(input, other):
             y = _sub(input, _fmod(input, other))
@@ -199,9 +200,26 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     return y if out is None else into(out, y)
 
 
-def floor_divide(input: Any, other: Any) -> Any:
-    """⌊input / other⌋"""
+def _floored(input: Any, other: Any) -> Any:
     return (_floor_divide_int if is_integer(input, other) else _floor_divide_float)(input, other)
+
+
+class _NotImplemented(Node):
+    """The record of an operation without a derivative, which is an error to differentiate and not to call."""
+
+    def name(self) -> str:
+        return "NotImplemented"
+
+    def backward(self, grads: list[Any]) -> Any:
+        raise RuntimeError("derivative for floor_divide is not implemented")
+
+
+def floor_divide(input: Any, other: Any) -> Any:
+    """⌊input / other⌋, without a derivative; that of ``div(rounding_mode="floor")`` is zero"""
+    y = _floored(input, other)
+    if isinstance(y, Tensor) and y._node is not None:
+        y._node = _NotImplemented(y._node.edges, y._node.outputs)
+    return y
 
 
 def remainder(input: Any, other: Any) -> Any:

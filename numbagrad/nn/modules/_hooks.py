@@ -100,11 +100,12 @@ class BackwardWatch:
     def _run(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
         for hook in self.hooks:
             replaced = hook(self.module, grad_input, self.grad_output)
-            if replaced is not None:
-                if not self.places:
+            if not self.places:
+                if replaced is not None and not (isinstance(replaced, tuple) and all(g is None for g in replaced)):
                     raise RuntimeError(
                         "Backward hook for Modules where no input requires gradient should always return None or None for all gradients."
                     )
+            elif replaced is not None:
                 grad_input = self._checked(replaced, len(grad_input), "grad_input")
         return grad_input
 
