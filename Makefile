@@ -8,12 +8,13 @@ ARGS ?=
 python := $(VENV)/bin/python
 install := $(python) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: mnist test lint format bench clean help
+.PHONY: mnist test test-cuda lint format bench clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make mnist   train a network on MNIST       ARGS=\"--model lenet --epochs 5\""
 	@echo "make test    run the tests                  ARGS=\"tests/data -x\""
+	@echo "make test-cuda  compile the CUDA kernels and run them in the simulator"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   run the benchmarks             ARGS=\"goals\" or ARGS=\"ops --filter matmul\""
@@ -24,6 +25,11 @@ mnist: $(VENV)/.examples
 
 test: $(VENV)/.test
 	$(python) -m pytest $(ARGS)
+
+# Twice: as machine code, which is read but not run, and in the simulator, where every thread is one of Python's.
+test-cuda: $(VENV)/.test $(VENV)/.test-cuda
+	NUMBAGRAD_NUM_THREADS=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
+	NUMBAGRAD_NUM_THREADS=1 NUMBA_ENABLE_CUDASIM=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
 
 lint: $(VENV)/.lint
 	$(python) -m ruff check .

@@ -119,7 +119,7 @@ def format_tensor(tensor: Tensor) -> str:
     """The printed form of ``tensor``."""
     prefix = "tensor("
     values = tensor._numpy_values() if tensor.numel() else np.empty(tuple(tensor.shape), tensor._data.dtype)
-    suffixes = []
+    suffixes = [f"device='{tensor.device}'"] if tensor.is_cuda else []
     if tensor.numel() == 0:
         body = "[]"
         if tensor.ndim != 1:

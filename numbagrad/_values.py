@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Iterator
 import numpy as np
 
 from . import dtypes
+from .kernels import copy as copy_kernels
+from .kernels._device import on_cpu
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -32,18 +34,28 @@ class Values:
         return self._numpy_values().tolist()
 
     def _numpy_values(self) -> np.ndarray:
-        """The values as an array that NumPy can read: bfloat16 as float32."""
-        if self.dtype is dtypes.bfloat16:
-            return self.detach().to(dtypes.float32)._data
-        return self._data
+        """The values as an array that NumPy can read: from a GPU as a copy, bfloat16 as float32."""
+        data = self._data
+        if not isinstance(data, np.ndarray):
+            data = copy_kernels.transfer(data, "cpu")
+        return data if data.dtype.fields is None else copy_kernels.cast(data, dtypes.float32.numpy)
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The array itself, sharing memory.  Raises RuntimeError for a tensor that requires a gradient, unless ``force``; TypeError for bfloat16."""
+        """The array itself, sharing memory; with ``force``, whatever it takes: ``tensor.detach().cpu()``'s.
+
+        Raises RuntimeError for a tensor that requires a gradient, TypeError for one on a GPU, both unless ``force``; TypeError for bfloat16.
+        """
         if self.requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self.dtype is dtypes.bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16")
-        return self._data
+        if on_cpu(self._data):
+            return self._data
+        if force:
+            return copy_kernels.transfer(self._data, "cpu")
+        raise TypeError(
+            f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         data = self.numpy()
@@ -54,6 +66,21 @@ class Values:
     @property
     def __array_interface__(self) -> dict[str, Any]:
         return self.numpy().__array_interface__
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """How other libraries find the memory of a tensor on a GPU, without a copy."""
+        if on_cpu(self._data):  # no AttributeError, and ``hasattr`` would be True of every tensor
+            raise AttributeError(
+                f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.type()} "
+                "If CUDA data is required use tensor.cuda() to copy tensor to device memory."
+            )
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't get __cuda_array_interface__ on Variable that requires grad. "
+                "If gradients aren't required, use var.detach() to get Variable that doesn't require grad."
+            )
+        return self._data.__cuda_array_interface__
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:

@@ -8,10 +8,11 @@ from typing import Any, Sequence
 import numpy as np
 
 from . import dtypes
-from .devices import as_device
+from .devices import as_device, cpu, device, of_array
 from .kernels import _dtypes
 from .kernels import copy as copy_kernels
-from .kernels._cpu import empty as allocate
+from .kernels._cpu import empty as cpu_empty
+from .kernels._device import cuda_door, on_cpu
 from .ops.views import sizes_of
 from .tensor import Tensor, wrap
 
@@ -21,9 +22,20 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _finish(data: np.ndarray, requires_grad: bool) -> Tensor:
+def _finish(data: Any, requires_grad: bool) -> Tensor:
     made = wrap(data)
     return made.requires_grad_() if requires_grad else made
+
+
+def _allocate(shape: Sequence[int], dtype: np.dtype, place: device) -> Any:
+    """An uninitialised array on a device that ``as_device`` has checked."""
+    return cpu_empty(tuple(shape), dtype) if place is cpu else copy_kernels.empty(shape, dtype, str(place))
+
+
+def _placed(array: Any, place: device, pin_memory: bool = False) -> Any:
+    """``array`` on ``place``."""
+    array = copy_kernels.pinned(array) if pin_memory else array
+    return array if place is cpu and on_cpu(array) else copy_kernels.transfer(array, str(place))
 
 
 def _numpy_dtype(dtype: Any, default: np.dtype | None = None) -> np.dtype:
@@ -105,19 +117,22 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     Without ``dtype``: bool, int64, the default float or its complex for Python numbers; the array's own dtype for arrays.  Raises ValueError for ragged
     sequences, TypeError for what holds no numbers, RuntimeError for a value that the dtype cannot hold.
     """
-    as_device(device, "tensor")
-    return _finish(_to_array(data, dtype, "tensor"), requires_grad)
+    if device is None and isinstance(data, Tensor):
+        device = data.device
+    array = _to_array(data, dtype, "tensor")
+    return _finish(_placed(array, as_device(device, "tensor"), pin_memory), requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` as a tensor, sharing memory where it can."""
-    as_device(device, "as_tensor")
-    if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined]
-    if isinstance(data, np.ndarray):
-        made = from_numpy(data)
-        return made if dtype is None else made.to(dtype)  # type: ignore[attr-defined]
-    return tensor(data, dtype=dtype)
+    """``data`` as a tensor, sharing memory where it can: that of an array, or of an object with ``__cuda_array_interface__``."""
+    if not isinstance(data, Tensor):
+        if isinstance(data, np.ndarray):
+            data = from_numpy(data)
+        elif hasattr(data, "__cuda_array_interface__"):
+            data = wrap(cuda_door("array").foreign(data))
+        else:
+            return tensor(data, dtype=dtype, device=device)
+    return data.to(device, dtype)  # type: ignore[attr-defined]
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
@@ -151,9 +166,13 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 
 
 def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor that shares the memory of any object with ``__dlpack__``."""
-    array = np.from_dlpack(ext_tensor)
-    return from_numpy(array)
+    """A tensor that shares the memory of any object with ``__dlpack__``, on the CPU or a GPU."""
+    if ext_tensor.__dlpack_device__()[0] in _DLPACK_CUDA:
+        return wrap(cuda_door("dlpack").imported(ext_tensor))
+    return from_numpy(np.from_dlpack(ext_tensor))
+
+
+_DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged of dlpack.h
 
 
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
@@ -161,8 +180,8 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     return _finish(from_numpy(np.frombuffer(buffer, _numpy_dtype(dtype), count, offset))._data, requires_grad)
 
 
-def _filled(shape: Sequence[int], value: Any, dtype: np.dtype) -> np.ndarray:
-    out = allocate(tuple(shape), dtype)
+def _filled(shape: Sequence[int], value: Any, dtype: np.dtype, place: device) -> Any:
+    out = _allocate(shape, dtype, place)
     copy_kernels.fill(out, value)
     return out
 
@@ -178,29 +197,27 @@ def empty(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None
 ) -> Tensor:
     """An uninitialised tensor."""
-    as_device(device, "empty")
-    return _finish(allocate(_checked(size, "empty"), _numpy_dtype(dtype)), requires_grad)
+    made = _allocate(_checked(size, "empty"), _numpy_dtype(dtype), as_device(device, "empty"))
+    return _finish(copy_kernels.pinned(made) if pin_memory else made, requires_grad)
 
 
 def zeros(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
-    as_device(device, "zeros")
-    return _finish(_filled(_checked(size, "zeros"), 0, _numpy_dtype(dtype)), requires_grad)
+    return _finish(_filled(_checked(size, "zeros"), 0, _numpy_dtype(dtype), as_device(device, "zeros")), requires_grad)
 
 
 def ones(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    as_device(device, "ones")
-    return _finish(_filled(_checked(size, "ones"), 1, _numpy_dtype(dtype)), requires_grad)
+    return _finish(_filled(_checked(size, "ones"), 1, _numpy_dtype(dtype), as_device(device, "ones")), requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with a number, whose kind gives the dtype if none is given."""
-    as_device(device, "full")
+    place = as_device(device, "full")
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     inferred = dtypes.as_dtype(type(value), "full").numpy if type(value) in (bool, int, float, _COMPLEX) else None
     shape = _checked((size,) if isinstance(size, int) else tuple(size), "full")
-    return _finish(_filled(shape, value, _numpy_dtype(dtype, inferred)), requires_grad)
+    return _finish(_filled(shape, value, _numpy_dtype(dtype, inferred), place), requires_grad)
 
 
 _COMPLEX = complex
@@ -213,26 +230,28 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
 
 def _like(op: str, fill: Any) -> Any:
     def make(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
-        as_device(device, op)
+        place = None if device is None else as_device(device, op)
         if not isinstance(input, Tensor):
             raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-        target = _numpy_dtype(dtype, input._data.dtype)
-        out = _allocate_like(input._data, target)
+        out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype), place)
         if fill is not None:
             copy_kernels.fill(out, fill)
         return _finish(out, requires_grad)
 
     make.__name__ = make.__qualname__ = op
-    make.__doc__ = f"``{op.removesuffix('_like')}`` with the shape, dtype and dense layout of ``input``."
+    make.__doc__ = f"``{op.removesuffix('_like')}`` with the shape, dtype, device and dense layout of ``input``."
     return make
 
 
-def _allocate_like(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """An array laid out as ``x`` if ``x`` is dense, else row-major."""
+def _allocate_like(x: Any, dtype: np.dtype, place: device | None) -> Any:
+    """An array laid out as ``x`` if ``x`` is dense, else row-major; on the device of ``x`` unless ``place`` says another."""
+    if place is None:
+        place = of_array(x)
     order = None if x.flags.c_contiguous else copy_kernels.dense_order(x)
     if order is None:
-        return allocate(x.shape, dtype)
-    return allocate(tuple(x.shape[i] for i in order), dtype).transpose(np.argsort(order))
+        return _allocate(x.shape, dtype, place)
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return _allocate([x.shape[i] for i in order], dtype, place).transpose(back)
 
 
 empty_like, zeros_like, ones_like = _like("empty_like", None), _like("zeros_like", 0), _like("ones_like", 1)
@@ -241,10 +260,11 @@ empty_like, zeros_like, ones_like = _like("empty_like", None), _like("zeros_like
 def full_like(
     input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
 ) -> Tensor:
-    """``full`` with the shape and dtype of ``input``."""
+    """``full`` with the shape, dtype and device of ``input``."""
+    place = None if device is None else as_device(device, "full_like")
     if not isinstance(input, Tensor):
         raise TypeError(f"full_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype))
+    out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype), place)
     copy_kernels.fill(out, fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
     return _finish(out, requires_grad)
 
@@ -253,8 +273,9 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
     """An uninitialised tensor with the given strides, in elements."""
     target = _numpy_dtype(dtype)
     extent = 1 + sum((n - 1) * s for n, s in zip(size, stride)) if all(size) else 0
-    base = allocate((max(extent, 0),), target)
-    data = np.lib.stride_tricks.as_strided(base, tuple(size), tuple(s * target.itemsize for s in stride))
+    base = _allocate((max(extent, 0),), target, as_device(device, "empty_strided"))
+    steps = tuple(s * target.itemsize for s in stride)
+    data = np.lib.stride_tricks.as_strided(base, tuple(size), steps) if on_cpu(base) else base.as_strided(tuple(size), steps)
     return _finish(data, requires_grad)
 
 
@@ -262,7 +283,7 @@ def arange(
     *args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``arange(end)``, ``arange(start, end, step)``: start, start + step, ... below (step > 0) or above end."""
-    as_device(device, "arange")
+    place = as_device(device, "arange")
     given = [a.item() if isinstance(a, Tensor) else a for a in args]
     if len(given) == 1:
         end = given[0] if end is None else end
@@ -285,35 +306,35 @@ def arange(
     target = _numpy_dtype(dtype, np.dtype(np.int64) if whole else None)
     count = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
     start, step = (int(start), int(step)) if whole else (float(start), float(step))
-    return _finish(copy_kernels.ramp(start, step, count, target), requires_grad)
+    return _finish(copy_kernels.ramp(start, step, count, target, str(place)), requires_grad)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from ``start`` to ``end`` inclusive, evenly spaced."""
-    as_device(device, "linspace")
+    place = as_device(device, "linspace")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     values = np.linspace(start, end, steps)
     target = _numpy_dtype(dtype, _dtypes.complex_dtype(dtypes.get_default_dtype().numpy) if values.dtype.kind == "c" else None)
-    return _finish(copy_kernels.cast(values, target), requires_grad)
+    return _finish(_placed(copy_kernels.cast(values, target), place), requires_grad)
 
 
 def logspace(
     start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``base`` to the powers ``linspace(start, end, steps)``."""
-    as_device(device, "logspace")
-    return _finish(copy_kernels.cast(np.power(base, np.linspace(start, end, steps)), _numpy_dtype(dtype)), requires_grad)
+    place = as_device(device, "logspace")
+    values = copy_kernels.cast(np.power(base, np.linspace(start, end, steps)), _numpy_dtype(dtype))
+    return _finish(_placed(values, place), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on the diagonal."""
-    as_device(device, "eye")
     m = n if m is None else m
     if n < 0 or m < 0:
         raise RuntimeError(f"n must be greater or equal to 0, got {min(n, m)}")
-    out = zeros(n, m, dtype=dtype)
+    out = zeros(n, m, dtype=dtype, device=device)
     if min(n, m):
         copy_kernels.fill(out.diagonal()._data, 1)  # type: ignore[attr-defined]
     return out.requires_grad_() if requires_grad else out
@@ -329,10 +350,11 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
 
 def _new(op: str, function: Any) -> None:
     def method(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        device = self.device if device is None else device
         return function(*args, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
     method.__name__ = f"new_{op}"
-    method.__doc__ = f"``{op}`` in this tensor's dtype."
+    method.__doc__ = f"``{op}`` in this tensor's dtype, on its device."
     setattr(Tensor, f"new_{op}", method)
 
 

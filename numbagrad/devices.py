@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .kernels import _device
+
 _TYPES = ("cpu", "cuda")
 
 
@@ -54,12 +56,21 @@ cpu = device("cpu")
 
 
 def as_device(value: Any, op: str = "device") -> device:
-    """The device that ``value`` names (None: the CPU), checked to be usable.  Raises RuntimeError when it is not."""
+    """The device that ``value`` names (None: the CPU), checked to be usable; a GPU with its index (without one: the thread's current GPU).
+
+    Raises RuntimeError, which says what is missing, when it is not usable.
+    """
     if value is None:
         return cpu
     found = value if type(value) is device else device(value)
-    if found.type != "cpu":
-        raise RuntimeError(
-            f"{op}: the device {found} was asked for, but numbagrad has no CUDA kernels on this machine; only 'cpu' is available"
-        )
-    return found
+    if found.type == "cpu":
+        return cpu
+    try:
+        return device("cuda", _device.cuda_door("devices").check_index(found.index))
+    except _device.cuda_door("driver").Unavailable as error:
+        raise RuntimeError(f"{op}: the CUDA device {found} was asked for, but {error}") from None
+
+
+def of_array(data: Any) -> device:
+    """The device that holds an array of the kernels."""
+    return cpu if _device.on_cpu(data) else device(data.device_kind, data.device_index)

@@ -12,13 +12,13 @@ import os
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Iterator
 
 import numpy as np
 import safetensors
 
 from . import dtypes
-from .devices import as_device
+from .devices import as_device, cpu, device
 from .kernels import copy as copy_kernels
 from .tensor import Parameter, Tensor, wrap
 
@@ -35,7 +35,8 @@ def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
         name = _unused(where or "tensor", tensors)
         tensors[name] = value
         kind = "parameter" if isinstance(value, Parameter) else "tensor"
-        return {"kind": kind, "name": name, "requires_grad": value.requires_grad}
+        place = {} if value.device == cpu else {"device": str(value.device)}
+        return {"kind": kind, "name": name, "requires_grad": value.requires_grad, **place}
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float)):
@@ -98,7 +99,7 @@ def _bytes(obj: Any) -> bytes:
     entries, kept = {}, []
     for name, tensor in tensors.items():
         kind = tensor.dtype.name
-        data = copy_kernels.contiguous(tensor.detach()._data)
+        data = copy_kernels.contiguous(copy_kernels.transfer(tensor._data, "cpu"))
         if kind == "complex128":
             raise TypeError(f"save: {name!r} is complex128, which the safetensors format does not have; store its real and imaginary parts")
         kept.append(data)  # the entry holds its address only
@@ -151,11 +152,12 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
 def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """What ``save`` stored; a safetensors file from elsewhere gives a dict of its tensors.
 
-    Never executes anything in the file.  ``map_location`` (a device, a dict of devices or a function) may name any usable device.
-    Raises FileNotFoundError, or RuntimeError naming the file where it is truncated, damaged or of another format.
+    Never executes anything in the file.  A tensor comes to the device that it was saved from; ``map_location`` changes that: a device for all, a dict from
+    devices' names to devices, or a function of the tensor on the CPU and the name of its device, that returns the tensor where it is to be, or None.
+    Raises FileNotFoundError, or RuntimeError naming the file where it is truncated, damaged or of another format, or for a device that cannot be used.
     """
     if not (map_location is None or isinstance(map_location, dict) or callable(map_location)):
-        as_device(map_location, "load")
+        map_location = as_device(map_location, "load")
     name = getattr(f, "name", "the given file") if hasattr(f, "read") else os.fspath(f)  # type: ignore[arg-type]
     data = f.read() if hasattr(f, "read") else Path(f).read_bytes()  # type: ignore[union-attr,arg-type]
     try:
@@ -167,10 +169,15 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weig
     tensors = {key: _tensor(key, entry, name) for key, entry in found}
     description = (header.get("__metadata__") or {}).get("numbagrad")
     if description is None:
-        return tensors
+        return {key: _located(tensor, "cpu", map_location) for key, tensor in tensors.items()}
     try:
         parsed = json.loads(description)
         newer = parsed["format"] > _FORMAT
+        places = {} if newer else dict(_places(parsed["structure"]))
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise RuntimeError(f"load: {name} has a damaged description: {error!r}") from None
+    tensors = {key: _located(tensor, places.get(key, "cpu"), map_location) for key, tensor in tensors.items()}
+    try:
         made = None if newer else _decode(parsed["structure"], tensors)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise RuntimeError(f"load: {name} has a damaged description: {error!r}") from None
@@ -179,6 +186,36 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weig
             f"load: {name} was written by a newer version of numbagrad (format {parsed['format']}, this one reads up to {_FORMAT})"
         )
     return made
+
+
+def _places(value: Any) -> Iterator[tuple[str, str]]:
+    """The names of the tensors in a description that were saved from a GPU, and of that GPU."""
+    if isinstance(value, dict) and "device" in value:
+        yield value["name"], str(device(value["device"]))
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _places(inner)
+
+
+def _located(tensor: Tensor, place: str, map_location: Any) -> Tensor:
+    """``tensor``, which was saved from the device called ``place``, where ``map_location`` sends it."""
+    if isinstance(map_location, device):
+        return tensor.to(map_location)  # type: ignore[attr-defined]
+    if isinstance(map_location, dict):
+        return tensor.to(as_device(map_location.get(place, place), "load"))  # type: ignore[attr-defined]
+    moved = None if map_location is None else map_location(tensor, place)
+    if isinstance(moved, Tensor):
+        return moved
+    if moved is not None:
+        raise RuntimeError(f"load: map_location returned a {type(moved).__name__}, but a tensor or None was expected")
+    if place == "cpu":
+        return tensor
+    try:
+        return tensor.to(place)  # type: ignore[attr-defined]
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"Attempting to deserialize object on CUDA device {place}, but it cannot be used. If you are running on a CPU-only machine, please use "
+            f"load with map_location=device('cpu') to map your storages to the CPU. ({error})"
+        ) from None
 
 
 def _tensor(key: str, entry: dict[str, Any], name: Any) -> Tensor:

@@ -21,7 +21,9 @@ from ._declared import Operations
 from ._values import Values
 from .autograd import graph
 from .autograd.graph import RemovableHandle
-from .devices import cpu, device
+from .devices import as_device, cpu, device, of_array
+from .kernels import copy as copy_kernels
+from .kernels._device import device_of, on_cpu
 from .size import Size, dimension
 
 _new = object.__new__
@@ -120,7 +122,8 @@ class Tensor(Values, Operations):
 
     @property
     def device(self) -> device:
-        return cpu
+        data = self._data
+        return cpu if isinstance(data, np.ndarray) else of_array(data)
 
     @property
     def itemsize(self) -> int:
@@ -147,7 +150,8 @@ class Tensor(Values, Operations):
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return self._data.__array_interface__["data"][0]
+        data = self._data
+        return data.__array_interface__["data"][0] if on_cpu(data) else data.pointer
 
     def storage_offset(self) -> int:
         """How far into its storage the first element stands, in elements."""
@@ -156,7 +160,11 @@ class Tensor(Values, Operations):
 
     @property
     def is_cuda(self) -> bool:
-        return False
+        return not on_cpu(self._data)
+
+    @property
+    def is_cpu(self) -> bool:
+        return on_cpu(self._data)
 
     @property
     def is_sparse(self) -> bool:
@@ -167,7 +175,8 @@ class Tensor(Values, Operations):
         return "numbagrad.strided"
 
     def get_device(self) -> int:
-        return -1
+        """The index of the GPU that holds the elements; -1 for the CPU."""
+        return -1 if on_cpu(self._data) else self._data.device_index
 
     # ---- its place in the graph ---------------------------------------------------------------------------------------------------
 
@@ -224,6 +233,8 @@ class Tensor(Values, Operations):
                 raise RuntimeError(f"assigned grad has data of a different size: expected {list(self.shape)}, but got {list(value.shape)}")
             if value._data.dtype != self._data.dtype:
                 raise RuntimeError(f"assigned grad has data of a different type: expected {self.dtype}, but got {value.dtype}")
+            if device_of(value._data) != device_of(self._data):
+                raise RuntimeError(f"assigned grad has data located on a different device: expected {self.device}, but got {value.device}")
         self._grad = value
 
     @grad.deleter
@@ -384,7 +395,7 @@ class Tensor(Values, Operations):
             return memo[id(self)]
         made = type(self).__new__(type(self))
         memo[id(self)] = made
-        made._data = self._data.copy(order="K")
+        made._data = self._data.copy(order="K") if on_cpu(self._data) else copy_kernels.clone(self._data)
         made._requires_grad = self._requires_grad
         for name, value in self.__dict__.items():
             if name == "_grad" or not name.startswith("_"):
@@ -394,12 +405,14 @@ class Tensor(Values, Operations):
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be pickled: call detach() first")
-        return _rebuild, (type(self), self._data.copy(order="K"), self._requires_grad)
+        if on_cpu(self._data):
+            return _rebuild, (type(self), self._data.copy(order="K"), self._requires_grad)
+        return _rebuild, (type(self), copy_kernels.transfer(self._data, "cpu"), self._requires_grad, str(self.device))
 
 
-def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool) -> Tensor:
+def _rebuild(kind: type[Tensor], data: np.ndarray, requires_grad: bool, place: str | None = None) -> Tensor:
     tensor = kind.__new__(kind)
-    tensor._data = data
+    tensor._data = data if place is None else copy_kernels.transfer(data, str(as_device(place, "unpickling a tensor")))
     tensor._requires_grad = requires_grad
     return tensor
 

@@ -58,7 +58,7 @@ def assert_close(
     check_stride: bool = False,
     msg: Any = None,
 ) -> None:
-    """Raise AssertionError unless |actual − expected| ≤ atol + rtol · |expected| everywhere, and shapes and dtypes agree.
+    """Raise AssertionError unless |actual − expected| ≤ atol + rtol · |expected| everywhere, and shapes, dtypes and devices agree.
 
     Takes tensors, numbers, arrays, and dicts, lists and tuples of them.  Without tolerances they follow from the dtype; give both or neither (else ValueError).
     """
@@ -69,6 +69,8 @@ def assert_close(
         problem = None
         if left.shape != right.shape:
             problem = f"The values for attribute 'shape' do not match{where}: {left.shape} != {right.shape}."
+        elif check_device and isinstance(a, Tensor) and isinstance(e, Tensor) and a.device != e.device:
+            problem = f"The values for attribute 'device' do not match{where}: {a.device} != {e.device}."
         elif check_dtype and isinstance(a, Tensor) and isinstance(e, Tensor) and kind != other:
             problem = f"The values for attribute 'dtype' do not match{where}: {kind} != {other}."
         elif check_stride and isinstance(a, Tensor) and isinstance(e, Tensor) and a.stride() != e.stride():

@@ -152,6 +152,26 @@ def _prune(root: Path, current: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def read_entry(name: str) -> bytes | None:
+    """What was kept as ``name`` by this version of the package; None where nothing was, or it is damaged."""
+    directory = _version_directory()
+    if directory is None:
+        return None
+    try:
+        data = (directory / name).read_bytes()
+    except OSError:
+        return None
+    found = data[_CHECKSUM_BYTES:]
+    return found if hashlib.sha256(found).digest() == data[:_CHECKSUM_BYTES] else None
+
+
+def write_entry(name: str, data: bytes) -> None:
+    """Keep ``data`` as ``name``, which has to tell everything it depends on but the package and its tools."""
+    directory = _version_directory()
+    if directory is not None:
+        write_atomically(directory / name, hashlib.sha256(data).digest() + data)
+
+
 def _external_names(library: Any) -> tuple[str, ...]:
     """What the machine code of ``library`` calls or reads outside itself."""
     module = library._final_module

@@ -33,7 +33,7 @@ def _slowly(*operands: Any) -> Any:
 def _look(x: Any) -> Any:
     if isinstance(x, np.generic) or not hasattr(x, "strides"):
         return type(x)
-    return type(x), x.dtype, x.shape, x.strides
+    return type(x), x.dtype, x.shape, x.strides, getattr(x, "device_index", None)
 
 
 @inline

@@ -13,10 +13,11 @@ from typing import Any, Sequence
 import numpy as np
 
 from .. import _dtypes
-from .._device import family
+from .._device import cuda_door, cuda_is_used, device_of, family, on_cpu, place
 from .._half import through_float32
 
 _on = family(__name__)
+_across = family(__name__, across=True)
 
 
 def dense_order(x: Any) -> list[int] | None:
@@ -75,16 +76,63 @@ def clone(x: Any) -> Any:
     return implementation.packed(ordered).transpose(back)
 
 
+def transfer(x: Any, device: str, non_blocking: bool = False) -> Any:
+    """The elements of ``x`` on ``device`` ("cpu", "cuda:1"), in the layout of a dense ``x``; ``x`` itself if it is there.
+
+    ``non_blocking``: from or to pinned memory, the host does not wait until the copy is done.  Raises Unavailable (a RuntimeError) where there is no GPU
+    that can be used.
+    """
+    if device_of(x) == device:
+        return x
+    if not x.flags.c_contiguous:
+        order = dense_order(x)
+        if order is None:
+            return transfer(_on(x).packed(x), device, non_blocking)
+        dense, back = _in_order(x, order)
+        return transfer(dense, device, non_blocking).transpose(back)
+    door = cuda_door("transfer")
+    return door.to_host(x, non_blocking) if device == "cpu" else door.to_device(x, place(device).device_index, non_blocking)
+
+
+def pinned(x: Any) -> Any:
+    """A contiguous copy of ``x`` in page-locked memory of the host, from which a GPU copies without the host's help; ``x`` itself if it lies there.
+
+    Raises RuntimeError for an array of a GPU.
+    """
+    if not on_cpu(x):
+        raise RuntimeError(f"cannot pin the memory of an array on {device_of(x)}, only dense CPU tensors can be pinned")
+    if is_pinned(x):
+        return x
+    out = cuda_door("transfer").pinned_empty(x.shape, x.dtype)
+    copy_into(out, x)
+    return out
+
+
+def is_pinned(x: Any) -> bool:
+    """Whether ``x`` lies in page-locked memory of the host."""
+    return on_cpu(x) and cuda_is_used() and cuda_door("pinned").is_pinned(x)
+
+
+def empty(shape: Sequence[int], dtype: np.dtype, device: str = "cpu") -> Any:
+    """An uninitialised C-contiguous array on ``device``."""
+    return _on(place(device)).empty(tuple(shape), dtype)
+
+
+def zeros(shape: Sequence[int], dtype: np.dtype, like: Any) -> Any:
+    """An array of zeros on the device of ``like``."""
+    return _on(like).zeros(tuple(shape), dtype)
+
+
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(reversed(shape), reversed(to)))
 
 
 def copy_into(dst: Any, src: Any) -> None:
-    """dst[...] = src, broadcast to dst's shape and cast to its dtype; the two may share memory.
+    """dst[...] = src, broadcast to dst's shape and cast to its dtype; the two may share memory, or lie on different devices.
 
     Raises RuntimeError if ``src`` does not broadcast or several elements of ``dst`` are one place in memory.
     """
-    implementation = _on(dst, src)
+    implementation = _across(dst, src)
     shape = dst.shape
     if shape != src.shape and not _broadcasts(src.shape, shape):
         raise RuntimeError(f"copy_: expected a source that broadcasts to shape {list(shape)}, but got one of shape {list(src.shape)}")
@@ -151,11 +199,12 @@ def fill(dst: Any, value: Any) -> None:
         implementation.fill(dst, _checked_number(value, dst.dtype, "fill_"))
 
 
-def ramp(start: float, step: float, count: int, dtype: np.dtype) -> Any:
+def ramp(start: float, step: float, count: int, dtype: np.dtype, device: str = "cpu") -> Any:
     """start + i * step for i = 0 .. count - 1, in int64 if both are ints and in float64 otherwise, then cast to ``dtype``."""
     exact = np.int64 if isinstance(start, int) and isinstance(step, int) else np.float64
-    out = _on().empty(count, dtype if exact is np.float64 and dtype == np.float32 else np.dtype(exact))
-    _on().ramp(out, exact(start), exact(step))
+    implementation = _on() if device == "cpu" else _on(place(device))
+    out = implementation.empty(count, dtype if exact is np.float64 and dtype == np.float32 else np.dtype(exact))
+    implementation.ramp(out, exact(start), exact(step))
     return cast(out, dtype)
 
 

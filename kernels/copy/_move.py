@@ -23,6 +23,7 @@ from .._cpu.intrinsics import address_of, array_from
 from .._cpu.memory import POOLED_BYTES
 from .._cpu.threads import PARALLEL_WORK
 from .._cpu.transpose import BLOCK, transpose_block
+from ._geometry import coalesce
 
 # How elements of each size are carried.  NumPy has no 128-bit integer; a complex128 moves bit for bit as well.
 CARRIERS: dict[int, Any] = {
@@ -178,17 +179,6 @@ def place(x: np.ndarray) -> tuple[int, int, int]:
         else:
             span += steps
     return id(x), first, span
-
-
-def coalesce(shape: tuple[int, ...], to: list[int], source: list[int]) -> list[tuple[int, int, int]]:
-    """(size, destination stride, source stride) of the fewest dimensions that describe the copy, outermost in the destination first."""
-    dims: list[tuple[int, int, int]] = []
-    for n, d, s in sorted(((n, d, s) for n, d, s in zip(shape, to, source) if n != 1), key=lambda t: (-abs(t[1]), -abs(t[2]))):
-        if dims and dims[-1][1] == d * n and dims[-1][2] == s * n:
-            dims[-1] = (dims[-1][0] * n, d, s)
-        else:
-            dims.append((n, d, s))
-    return dims
 
 
 def is_small(x: np.ndarray) -> bool:

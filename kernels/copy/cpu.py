@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._cpu import empty
+from .._cpu import empty, zeros
 from ._cast import convert
 from ._fill import fill, pad, pad_backward, ramp, triangle
 from ._move import assign, join, join_few, move, packed
 
-__all__ = ["assign", "convert", "empty", "fill", "join", "join_few", "move", "overlap", "packed", "pad", "pad_backward", "ramp", "triangle"]
+__all__ = [
+    "assign", "convert", "empty", "fill", "join", "join_few", "move", "overlap", "packed", "pad", "pad_backward", "ramp", "triangle", "zeros",
+]  # fmt: skip
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _dtypes, _formula
 from .._cpu import layout
-from .._device import family
+from .._device import family, on_cpu
 from ._declare import Box, Caller, Derivative, Elementwise, elementwise
 
 __all__ = [
@@ -294,7 +294,7 @@ def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any
     flat = all(x.shape == shape and x.flags.c_contiguous for x in (*arrays, *(out or ())))
     if out is not None and any(target.shape != shape for target in out):
         raise RuntimeError(f"{op.name}: output with shape {list(out[0].shape)} doesn't match the broadcast shape {list(shape)}")
-    implementation = _on(*(x for x in operands if hasattr(x, "dtype") and not isinstance(x, np.generic)))
+    implementation = _on(*_placed(operands), *(out or ()))
     values = [x if s is None else _passed(x, s, implementation.number) for x, s in zip(operands, settled.scalars)]
     order = None if flat or out is not None else _order(arrays, shape)
     stored = shape if order is None else tuple(shape[i] for i in order)
@@ -315,6 +315,14 @@ def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any
     return results[0] if len(results) == 1 else tuple(results)
 
 
+def _placed(operands: Sequence[Any]) -> list[Any]:
+    """The arrays that say where the operation runs: beside those of a GPU, a 0-d array of the CPU is a number."""
+    arrays = [x for x in operands if hasattr(x, "dtype") and not isinstance(x, np.generic)]
+    if all(map(on_cpu, arrays)):
+        return arrays
+    return [x for x in arrays if x.ndim or not on_cpu(x)]
+
+
 def _passed(x: Any, kind: type, number: Callable[[Any, type], Any]) -> Any:
     """The number of that kind for an operand that is a number or a 0-d array.
 
@@ -329,8 +337,8 @@ def _passed(x: Any, kind: type, number: Callable[[Any, type], Any]) -> Any:
 
 
 def _check_divisor(divisor: Any) -> None:
-    zero = not divisor if isinstance(divisor, (bool, int)) else bool((divisor == 0).any())
-    if zero:
+    """RuntimeError for a zero, but not on a GPU, where nobody waits for the values: as in PyTorch, what comes of it there is undefined."""
+    if not divisor if isinstance(divisor, (bool, int)) else on_cpu(divisor) and bool((divisor == 0).any()):
         raise RuntimeError("ZeroDivisionError")
 
 

@@ -25,8 +25,8 @@ from .._cpu.threads import PARALLEL_WORK
 from .._cpu.types import IN_SOURCE, int64, signature
 from .._formula import Expr, Formula
 from .._source import statements, variable
+from . import _quick
 from ._declare import Elementwise
-from ._quick import loops, quick_names
 
 __all__ = ["empty", "flat", "learn", "number", "rows"]
 
@@ -54,12 +54,12 @@ Launch = Callable[[Sequence[np.ndarray], Sequence[Any]], None]
 def flat(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any]) -> Launch:
     """What runs ``op`` over contiguous results and values (arrays of the same shape, or numbers) like these."""
     n = results[0].size
-    loop = bound(op, compute, results, values)
+    loop = _bound(op, compute, results, values)
     work = n * op.cost
     return lambda results, values: loop.run(n, (*results, *values), work)
 
 
-def bound(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any], single: tuple[int, ...] = ()) -> Loop:
+def _bound(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], values: Sequence[Any], single: tuple[int, ...] = ()) -> Loop:
     """The flat loop for these types.  Of the operands at the positions ``single`` there is one element for all.
 
     An operand that is the result's own array is read through the result's pointer: of two pointers LLVM would have to find out, at every call, that they
@@ -91,7 +91,7 @@ def learn(
         caller = op.callers[in_place]
         op.entries[in_place] = entry.Entry(op.name, len(operands), len(results), caller.general, caller.marked, caller.box, in_place)
         caller.install(op.entries[in_place].call)
-    loop = bound(op, compute, results, values)
+    loop = _bound(op, compute, results, values)
     dtypes = [r.dtype for r in results]
     run = _large(loop, in_place, dtypes, values, op.cost)
     large, array = op.callers[in_place].large(run), run if len(dtypes) == 1 and not in_place else None
@@ -159,7 +159,7 @@ def rows(
     if "s" not in modes and len(sizes) == 1:  # merged into one contiguous run
         positions = [i for i, x in enumerate(values) if type(x) is np.ndarray]
         single = tuple(i for i, mode in zip(positions, modes[len(results) :]) if mode == "b")
-        loop = bound(op, compute, results, values, single)
+        loop = _bound(op, compute, results, values, single)
         return lambda results, values: loop.run(n, (*results, *values), work)
     key = (modes, compute, *[r.dtype for r in results], *[x.dtype if type(x) is np.ndarray else type(x) for x in values])
     found = op.compiled.get(key)
@@ -189,7 +189,7 @@ def _build(
     label = f"{re.sub(r'[^0-9A-Za-z_]', '', op.name)}_{'flat' if modes is None else 'rows'}"  # a lambda's name is no identifier
     source = writer(label, formula, types, body, stores, outs, ins, (own, single) if modes is None else modes)
     namespace = {k: IN_SOURCE[d] for k, d in types.items()} | functions_for(compute, calls) | HALF_FUNCTIONS
-    namespace |= quick_names(compute, calls)
+    namespace |= _quick.quick_names(compute, calls)
     namespace |= {"array_at": array_at, "array_from": array_from, "address_of": address_of, "load": load, "store": store}
     namespace |= {"inf": float("inf"), "nan": float("nan"), "int64": IN_SOURCE[_dtypes.int64], "BITS": 8 * compute.itemsize}
     function = kernel(compile_source(label, source, namespace), source=source)
@@ -252,7 +252,7 @@ def _flat_source(name: str, formula: Formula, types: Any, body: list[str], store
     )
     plain = {variable(formula.params[i]): x for i, x in arrays.items() if ins[i] == types["T"]}
     result = "o0" if outs == [types["T"]] else None
-    lines += loops(types["T"], loop, body, [f"O{i}[i] = {text}" for i, text in enumerate(stores)], shared or "False", plain, result)
+    lines += _quick.loops(types["T"], loop, body, [f"O{i}[i] = {text}" for i, text in enumerate(stores)], shared or "False", plain, result)
     return "\n".join(lines) + "\n"
 
 

@@ -11,23 +11,17 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
 from .. import _dtypes
-from .._device import family
+from .._device import family, place
 from ..copy import cast, contiguous, copy_into
 
 _on = family(__name__)
 
 _SEED_RANGE = 1 << 64
-
-
-class _Place(NamedTuple):
-    """What stands for a device where there is no array to ask yet."""
-
-    device_kind: str
 
 
 def draws(n: int) -> int:
@@ -52,7 +46,7 @@ def _target(op: str, shape: Sequence[int] | None, dtype: Any, device: str, out: 
         return out, _on(out)
     if shape is None or dtype is None:
         raise TypeError(f"{op}: expected a shape and a dtype, or an array to fill")
-    implementation = _on(_Place(device)) if device != "cpu" else _on()
+    implementation = _on(place(device)) if device != "cpu" else _on()
     return implementation.empty(_shape(op, shape), np.dtype(dtype)), implementation
 
 
@@ -307,7 +301,7 @@ def randperm(n: int, dtype: Any = _dtypes.int64, *, seed: int, offset: int, devi
         raise RuntimeError(f"randperm: expected a real dtype, but got {_dtypes.name(dtype)}")
     if n - 1 > limit.get(dtype, _integers(dtype)[1]):
         raise RuntimeError(f"randperm: n is too large for {_dtypes.name(dtype)}: {n}")
-    implementation = _on(_Place(device)) if device != "cpu" else _on()
+    implementation = _on(place(device)) if device != "cpu" else _on()
     order = implementation.empty((n,), _dtypes.int64)
     implementation.randperm(order, *_key(seed, offset))
     return cast(order, dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+from ..kernels._device import device_of
 from .graph import Node, edge_of
 from .mode import no_grad, state
 
@@ -62,8 +63,9 @@ class _Context:
 
 
 class _FunctionNode(Node):
-    def __init__(self, function: type[Function], ctx: _Context, edges: Sequence[Any], outputs: Any):
+    def __init__(self, function: type[Function], ctx: _Context, edges: Sequence[Any], outputs: Any, places: Sequence[str]):
         super().__init__(edges, outputs)
+        self.places = places  # the devices of the arguments
         self.function: Any = function
         self.ctx = ctx
 
@@ -88,6 +90,10 @@ class _FunctionNode(Node):
         for i, grad in enumerate(found):
             if grad is not None and not _is_tensor(grad):
                 raise RuntimeError(f"function {self.name()} returned a {type(grad).__name__} as gradient {i}; expected a Tensor or None")
+            if grad is not None and self.edges[i] is not None and device_of(grad._data) != self.places[i]:
+                raise RuntimeError(
+                    f"Function {self.name()} returned an invalid gradient at index {i} - expected device {self.places[i]} but got {grad.device}"
+                )
         return found
 
     def release(self) -> None:
@@ -136,7 +142,7 @@ class Function:
             t._bump()
         if recorded:
             meta = [(t._data.shape, t._data.dtype) if _is_tensor(t) else ((), None) for t in outputs]
-            node = _FunctionNode(cls, ctx, edges, meta)
+            node = _FunctionNode(cls, ctx, edges, meta, ["" if t is None else device_of(t._data) for t in tensors])
             ctx._node = node
             for i, t in enumerate(outputs):
                 if _is_tensor(t) and id(t) not in ctx._non_differentiable and (t.is_floating_point() or t.is_complex()):

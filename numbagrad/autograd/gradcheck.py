@@ -10,6 +10,7 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
+from ..kernels.copy import copy_into
 from .graph import grad as compute_grad
 from .mode import no_grad
 
@@ -32,14 +33,14 @@ def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Any]:
 
 def _values(t: Any) -> np.ndarray:
     """A copy of the values as one real vector (complex numbers as pairs)."""
-    data = np.array(t.detach()._data, copy=True).reshape(-1)
+    data = np.array(t.detach().cpu()._data, copy=True).reshape(-1)
     return data.view(data.real.dtype) if data.dtype.kind == "c" else data
 
 
 def _write(t: Any, values: np.ndarray) -> None:
     """Put ``values`` (as ``_values`` gives them) into ``t``, unseen by autograd."""
     data = t._data
-    data[...] = (values.view(data.dtype) if data.dtype.kind == "c" else values).reshape(data.shape)
+    copy_into(data, (values.view(data.dtype) if data.dtype.kind == "c" else values).reshape(data.shape))
 
 
 def _directional(function: Callable[..., Any], inputs: Sequence[Any], which: int, direction: np.ndarray, eps: float) -> list[np.ndarray]:

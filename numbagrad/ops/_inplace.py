@@ -115,9 +115,18 @@ def overwrite(tensor: Tensor, value: Tensor, op: str) -> Tensor:
     return tensor
 
 
-def may_overlap(target: np.ndarray, other: Any) -> bool:
+def may_overlap(target: Any, other: Any) -> bool:
     """Whether ``other`` shares memory with ``target`` without being the same elements in the same order."""
-    if not isinstance(other, np.ndarray) or other is target or not np.may_share_memory(target, other):
+    if other is target:
         return False
-    same = other.__array_interface__["data"] == target.__array_interface__["data"]
+    if isinstance(other, np.ndarray) and isinstance(target, np.ndarray):
+        if not np.may_share_memory(target, other):
+            return False
+        same = other.__array_interface__["data"] == target.__array_interface__["data"]
+    elif hasattr(other, "overlaps"):  # of a GPU
+        if not other.overlaps(target):
+            return False
+        same = other.pointer == target.pointer
+    else:
+        return False
     return not (same and other.strides == target.strides and other.shape == target.shape)

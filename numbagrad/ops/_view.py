@@ -14,7 +14,7 @@ import numpy as np
 from ..autograd import anomaly
 from ..autograd.graph import Node, edge_of, numbers
 from ..autograd.mode import state
-from ..kernels._cpu import zeros
+from ..kernels.copy import zeros
 from ..tensor import Tensor, wrap
 
 _new = object.__new__
@@ -51,7 +51,8 @@ class PartsNode(Node):
         present = [i for i, g in enumerate(grads) if g is not None]
         if len(present) == 1:
             return (self.alone(present[0], grads[present[0]]),)
-        return (self.join([wrap(zeros(*like)) if g is None else g for g, like in zip(grads, self.outputs)]),)
+        like = grads[present[0]]._data
+        return (self.join([wrap(zeros(*found, like)) if g is None else g for g, found in zip(grads, self.outputs)]),)
 
 
 class View:

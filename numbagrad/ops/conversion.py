@@ -8,6 +8,7 @@ from .. import dtypes
 from ..devices import as_device, device
 from ..kernels import copy as kernels
 from ..kernels import reduce as reduce_kernels
+from ..kernels._device import device_of
 from ..tensor import Tensor, wrap
 from ._arguments import is_recorded
 from ._attach import public
@@ -17,6 +18,12 @@ from ._operation import differentiable
 _clone = differentiable("clone", kernels.clone, x=lambda g: g)
 _contiguous = differentiable("clone", kernels.contiguous, x=lambda g: g)
 _cast = differentiable("to_copy", lambda x, dtype: kernels.cast(x, dtype), x=lambda g: g)  # the walk casts it back
+_transfer = differentiable(
+    "to_copy",
+    lambda x, device, non_blocking, source: kernels.transfer(x, device, non_blocking),
+    x=lambda g, non_blocking, device, source: _transfer(g, source, non_blocking, device),
+)
+_pin_memory = differentiable("pin_memory", lambda x: kernels.pinned(x), x=lambda g: g)
 _sum_to = differentiable("sum_to_size", reduce_kernels.sum_to, x=lambda g, x_shape: g.expand(x_shape))
 
 
@@ -66,24 +73,30 @@ def to(
 ) -> Tensor:
     """This tensor in another dtype and/or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
 
-    Returns the tensor itself when nothing changes and ``copy`` is False.
+    Returns the tensor itself when nothing changes and ``copy`` is False.  With ``non_blocking`` a copy between a GPU and pinned memory is left to the
+    GPU's current stream; the one that comes to the host is not there before the stream is synchronised.
+
+    Raises RuntimeError, which says what is missing, for a device that cannot be used.
     """
     for value in args:
         if isinstance(value, Tensor):
             dtype, device = value.dtype, value.device
         elif isinstance(value, bool):
-            continue  # non_blocking, given by position
+            non_blocking = value
         elif isinstance(value, (str, int)) or type(value) is _device_type:
             device = value
         elif value is not None:
             dtype = value
-    if device is not None:
-        as_device(device, "to")
+    result = self
     if dtype is not None:
         target = dtypes.as_dtype(dtype, "to").numpy
         if self._data.dtype != target:
-            return _cast(self, target)
-    return _clone(self) if copy else self
+            result = _cast(self, target)
+    if device is not None:
+        here, there = device_of(self._data), str(as_device(device, "to"))
+        if here != there:
+            result = _transfer(result, there, non_blocking, here)
+    return _clone(self) if copy and result is self else result
 
 
 _device_type = device
@@ -93,7 +106,7 @@ _device_type = device
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of this tensor's type, or the tensor in another dtype."""
     if dtype is None:
-        return f"numbagrad.{self.dtype.title}Tensor"
+        return f"numbagrad.{'cuda.' if self.is_cuda else ''}{self.dtype.title}Tensor"
     if isinstance(dtype, str):
         dtype = dtypes.by_title(dtype)
     elif isinstance(dtype, type):  # LongTensor and its kin
@@ -127,13 +140,39 @@ for _name, _dtype in (
 @public(function=False)
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """This tensor on the CPU."""
-    return self
+    return to(self, device="cpu")
 
 
 @public(function=False)
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
-    """This tensor on a GPU.  Raises RuntimeError where there is none."""
-    return to(self, device="cuda" if device is None else device)
+    """This tensor on a GPU, the current one unless ``device`` says which.  Raises RuntimeError where there is none."""
+    return to(self, device="cuda" if device is None else device, non_blocking=non_blocking)
+
+
+@public(function=False)
+def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """A copy in page-locked memory of the host, from and to which a GPU copies without its help (see ``to``); itself if it lies there.
+
+    Raises RuntimeError where there is no GPU, and for a tensor on one.
+    """
+    return self if kernels.is_pinned(self._data) else _pin_memory(self)
+
+
+@public(function=False)
+def record_stream(self: Tensor, stream: Any) -> None:
+    """Note that ``stream`` uses this tensor's memory: once it is freed, it is not handed out again before the stream has done what it was given.
+
+    Raises NotImplementedError for a tensor of the CPU.
+    """
+    if not self.is_cuda:
+        raise NotImplementedError("record_stream: expected a tensor on a GPU, but got one on cpu")
+    self._data.allocation.record_stream(stream)
+
+
+@public(function=False)
+def is_pinned(self: Tensor, device: Any = None) -> bool:
+    """Whether this tensor lies in page-locked memory of the host."""
+    return kernels.is_pinned(self._data)
 
 
 @public(function=False)

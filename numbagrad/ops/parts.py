@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.copy import copy_into, zeros
 from ..size import dimension
 from ..tensor import Tensor
 from ._attach import public
@@ -27,10 +28,7 @@ basic_index = view_operation("slice", _slice, _slice_rule)
 
 
 def _embed_array(x: np.ndarray, shape: tuple[int, ...], key: tuple[Any, ...]) -> np.ndarray:
-    from ..kernels._cpu import zeros
-    from ..kernels.copy import copy_into
-
-    out = zeros(shape, x.dtype)
+    out = zeros(shape, x.dtype, x)
     copy_into(out[key], x)
     return out
 
@@ -159,10 +157,7 @@ _diagonal_op = view_operation("diagonal", _diagonal, _diagonal_rule)
 
 
 def _embed_diagonal_array(x: np.ndarray, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> np.ndarray:
-    from ..kernels._cpu import zeros
-    from ..kernels.copy import copy_into
-
-    out = zeros(shape, x.dtype)
+    out = zeros(shape, x.dtype, x)
     copy_into(_diagonal(out, offset, dim1, dim2), x)
     return out
 

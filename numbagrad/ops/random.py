@@ -9,9 +9,11 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.mode import no_grad, state
-from ..devices import as_device
+from ..devices import as_device, cpu, device
 from ..generator import Generator, default_generator
 from ..kernels import random as kernels
+from ..kernels._device import on_cpu
+from ..kernels.copy import copy_into, transfer
 from ..tensor import Tensor, wrap
 from ._attach import public
 from ._inplace import check_writable, overwrite, rebase
@@ -51,9 +53,10 @@ def _numpy_dtype(dtype: Any, default: dtypes.dtype | None = None) -> np.dtype:
     return (default or dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)).numpy
 
 
-def _made(data: Any, out: Tensor | None, requires_grad: bool, op: str) -> Tensor:
+def _made(data: Any, out: Tensor | None, requires_grad: bool, op: str, place: device = cpu) -> Tensor:
+    """The tensor for numbers that were drawn, on ``place``: the CPU draws for every device, so that they are the same on all."""
     if out is None:
-        made = wrap(data)
+        made = wrap(data if place is cpu else transfer(data, str(place)))
         return made.requires_grad_() if requires_grad else made
     if out._data.shape != data.shape:
         raise RuntimeError(f"{op}: expected out of shape {list(data.shape)}, but got {list(out._data.shape)}")
@@ -71,10 +74,10 @@ def rand(
     **named: Any,
 ) -> Tensor:
     """Numbers uniform on [0, 1)."""
-    as_device(device, "rand")
+    place = as_device(device, "rand")
     shape, kind = _size(size, _only_size(named, "rand"), "rand"), _numpy_dtype(dtype, None if out is None else out.dtype)
     data = kernels.uniform(shape, kind, **_key(generator, _count(shape, kind), "rand"))
-    return _made(data, out, requires_grad, "rand")
+    return _made(data, out, requires_grad, "rand", place)
 
 
 @public(method=False)
@@ -88,10 +91,10 @@ def randn(
     **named: Any,
 ) -> Tensor:
     """Numbers of the standard normal distribution (complex ones of variance 1)."""
-    as_device(device, "randn")
+    place = as_device(device, "randn")
     shape, kind = _size(size, _only_size(named, "randn"), "randn"), _numpy_dtype(dtype, None if out is None else out.dtype)
     data = kernels.normal(shape, kind, **_key(generator, _count(shape, kind), "randn"))
-    return _made(data, out, requires_grad, "randn")
+    return _made(data, out, requires_grad, "randn", place)
 
 
 def _only_size(named: dict[str, Any], op: str) -> Any:
@@ -118,7 +121,7 @@ def randint(
     requires_grad: bool = False,
 ) -> Tensor:
     """``randint(low=0, high, size)``: integers uniform on [low, high), int64 unless ``dtype`` says otherwise."""
-    as_device(device, "randint")
+    place = as_device(device, "randint")
     given: list[Any] = list(args)
     if given and isinstance(given[-1], (tuple, list)):
         if size is not None:
@@ -137,7 +140,7 @@ def randint(
     shape = _size((), size, "randint")
     kind = _numpy_dtype(dtype, dtypes.int64 if out is None else out.dtype)
     data = kernels.randint(int(low or 0), int(high), shape, kind, **_key(generator, math.prod(shape), "randint"))
-    return _made(data, out, requires_grad, "randint")
+    return _made(data, out, requires_grad, "randint", place)
 
 
 @public(method=False)
@@ -152,10 +155,10 @@ def randperm(
     pin_memory: bool = False,
 ) -> Tensor:
     """A random permutation of 0 ... n-1, int64 unless ``dtype`` says otherwise."""
-    as_device(device, "randperm")
+    place = as_device(device, "randperm")
     kind = _numpy_dtype(dtype, dtypes.int64 if out is None else out.dtype)
     data = kernels.randperm(n, kind, **_key(generator, max(int(n), 0), "randperm"))
-    return _made(data, out, requires_grad, "randperm")
+    return _made(data, out, requires_grad, "randperm", place)
 
 
 def _like(input: Tensor, dtype: Any, op: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -176,6 +179,7 @@ def rand_like(
 ) -> Tensor:
     """``rand`` of the shape and dtype of ``input``."""
     shape, kind = _like(input, dtype, "rand_like")
+    device = input.device if device is None else device
     return rand(shape, generator=generator, dtype=dtypes.of(kind), device=device, requires_grad=requires_grad)
 
 
@@ -191,6 +195,7 @@ def randn_like(
 ) -> Tensor:
     """``randn`` of the shape and dtype of ``input``."""
     shape, kind = _like(input, dtype, "randn_like")
+    device = input.device if device is None else device
     return randn(shape, generator=generator, dtype=dtypes.of(kind), device=device, requires_grad=requires_grad)
 
 
@@ -210,6 +215,7 @@ def randint_like(
     shape, kind = _like(input, dtype, "randint_like")
     if high is None:
         low, high = 0, low
+    device = input.device if device is None else device
     return randint(low, high, shape, generator=generator, dtype=dtypes.of(kind), device=device, requires_grad=requires_grad)
 
 
@@ -232,10 +238,10 @@ def normal(
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         if size is None:
             raise TypeError("normal() missing required argument: 'size'")
-        as_device(device, "normal")
+        place = as_device(device, "normal")
         shape, kind = _size((), size, "normal"), _numpy_dtype(dtype, None if out is None else out.dtype)
         data = kernels.normal(shape, kind, mean, std, **_key(generator, _count(shape, kind), "normal"))
-        return _made(data, out, requires_grad, "normal")
+        return _made(data, out, requires_grad, "normal", place)
     if size is not None:
         raise TypeError("normal() got an unexpected argument 'size': the shape is that of the tensors")
     with no_grad():
@@ -247,7 +253,7 @@ def normal(
         elif std < 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
         total: Any = mean + std * 0 if isinstance(std, Tensor) else mean  # for its shape and dtype
-        noise = randn(tuple(total.shape), generator=generator, dtype=total.dtype)
+        noise = randn(tuple(total.shape), generator=generator, dtype=total.dtype, device=total.device)
         result: Any = noise * std + mean  # type: ignore[operator]
     return _made(result._data, out, requires_grad, "normal")
 
@@ -288,13 +294,16 @@ def multinomial(
 
 
 def _refilled(tensor: Tensor, op: str) -> Any:
-    """The array of ``tensor``, checked to be writable."""
+    """The array to draw into: that of ``tensor``, checked to be writable, or for a tensor on a GPU one on the CPU."""
     check_writable(tensor, op)
-    return tensor._data
+    data = tensor._data
+    return data if on_cpu(data) else np.empty(data.shape, data.dtype)
 
 
-def _done(tensor: Tensor) -> Tensor:
-    """``tensor``, whose elements were all replaced by constants: the gradient of what it held before is zero."""
+def _done(tensor: Tensor, drawn: Any) -> Tensor:
+    """``tensor``, whose elements were all replaced by constants, those ``drawn``: the gradient of what it held before is zero."""
+    if drawn is not tensor._data:
+        copy_into(tensor._data, drawn)
     tensor._bump()
     if state.recording and tensor.requires_grad:
         rebase(tensor, tensor.detach())
@@ -306,7 +315,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     """Fill with numbers uniform on [from, to)."""
     data = _refilled(self, "uniform_")
     kernels.uniform(None, None, from_, to, out=data, **_key(generator, _count(data.shape, data.dtype), "uniform_"))
-    return _done(self)
+    return _done(self, data)
 
 
 @public(function=False)
@@ -314,7 +323,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     """Fill with ``mean + std z``, z standard normal."""
     data = _refilled(self, "normal_")
     kernels.normal(None, None, mean, std, out=data, **_key(generator, _count(data.shape, data.dtype), "normal_"))
-    return _done(self)
+    return _done(self, data)
 
 
 @public(function=False)
@@ -322,7 +331,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     """Fill with numbers of density ``lambd exp(-lambd x)``."""
     data = _refilled(self, "exponential_")
     kernels.exponential(None, None, lambd, out=data, **_key(generator, data.size, "exponential_"))
-    return _done(self)
+    return _done(self, data)
 
 
 @public(function=False)
@@ -331,7 +340,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     data = _refilled(self, "bernoulli_")
     chance = p.expand(self.shape)._data if isinstance(p, Tensor) else float(p)  # type: ignore[attr-defined]
     kernels.bernoulli(chance, out=data, **_key(generator, data.size, "bernoulli_"))
-    return _done(self)
+    return _done(self, data)
 
 
 # Up to where every integer is a number of the type.
@@ -351,7 +360,7 @@ def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, ge
         largest = _WHOLE.get(self.dtype)
         to = (int(np.iinfo(data.dtype).max) if largest is None and data.dtype.kind in "iu" else largest or 0) + 1
     kernels.randint(int(from_ or 0), int(to), None, None, out=data, **_key(generator, data.size, "random_"))
-    return _done(self)
+    return _done(self, data)
 
 
 def _scale(p: float) -> float:

@@ -15,8 +15,10 @@ from ._attach import public
 from ._view import view_operation
 
 
-def _strided(x: np.ndarray, shape: Sequence[int], strides: Sequence[int]) -> np.ndarray:
+def _strided(x: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
     """A view of ``x`` by byte strides, which the caller answers for.  (NumPy's own ``as_strided`` takes ten times as long.)"""
+    if type(x) is not np.ndarray:
+        return x.as_strided(shape, strides)
     if x.flags.c_contiguous and x.size and 0 not in shape and x.dtype.names is None:
         return np.ndarray(shape, x.dtype, x, 0, strides)
     return np.lib.stride_tricks.as_strided(x, shape, strides)
@@ -70,10 +72,12 @@ def _view(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return view
 
 
-def _try_view(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+def _try_view(x: Any, shape: tuple[int, ...]) -> Any:
     """``x`` as ``shape`` without a copy, or None where strides do not allow it."""
     if len(shape) == 1 and _is_scattered(x):
         return None
+    if type(x) is not np.ndarray:
+        return x.reshaped(shape)
     view = x.view()
     try:
         view.shape = shape

@@ -251,10 +251,13 @@ class Optimizer:
 
 
 def _adopted(param: Tensor, value: Any, key: Any = None) -> Any:
-    """A copy of a loaded state in the dtype that goes with ``param``."""
+    """A copy of a loaded state on the device and in the dtype that go with ``param``; the count of steps stays as it is."""
     if isinstance(value, Tensor):
         copied = copy_kernels.clone(value._data)
-        return wrap(copied if key == "step" or not param.is_floating_point() else copy_kernels.cast(copied, param._data.dtype))
+        if key == "step":
+            return wrap(copied)
+        copied = copy_kernels.transfer(copied, str(param.device))
+        return wrap(copy_kernels.cast(copied, param._data.dtype) if param.is_floating_point() else copied)
     if isinstance(value, dict):
         return {k: _adopted(param, v, k) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -387,22 +387,24 @@ class Module:
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Move and/or cast floating-point parameters and buffers: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``."""
-        dtype, device = kwargs.get("dtype"), kwargs.get("device")
+        dtype, device, non_blocking = kwargs.get("dtype"), kwargs.get("device"), kwargs.get("non_blocking", False)
         for value in args:
             if isinstance(value, Tensor):
                 dtype, device = value.dtype, value.device
             elif isinstance(value, dtypes.dtype):
                 dtype = value
-            elif not isinstance(value, bool):
+            elif isinstance(value, bool):
+                non_blocking = value
+            else:
                 device = value
         if device is not None:
-            as_device(device, "Module.to")
+            device = as_device(device, "Module.to")
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
 
         def change(t: Tensor) -> Tensor:
             wanted = dtype if dtype is not None and (t.is_floating_point() or t.is_complex()) else None
-            return t.to(device, wanted)  # type: ignore[attr-defined]
+            return t.to(device, wanted, non_blocking)  # type: ignore[attr-defined]
 
         return self._apply(change)
 

@@ -1,0 +1,281 @@
+"""What a tensor on a GPU holds: a place in device memory, a shape and strides.
+
+``CudaArray`` has the part of ``numpy.ndarray``'s interface that does not touch elements: what it is, and views of it, by NumPy's names and rules.
+Arithmetic is the families' (``kernels/*/cuda.py``).  Its values come to the host by ``item``, which waits for them, or by ``transfer``; NumPy
+itself is refused, so that nothing is copied by accident.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from .. import _dtypes
+from . import devices, memory, streams, strides
+from .driver import load
+
+
+class Flags(NamedTuple):
+    """What ``array.flags`` says."""
+
+    c_contiguous: bool
+    writeable: bool = True
+
+
+_DENSE, _STRIDED = Flags(True), Flags(False)
+
+
+class CudaArray:
+    """A strided view of an allocation on one device; all views of an allocation keep it alive."""
+
+    __slots__ = ("allocation", "pointer", "shape", "strides", "dtype", "flags", "__weakref__")
+    allocation: Any  # memory.Allocation
+    pointer: int  # the address of the first element
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # in bytes
+    dtype: np.dtype
+    flags: Flags
+
+    device_kind = "cuda"
+    __array_ufunc__ = None  # NumPy's operators leave the answer to the other operand
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        allocation: Any,
+        pointer: int,
+        shape: tuple[int, ...],
+        strides_: tuple[int, ...],
+        dtype: np.dtype,
+        contiguous: bool | None = None,
+    ):
+        """``contiguous`` may say what the strides would show."""
+        self.allocation = allocation
+        self.pointer = pointer
+        self.shape = shape
+        self.strides = strides_
+        self.dtype = dtype
+        if contiguous is None:
+            contiguous = strides.is_contiguous(shape, strides_, dtype.itemsize)
+        self.flags = _DENSE if contiguous else _STRIDED
+
+    # ---- what it is ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def device_index(self) -> int:
+        return self.allocation.device
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<CudaArray {_dtypes.name(self.dtype)}{list(self.shape)} on cuda:{self.device_index} at {self.pointer:#x}>"
+
+    def extent(self) -> tuple[int, int]:
+        """The addresses that the elements take up, from and up to."""
+        low, high = strides.span(self.shape, self.strides, self.dtype.itemsize)
+        return self.pointer + low, self.pointer + high
+
+    def overlaps(self, other: Any) -> bool:
+        """Whether the ranges of addresses of two arrays meet."""
+        if not isinstance(other, CudaArray) or other.device_index != self.device_index:
+            return False
+        (start, stop), (first, last) = self.extent(), other.extent()
+        return start < last and first < stop
+
+    # ---- views --------------------------------------------------------------------------------------------------------------------
+
+    def _seen_as(self, shape: tuple[int, ...], strides_: tuple[int, ...], offset: int = 0, dtype: np.dtype | None = None) -> CudaArray:
+        return CudaArray(self.allocation, self.pointer + offset, shape, strides_, self.dtype if dtype is None else dtype)
+
+    def as_strided(self, shape: Sequence[int], strides_: Sequence[int]) -> CudaArray:
+        """The view of that shape and those strides in bytes, which the caller answers for."""
+        return self._seen_as(tuple(shape), tuple(strides_))
+
+    def view(self, dtype: Any = None) -> CudaArray:
+        """The same memory as elements of another type.  Raises ValueError where the last dimension does not come out even."""
+        found = self.dtype if dtype is None else np.dtype(dtype)
+        geometry = strides.retyped(self.shape, self.strides, self.dtype.itemsize, found.itemsize)
+        return self._seen_as(geometry.shape, geometry.strides, 0, found)
+
+    def reshape(self, *shape: Any) -> CudaArray:
+        """A view in another shape; one size may be -1.  Raises ValueError where sizes do not fit or, unlike NumPy, it would be a copy."""
+        sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        target = strides.inferred(sizes, self.size)
+        seen = self.reshaped(target)
+        if seen is None:
+            raise ValueError(f"an array of shape {self.shape} and strides {self.strides} has no view of shape {target}")
+        return seen
+
+    def reshaped(self, shape: tuple[int, ...]) -> CudaArray | None:
+        """The view in a ``shape`` of as many elements, or None where that needs a copy."""
+        if self.flags.c_contiguous:
+            return CudaArray(self.allocation, self.pointer, shape, strides.row_major(shape, self.dtype.itemsize), self.dtype, True)
+        found = strides.reshaped(self.shape, self.strides, shape, self.dtype.itemsize)
+        return None if found is None else self._seen_as(shape, found)
+
+    def transpose(self, *axes: Any) -> CudaArray:
+        """The dimensions in the order ``axes``, or reversed.  Raises ValueError for what is no order of them."""
+        given = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
+        ndim = len(self.shape)
+        order = [a + ndim if a < 0 else a for a in given] if given else list(range(ndim - 1, -1, -1))
+        if sorted(order) != list(range(ndim)):
+            raise ValueError(f"axes {tuple(given)} are no order of the {ndim} dimensions")
+        return self._seen_as(tuple([self.shape[a] for a in order]), tuple([self.strides[a] for a in order]))
+
+    @property
+    def T(self) -> CudaArray:
+        return self._seen_as(self.shape[::-1], self.strides[::-1])
+
+    def swapaxes(self, axis1: int, axis2: int) -> CudaArray:
+        """Two dimensions exchanged.  Raises IndexError for one that does not exist."""
+        shape, steps = list(self.shape), list(self.strides)
+        shape[axis1], shape[axis2] = shape[axis2], shape[axis1]
+        steps[axis1], steps[axis2] = steps[axis2], steps[axis1]
+        return self._seen_as(tuple(shape), tuple(steps))
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> CudaArray:
+        """The diagonals of two dimensions, as a last one."""
+        geometry = strides.diagonal(self.shape, self.strides, offset, axis1, axis2)
+        return self._seen_as(geometry.shape, geometry.strides, geometry.offset)
+
+    def __getitem__(self, key: Any) -> CudaArray:
+        """The view by a basic index; without an Ellipsis too, an array without dimensions where NumPy would give a scalar."""
+        geometry = strides.indexed(self.shape, self.strides, key)
+        return self._seen_as(geometry.shape, geometry.strides, geometry.offset)
+
+    @property
+    def real(self) -> CudaArray:
+        """The real parts of complex numbers; other numbers as they are."""
+        return self._seen_as(self.shape, self.strides, 0, _dtypes.real_dtype(self.dtype))
+
+    @property
+    def imag(self) -> CudaArray:
+        """The imaginary parts of complex numbers.  Raises TypeError for other numbers."""
+        part = _dtypes.real_dtype(self.dtype)
+        if part == self.dtype:
+            raise TypeError(f"an array of {_dtypes.name(self.dtype)} has no imaginary part")
+        return self._seen_as(self.shape, self.strides, part.itemsize, part)
+
+    def setflags(self, write: bool = True) -> None:
+        """For code that serves NumPy's views too, which may be read-only: here every view is writable."""
+
+    # ---- its values, and its memory, for others -----------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element as a Python number, when everything that is to be done to it is done."""
+        from .transfer import to_host
+
+        if self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        return to_host(self.reshape(())).item()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise TypeError(
+            f"can't convert cuda:{self.device_index} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+        )
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html, version 3."""
+        if self.dtype == _dtypes.bfloat16:
+            raise TypeError("__cuda_array_interface__ has no type for bfloat16; use DLPack")
+        handle = streams.current_stream(self.device_index).handle
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.pointer if self.size else 0, False),
+            "strides": None if self.flags.c_contiguous else self.strides,
+            "stream": handle or LEGACY_STREAM,
+            "version": 3,
+        }
+
+    def __dlpack__(self, **wanted: Any) -> Any:
+        from . import dlpack
+
+        return dlpack.exported(self, **wanted)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        from . import dlpack
+
+        return dlpack.CUDA, self.device_index
+
+
+# What the array interface and DLPack call the stream whose handle is 0, since 0 is ambiguous there.
+LEGACY_STREAM = 1
+
+
+@functools.lru_cache(maxsize=4096)
+def _dense(shape: tuple[int, ...], itemsize: int) -> tuple[int, tuple[int, ...]]:
+    """The bytes and the strides of a C-contiguous array: shapes repeat, and to work this out takes as long as to allocate."""
+    if shape and min(shape) < 0:
+        raise RuntimeError(f"empty: expected sizes that are not negative and fit in memory, but got {shape}")
+    return math.prod(shape) * itemsize, strides.row_major(shape, itemsize)
+
+
+def empty(shape: Sequence[int] | int, dtype: Any, device: int | None = None) -> CudaArray:
+    """An uninitialised C-contiguous array on ``device`` (None: the thread's current one).
+
+    Raises RuntimeError for a negative size, OutOfMemoryError (a RuntimeError) when the device has no memory left.
+    """
+    if type(shape) is not tuple:
+        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if not isinstance(dtype, np.dtype):
+        dtype = np.dtype(dtype)
+    nbytes, steps = _dense(shape, dtype.itemsize)
+    allocation = memory.allocate(nbytes, device)
+    return CudaArray(allocation, allocation.pointer, shape, steps, dtype, True)
+
+
+def zeros(shape: Sequence[int] | int, dtype: Any, device: int | None = None) -> CudaArray:
+    """An array whose bytes are zero.  Errors as of ``empty``."""
+    out = empty(shape, dtype, device)
+    if out.nbytes:
+        with devices.guard(out.device_index):
+            load().MemsetD8Async(out.pointer, 0, out.nbytes, streams.current_handle(out.device_index))
+    return out
+
+
+def foreign(source: Any) -> CudaArray:
+    """The array over the memory of an object with ``__cuda_array_interface__``, which is kept alive.  What the object's stream has still to do
+    comes before what the current stream does next.
+
+    Raises TypeError for an element type that there is none of here, ValueError for a mask.
+    """
+    about = source.__cuda_array_interface__
+    if about.get("mask") is not None:
+        raise ValueError("masked arrays on a GPU are not supported")
+    dtype = np.dtype(about["typestr"])
+    if dtype not in _dtypes.NAMES:
+        raise TypeError(f"can't convert an array of type {dtype} to a tensor")
+    pointer, shape = about["data"][0], tuple(about["shape"])
+    steps = about.get("strides")
+    steps = strides.row_major(shape, dtype.itemsize) if steps is None else tuple(steps)
+    device = devices.of_pointer(pointer) if pointer else devices.current_device()
+    low, high = strides.span(shape, steps, dtype.itemsize)
+    allocation = memory.borrowed(pointer + low, high - low, device, source)
+    theirs = about.get("stream")
+    if theirs is not None and theirs != LEGACY_STREAM:
+        streams.wait_for(theirs, device)
+    return CudaArray(allocation, pointer, shape, steps, dtype)

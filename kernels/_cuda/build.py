@@ -1,0 +1,166 @@
+"""From a Python function to machine code for one architecture: LTO-IR by Numba, a cubin by nvJitLink, kept on disk by content.
+
+No device is needed.  The parameters are flat pointers and numbers only, so that a launch passes nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any, Callable, NamedTuple, Sequence
+
+import numba
+import numpy as np
+from numba import cuda, types
+
+from .. import _dtypes
+from .._cpu.cache import read_entry, write_entry
+from .._cpu.fingerprint import Unknown, fingerprint
+
+# What the machine code depends on besides the sources of this package.
+_TOOLS = ("numba-cuda", "nvidia-cuda-nvvm", "nvidia-nvvm", "nvidia-nvjitlink", "nvidia-cuda-nvrtc")
+_building = threading.RLock()
+
+Capability = tuple[int, int]
+
+
+class Cubin(NamedTuple):
+    """Machine code of one kernel: the name of the function, and the ELF file that holds it."""
+
+    name: str
+    code: bytes
+
+
+class Options(NamedTuple):
+    """How a kernel is compiled."""
+
+    bounds: int | None = None  # the most threads of a block, which is what registers are shared out by
+    registers: int | None = None  # the most registers of a thread
+    fastmath: bool = False
+
+
+class Pointer(NamedTuple):
+    """The type of a parameter that is an address of elements."""
+
+    dtype: np.dtype
+
+
+def pointer(dtype: Any) -> Pointer:
+    """An address of elements of ``dtype``, any of ours: a bool is read and written as a byte (uint8), a 16-bit float as its bits (uint16)."""
+    return Pointer(np.dtype(dtype))
+
+
+def storage(dtype: np.dtype) -> np.dtype:
+    """What a pointer to ``dtype`` reads and writes."""
+    if dtype == _dtypes.bool_:
+        return _dtypes.uint8  # Numba loads a bool from memory, but does not store one
+    return np.dtype(np.uint16) if dtype in _dtypes.HALVES else dtype
+
+
+def numba_type(parameter: Any) -> Any:
+    """The Numba type of a kernel's parameter: a ``Pointer``, or the class or dtype of a number."""
+    if isinstance(parameter, Pointer):
+        return types.CPointer(numba.from_dtype(storage(parameter.dtype)))
+    return numba.from_dtype(np.dtype(parameter))
+
+
+def architecture(capability: Capability) -> tuple[Any, ...]:
+    """What to compile for so that a device of this compute capability runs it; from 9.0 on with what that architecture alone has.
+
+    Raises RuntimeError where the toolkit is older than the device.
+    """
+    known = [tuple(cc[:2]) for cc in _known_architectures()]
+    fitting = [cc for cc in known if cc[0] == capability[0] and cc[1] <= capability[1]]
+    if not fitting:
+        oldest, newest = min(known), max(known)
+        raise RuntimeError(
+            f"CUDA error: the installed toolkit compiles for compute capabilities {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}, "
+            f"but the device has {capability[0]}.{capability[1]}"
+        )
+    best = max(fitting)
+    return (*best, "a") if best == tuple(capability) and best >= (9, 0) else best
+
+
+@functools.cache
+def _known_architectures() -> list[tuple[int, ...]]:
+    from numba.cuda.cudadrv import nvrtc
+
+    return list(nvrtc.get_supported_ccs())
+
+
+@functools.cache
+def _tool_versions() -> str:
+    found = []
+    for name in _TOOLS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
+
+
+@contextlib.contextmanager
+def _compiling_for(arch: tuple[Any, ...]) -> Iterator[None]:
+    """Numba asks the current device for what a helper is to be compiled for, and would start a driver of its own; it is told here."""
+    from numba.cuda import dispatcher
+
+    asked = dispatcher.get_current_device
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=arch)
+    try:
+        yield
+    finally:
+        dispatcher.get_current_device = asked
+
+
+def _compile(function: Callable[..., Any], signature: Any, options: Options, arch: tuple[Any, ...]) -> Cubin:
+    from numba.cuda.cudadrv.driver import _Linker
+
+    with _building, _compiling_for(arch):
+        codes, _ = cuda.compile_all(
+            function, signature, cc=arch, device=False, abi="numba", output="ltoir", fastmath=options.fastmath, launch_bounds=options.bounds
+        )
+        linker = _Linker(cc=arch, lto=True, max_registers=options.registers)
+        for code in codes:
+            if hasattr(code, "kind"):  # code in another language that an intrinsic of Numba's asks for
+                linker.add_file_guess_ext(code)
+            else:
+                linker.add_ltoir(getattr(code, "code", code))
+        linked = linker.complete()
+    code = getattr(linked, "code", linked)
+    name = re.search(rb"\.text\.([^\0]+)\0", code)
+    assert name is not None
+    return Cubin(name[1].decode(), code)
+
+
+def build(
+    function: Callable[..., Any], parameters: Sequence[Any], options: Options, capability: Capability, source: str | None = None
+) -> Cubin:
+    """The machine code of ``function`` with ``parameters`` (``pointer(dtype)``, ``np.int32`` ...) for devices of a compute capability.
+
+    ``source`` is the text of a generated function.  Raises Numba's TypingError
+    where the function cannot be compiled for these types.
+    """
+    arch = architecture(capability)
+    signature = types.void(*map(numba_type, parameters))
+    entry = _entry_name(function, f"{signature} {options} {arch} {_tool_versions()}", source)
+    kept = None if entry is None else read_entry(entry)
+    if kept is not None:
+        name, _, code = kept.partition(b"\0")
+        return Cubin(name.decode(), code)
+    cubin = _compile(function, signature, options, arch)
+    if entry is not None:
+        write_entry(entry, cubin.name.encode() + b"\0" + cubin.code)
+    return cubin
+
+
+def _entry_name(function: Any, how: str, source: str | None) -> str | None:
+    """The name in the cache; None where it does not show what the function depends on, and nothing is kept."""
+    try:
+        identity = f"cuda\n{source or ''}\n{fingerprint(function)}\n{how}"
+    except Unknown:
+        return None
+    return f"{function.__name__}-{hashlib.sha256(identity.encode()).hexdigest()[:40]}.cubin"

@@ -1,0 +1,49 @@
+"""What tests of the CUDA doors start from: a driver, pools and streams of their own."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import defaultdict, deque
+
+import pytest
+
+from numbagrad.kernels._cuda import devices, driver, memory, pinned, streams
+from numbagrad.kernels._cuda.simulated_driver import SimulatedDriver
+
+from .queued import QueuedDriver
+
+# CUDA is asked for: here, where modules look for a GPU when they are imported, and in the processes that tests start.
+os.environ["NUMBAGRAD_CUDA"] = "1"
+
+
+def replace_doors(patch: pytest.MonkeyPatch, new: object) -> None:
+    """Let ``new`` (None: whatever is looked for) be the process's driver, and forget all that the old one gave."""
+    patch.setattr(driver, "_driver", new)
+    patch.setattr(driver, "_forked", False)
+    patch.setattr(devices, "_contexts", {})
+    patch.setattr(memory, "_pools", {})
+    patch.setattr(pinned, "_pool", None)
+    for name in ("_idle_streams", "_idle_events"):
+        patch.setattr(streams, name, defaultdict(deque))
+    devices.thread.__dict__.clear()
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    """A simulated driver of two devices that nobody else uses; it needs no simulator, as long as no kernel is launched."""
+    gc.collect()
+    fresh = SimulatedDriver()
+    replace_doors(monkeypatch, fresh)
+    yield fresh
+    devices.thread.__dict__.clear()
+
+
+@pytest.fixture
+def queued(monkeypatch):
+    """As ``simulated``, with one device whose streams do nothing until they are told to."""
+    gc.collect()
+    fresh = QueuedDriver()
+    replace_doors(monkeypatch, fresh)
+    yield fresh
+    devices.thread.__dict__.clear()
