@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("numba.cuda", exc_type=ImportError)
+pytest.importorskip("numba_cuda")
 
 from numbagrad.kernels import _dtypes
 from numbagrad.kernels._cuda.driver import SIMULATED
