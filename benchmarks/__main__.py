@@ -182,7 +182,8 @@ def run(options: argparse.Namespace, colour: bool) -> tuple[Results, Keeper, boo
             fail(f"{option} {file if option == '--json' else folder}: {trouble}")
     if file and file.is_dir():
         fail(f"--json {file}: Is a directory")
-    results = Results(machine, {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()})
+    # Where files were written is nobody's business who reads them elsewhere.
+    results = Results(machine, {name: value for name, value in vars(options).items() if not isinstance(value, Path)})
     keeper = Keeper(file, whole=options.save)
     try:
         measure(options, benchmarks, results, keeper, colour)

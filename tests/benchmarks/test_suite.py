@@ -149,6 +149,7 @@ def test_save_replaces_whole_by_whole(tmp_path, monkeypatch, capsys):
     assert not Results.load(tmp_path / "here.json.partial").complete and "here.json.partial" in capsys.readouterr().out
     files = saved(["ops", "--save"], tmp_path, monkeypatch, broken=False)
     assert files.keys() == {"here.json"} and Results.load(tmp_path / "here.json").complete
+    assert str(tmp_path) not in files["here.json"], "where a run wrote its files is not part of its results"
     files = saved(["ops", "--save", "--default-allocator"], tmp_path, monkeypatch, broken=False)
     assert files.keys() == {"here.json", "here-default-allocator.json"}
 
