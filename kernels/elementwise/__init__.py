@@ -362,10 +362,15 @@ def _rows(
     op: Elementwise, compute: np.dtype, implementation: Any, shape: tuple[int, ...], results: Sequence[Any], values: Sequence[Any]
 ) -> Any:
     """The launch of the general path: dimensions by falling stride of the result, merged where all operands allow it, row by row."""
-    table = [_strides(x, shape) for x in (*results, *(x for x in values if hasattr(x, "strides")))]
+    arrays = [*results, *(x for x in values if hasattr(x, "strides"))]
+    table = [_strides(x, shape) for x in arrays]
     order = sorted(range(len(shape)), key=lambda i: -table[0][i])
     sizes, merged = _merge([shape[i] for i in order], [[row[i] for i in order] for row in table])
-    return implementation.rows(op, compute, results, values, sizes, merged)
+    steps = [row[-1] for row in merged]
+    modes = "".join(
+        "c" if step == x.itemsize else "b" if step == 0 and i >= len(results) else "s" for i, (step, x) in enumerate(zip(steps, arrays))
+    )
+    return implementation.rows(op, compute, results, values, sizes, merged, modes)
 
 
 def _merge(sizes: list[int], table: list[list[int]]) -> tuple[list[int], list[list[int]]]:

@@ -226,15 +226,13 @@ def rows(
     values: Sequence[Any],
     sizes: Sequence[int],
     strides: Sequence[Sequence[int]],
+    modes: str,
 ) -> Launch:
-    """What runs ``op`` over ``sizes``; ``strides`` holds one list of byte strides per result and per array among ``values``."""
+    """What runs ``op`` over ``sizes``; ``strides`` holds one list of byte strides per result and per array among ``values``, and ``modes`` a letter for
+    each: along the innermost dimension its elements are contiguous (``c``), one for all (``b``), or neither (``s``)."""
     n = math.prod(sizes)
     if not n:
         return _nothing
-    arrays = [*results, *(x for x in values if isinstance(x, CudaArray))]
-    modes = "".join(
-        "c" if s[-1] == x.itemsize else "b" if s[-1] == 0 and i >= len(results) else "s" for i, (s, x) in enumerate(zip(strides, arrays))
-    )
     given = _Arguments(op, compute, results, values, modes)
     if "s" not in modes and len(sizes) == 1:  # merged into one contiguous run
         return _flat(given, n)

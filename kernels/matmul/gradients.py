@@ -27,11 +27,6 @@ def _rows(x: Any) -> Any:
     return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])  # which -1 could not tell where k is 0
 
 
-# Up to so many rows their sum is a product with a row of ones, which is called in a third of the time; beyond, the tree of ``sum`` keeps
-# the rounding error small.
-_FEW_ROWS = 1024
-
-
 @functools.lru_cache(maxsize=64)
 def _ones(count: int, dtype: Any) -> Any:
     ones = np.ones((1, count), dtype)
@@ -40,9 +35,9 @@ def _ones(count: int, dtype: Any) -> Any:
 
 
 def _column_sums(rows: Any) -> Any:
-    """Σ_rows of a matrix [m, n]."""
+    """Σ_rows of a matrix [m, n]: of few rows as a product with a row of ones, which is called in a third of the time that ``sum`` takes."""
     m = rows.shape[0]
-    if type(rows) is not np.ndarray or not 0 < m <= _FEW_ROWS or rows.dtype in _dtypes.HALVES:
+    if type(rows) is not np.ndarray or not 0 < m <= _layer.MOST_ROWS or rows.dtype in _dtypes.HALVES:
         return sum_over(rows, 0)
     return matmul(_ones(m, rows.dtype), rows).reshape(rows.shape[1])
 
