@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 from collections import defaultdict, deque
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -29,21 +31,22 @@ def replace_doors(patch: pytest.MonkeyPatch, new: object) -> None:
     devices.thread.__dict__.clear()
 
 
-@pytest.fixture
-def simulated(monkeypatch):
-    """A simulated driver of two devices that nobody else uses; it needs no simulator, as long as no kernel is launched."""
+def driven_by(kind: type, patch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A driver of that kind that nobody else uses, for the length of a test."""
     gc.collect()
-    fresh = SimulatedDriver()
-    replace_doors(monkeypatch, fresh)
+    fresh = kind()
+    replace_doors(patch, fresh)
     yield fresh
     devices.thread.__dict__.clear()
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    """A simulated driver of two devices; it needs no simulator, as long as no kernel is launched."""
+    yield from driven_by(SimulatedDriver, monkeypatch)
 
 
 @pytest.fixture
 def queued(monkeypatch):
     """As ``simulated``, with one device whose streams do nothing until they are told to."""
-    gc.collect()
-    fresh = QueuedDriver()
-    replace_doors(monkeypatch, fresh)
-    yield fresh
-    devices.thread.__dict__.clear()
+    yield from driven_by(QueuedDriver, monkeypatch)

@@ -11,14 +11,7 @@ from numbagrad.kernels._cpu import pool as pool_module
 from numbagrad.kernels._cpu.atomics import CONTROL_BYTES, FUTEX_NUMBER, PROCESSOR, processor
 from numbagrad.kernels._cpu.pool import Pool, _held_up
 from tests.interpreter import run_python
-
-BIG = 10**9  # work that is always worth splitting
-
-
-@kernel
-def count_visits(lo, hi, visits):
-    for i in range(lo, hi):
-        visits[i] += 1
+from tests.visits import BIG, count_visits
 
 
 @kernel

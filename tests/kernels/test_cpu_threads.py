@@ -21,14 +21,7 @@ from numbagrad.kernels._cpu.atomics import (
 )
 from numbagrad.kernels._cpu.pool import Pool
 from tests.interpreter import run_python
-
-BIG = 10**9  # work that is always worth splitting
-
-
-@kernel
-def count_visits(lo, hi, visits):
-    for i in range(lo, hi):
-        visits[i] += 1
+from tests.visits import BIG, count_visits
 
 
 @kernel
