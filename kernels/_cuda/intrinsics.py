@@ -2,7 +2,7 @@
 
 Each is a Numba intrinsic with a twin in plain Python of the same name, which stands in under the simulator (``NUMBA_ENABLE_CUDASIM=1``); which
 one a name means is settled when this module is imported.  ``cuda`` is numba.cuda itself, for what it has words for: ``cuda.threadIdx``,
-``cuda.syncthreads``, ``cuda.shared.array`` ...  The simulator looks for it among the globals of a kernel.
+``cuda.syncthreads``, ``cuda.shared.array`` ...
 
 Numba computes integers in 64 bits: ``np.int32(a + b)``, not ``a + b``, is what stays in a 32-bit register.
 """
@@ -14,7 +14,8 @@ from typing import Any, Callable
 
 import numpy as np
 from llvmlite import ir
-from numba import cuda, types
+from numba import cuda as numba_cuda
+from numba import types
 from numba.core.errors import TypingError
 
 from . import simulator
@@ -40,14 +41,14 @@ __all__ = [
     "store_vector",
 ]
 
+cuda: Any = simulator.cuda if SIMULATED else numba_cuda
+
 _FULL_WARP = 0xFFFFFFFF
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a helper that kernels call; it is always inlined.  Under the simulator a helper that does not speak of ``cuda`` stays as it is."""
-    if SIMULATED and not any(function.__globals__.get(name) is cuda for name in function.__code__.co_names):
-        return function
-    return cuda.jit(device=True, forceinline=True)(function)
+    """Compile a helper that kernels call; it is always inlined.  Under the simulator it stays as it is."""
+    return function if SIMULATED else numba_cuda.jit(device=True, forceinline=True)(function)
 
 
 def _or_simulated(twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:

@@ -1,4 +1,4 @@
-"""Kernels under Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``): every thread of a block is a thread of Python, one block after the other.
+"""Kernels under Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``): one block after the other (``simulated_blocks``).
 
 A pointer is an object that reads and writes host memory where a compiled kernel reads and writes device memory; each access is checked against the
 allocation that the address lies in, which is what compute-sanitizer does on a device.
@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from types import FunctionType
 from typing import Any, Callable, Sequence
 
 import numpy as np
-from numba import cuda
+from numba import cuda as numba_cuda
 
 from . import driver
 
-# Numba simulates one kernel at a time.
+# One kernel at a time.
 _simulating = threading.Lock()
+
+
+class _Cuda:
+    """What kernels know as ``cuda``: what there is to know in the launch that is running, and numba.cuda otherwise."""
+
+    launch: Any = None  # simulated_blocks.Cuda
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.launch or numba_cuda, name)
+
+
+cuda = _Cuda()
 
 
 class Pointer:
@@ -48,76 +59,40 @@ class Pointer:
         self.elements[self._place(index)] = value
 
 
-def _quiet(function: Callable[..., Any]) -> FunctionType:
-    """``function`` without NumPy's warnings: integers wrap and divisions by zero are infinite on a device.  It has the globals of ``function``, in
-    which Numba puts its simulated ``cuda``."""
-    errstate = np.errstate
-
-    def run(*arguments):  # type: ignore[no-untyped-def]
-        with errstate(all="ignore"):
-            function(*arguments)
-
-    return FunctionType(run.__code__, function.__globals__, function.__name__, None, run.__closure__)
-
-
 def run(function: Callable[..., Any], grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any], shared: int) -> None:
     """Launch ``function`` and wait for it.  What it raises, in whatever thread, is raised here."""
+    from . import simulated_blocks
+
+    def quiet(*given: Any) -> None:
+        with np.errstate(all="ignore"):  # integers wrap and divisions by zero are infinite on a device
+            function(*given)
+
     with _simulating:
-        cuda.jit(_quiet(function))[tuple(grid), tuple(block), 0, shared](*arguments)
+        cuda.launch = simulated_blocks.Cuda(grid, block, shared)
+        try:
+            simulated_blocks.run(cuda.launch, quiet, grid, block, arguments, shared)
+        finally:
+            cuda.launch = None
 
 
 # ---- warps ----------------------------------------------------------------------------------------------------------------------------------
 
 _WARP = 32
-_PATIENCE = 60.0  # seconds until a warp of which some lane has died is given up
-
-
-class _Warp:
-    """Where the lanes of one warp meet to exchange values."""
-
-    def __init__(self, lanes: int):
-        self.barrier = threading.Barrier(lanes)
-        self.values: list[Any] = [None] * lanes
-
-    def exchange(self, lane: int, value: Any) -> list[Any]:
-        """The values of all lanes."""
-        self.values[lane] = value
-        self.barrier.wait(_PATIENCE)
-        found = list(self.values)
-        self.barrier.wait(_PATIENCE)
-        return found
-
-
-_making = threading.Lock()
-
-
-def _exchange(value: Any) -> tuple[int, list[Any]]:
-    """This thread's lane, and what every lane of its warp has handed in."""
-    thread: Any = threading.current_thread()
-    block = thread._manager
-    warp, lane = divmod(thread.thread_id, _WARP)
-    with _making:
-        warps = block.__dict__.setdefault("numbagrad_warps", {})
-        if warp not in warps:
-            warps[warp] = _Warp(min(_WARP, int(np.prod(block._block_dim)) - warp * _WARP))
-    return lane, warps[warp].exchange(lane, value)
 
 
 def shuffle(value: Any, lane: Any) -> Any:
     """``value`` of the lane ``lane``."""
-    _, values = _exchange(value)
-    return values[int(lane) % _WARP]
+    here, values = cuda.launch.exchange(value)
+    return values[here // _WARP * _WARP + int(lane) % _WARP]
 
 
 def shuffle_down(value: Any, distance: Any) -> Any:
     """``value`` of the lane ``distance`` above this one; this one's own where there is none."""
-    lane, values = _exchange(value)
-    other = lane + int(distance)
-    return values[other] if other < len(values) else value
+    here, values = cuda.launch.exchange(value)
+    return values.get(here + int(distance), value)
 
 
 def shuffle_xor(value: Any, mask: Any) -> Any:
     """``value`` of the lane whose number is this one's with the bits of ``mask`` flipped."""
-    lane, values = _exchange(value)
-    other = lane ^ int(mask)
-    return values[other] if other < len(values) else value
+    here, values = cuda.launch.exchange(value)
+    return values.get(here ^ int(mask), value)

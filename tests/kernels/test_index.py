@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from numbagrad.kernels import _cpu, _dtypes
 from numbagrad.kernels import copy as C
 from numbagrad.kernels import index as I
-from numbagrad.kernels.index import _few
-from tests.few_or_many import sample, share  # noqa: F401  (a fixture for every test here)
 
+pytestmark = pytest.mark.usefixtures("few_or_many")
 DTYPES = [np.uint8, np.float16, np.float32, np.float64, np.complex128]  # one dtype for each element size
+
+
+def sample(shape, dtype=np.float32, seed=0):
+    return (np.random.default_rng(seed).standard_normal(shape) * 50).astype(dtype)
 
 
 def indices_like(shape, size, seed=0, low=0):

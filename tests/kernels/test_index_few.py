@@ -9,10 +9,15 @@ from numbagrad.kernels import _dtypes
 from numbagrad.kernels import copy as C
 from numbagrad.kernels import index as I
 from numbagrad.kernels.index import _few
-from tests.few_or_many import sample, share  # noqa: F401  (a fixture for every test here)
 
-
+pytestmark = pytest.mark.usefixtures("few_or_many")
 BORDER = [1, 2, _few.FEW - 1, _few.FEW, _few.FEW + 1]
+
+
+def sample(shape, dtype=np.float32, seed=0):
+    return (np.random.default_rng(seed).standard_normal(shape) * 50).astype(dtype)
+
+
 KINDS = [np.uint8, np.float16, np.float32, np.float64, np.complex128, np.bool_, np.int64]
 
 
