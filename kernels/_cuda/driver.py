@@ -217,20 +217,13 @@ def _start() -> Any:
     if SIMULATED:
         from .simulated_driver import SimulatedDriver
 
+        absent = [name for name in ("numba_cuda", "greenlet") if not find_spec(name)]
+        if absent:
+            raise Unavailable(f"the simulator (NUMBA_ENABLE_CUDASIM=1) needs {' and '.join(absent)}; pip install 'numbagrad[test-cuda]'")
         _driver = SimulatedDriver()
     else:
-        _check_wanted()
         _driver = _started(Driver(_library()))
     return _driver
-
-
-def _check_wanted() -> None:
-    """Most families have no CUDA kernels yet: a program that finds a GPU and moves to it would not get far, so it has to ask for what there is."""
-    if os.environ.get("NUMBAGRAD_CUDA") != "1":
-        raise Unavailable(
-            "CUDA is not complete yet, and off unless the environment variable NUMBAGRAD_CUDA is 1: there are kernels for elementwise operations and "
-            "copies, never yet run on a GPU; numbagrad works on device 'cpu'"
-        )
 
 
 def _library() -> Any:

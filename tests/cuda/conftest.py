@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +13,6 @@ from numbagrad.kernels._cuda import devices, driver, memory, pinned, streams
 from numbagrad.kernels._cuda.simulated_driver import SimulatedDriver
 
 from .queued import QueuedDriver
-
-# CUDA is asked for: here, where modules look for a GPU when they are imported, and in the processes that tests start.
-os.environ["NUMBAGRAD_CUDA"] = "1"
 
 
 def replace_doors(patch: pytest.MonkeyPatch, new: object) -> None:

@@ -167,13 +167,11 @@ class TestUnavailable:
         with pytest.raises(Unavailable, match=r"no NVIDIA driver was found.*(libcuda\.so\.1|nvcuda\.dll).*cannot open"):
             driver.load()
 
-    def test_it_has_to_be_asked_for(self):
-        for value in ("", "0", "yes"):
-            self.patch.setenv("NUMBAGRAD_CUDA", value)
-            self.refused("off unless the environment variable NUMBAGRAD_CUDA is 1", FakeLibrary())
-        self.patch.delenv("NUMBAGRAD_CUDA")
-        self.refused("numbagrad works on device 'cpu'$", FakeLibrary())
-        assert devices.device_count() == 0
+    def test_simulator_that_lacks_something(self):
+        self.patch.setattr(driver, "SIMULATED", True)
+        self.patch.setattr(driver, "find_spec", lambda name: None if name == "greenlet" else name)
+        with pytest.raises(Unavailable, match=r"NUMBA_ENABLE_CUDASIM=1\) needs greenlet; pip install 'numbagrad\[test-cuda\]'"):
+            driver.load()
 
     def test_old_driver(self):
         library = FakeLibrary()
