@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from .kernels import _device
@@ -51,17 +52,49 @@ class device:
     def __reduce__(self) -> Any:
         return device, (str(self),)
 
+    def __enter__(self) -> device:
+        """Until the end of the block, what is created without ``device=`` is created here."""
+        _thread.outer = (*_thread.outer, _thread.default)
+        _thread.default = self
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        *outer, _thread.default = _thread.outer
+        _thread.outer = tuple(outer)
+
 
 cpu = device("cpu")
 
 
+class _Thread(threading.local):
+    """Where a thread creates tensors without ``device=``."""
+
+    default = cpu
+    outer: tuple[device, ...] = ()  # the defaults around the ``with`` blocks that it is in
+
+
+_thread = _Thread()
+
+
+def set_default_device(device: Any) -> None:
+    """Create tensors on ``device`` (None: the CPU) where no ``device=`` says otherwise, in this thread."""
+    _thread.default = as_device(cpu if device is None else device, "set_default_device")
+
+
+def get_default_device() -> device:
+    """The device on which this thread creates tensors where no ``device=`` says otherwise."""
+    return as_device(None)
+
+
 def as_device(value: Any, op: str = "device") -> device:
-    """The device that ``value`` names (None: the CPU), checked to be usable; a GPU with its index (without one: the thread's current GPU).
+    """The device that ``value`` names (None: the default), checked to be usable; a GPU with its index (without one: the thread's current GPU).
 
     Raises RuntimeError, which says what is missing, when it is not usable.
     """
     if value is None:
-        return cpu
+        value = _thread.default
+        if value is cpu:
+            return cpu
     found = value if type(value) is device else device(value)
     if found.type == "cpu":
         return cpu

@@ -103,6 +103,7 @@ class TestBackward:
         assert x.grad.tolist() == [1.0]
         del y  # and it is freed without recursion too
 
+    @pytest.mark.cpu
     def test_threads_that_share_a_leaf(self):
         x = ng.ones(1, dtype=ng.float64, requires_grad=True)
 

@@ -44,6 +44,7 @@ def test_long_shifts():
     assert (ng.tensor([255], dtype=ng.uint8) >> 9).tolist() == [0]
 
 
+@pytest.mark.cpu
 def test_integers_divided_by_zero():
     quotient = ng.elementwise(lambda x, n: x // n + 1)
     for divisor in (0, ng.tensor([1, 0])):

@@ -12,6 +12,7 @@ import numbagrad as ng
 
 
 class TestViews:
+    @pytest.mark.cpu
     def test_views_share_storage(self):
         x = ng.arange(12).reshape(3, 4)
         for view in (x.view(4, 3), x.reshape(-1), x.t(), x.T, x[1:], x.unsqueeze(0), x.expand(2, 3, 4), x.narrow(1, 1, 2), x.flatten(),
@@ -98,6 +99,7 @@ class TestCreation:
         assert ng.tensor([[1, 2], [3, 4.5]]).tolist() == [[1.0, 2.0], [3.0, 4.5]]
         assert ng.tensor([ng.tensor(1), ng.tensor(2)]).tolist() == [1, 2]
 
+    @pytest.mark.cpu
     def test_tensor_copies_and_from_numpy_shares(self):
         a = np.zeros(3)
         copied, shared = ng.tensor(a), ng.from_numpy(a)
@@ -123,6 +125,7 @@ class TestCreation:
         (lambda: ng.zeros(1, device="cuda"), RuntimeError), (lambda: ng.zeros(1, device="tpu"), RuntimeError), (lambda: ng.zeros(1, dtype="f"), TypeError),
         (lambda: ng.eye(-1), RuntimeError), (lambda: ng.linspace(0, 1, -1), RuntimeError), (lambda: ng.tensor(2**70), RuntimeError),
     ])  # fmt: skip
+    @pytest.mark.cpu
     def test_bad_arguments(self, call, error):
         with pytest.raises(error):
             call()
@@ -158,6 +161,7 @@ class TestConversion:
             with pytest.raises(TypeError):
                 call()
 
+    @pytest.mark.cpu
     def test_numpy(self):
         x = ng.ones(2, 2)
         assert np.asarray(x).base is not None or np.shares_memory(np.asarray(x), x.numpy())
@@ -168,6 +172,7 @@ class TestConversion:
         assert isinstance(np.float64(2) * ng.ones(2), ng.Tensor)
         assert isinstance(np.ones(2, np.float32) + ng.ones(2), ng.Tensor)
 
+    @pytest.mark.cpu
     def test_dlpack(self):
         x = ng.arange(4).float()
         a = np.from_dlpack(x)
@@ -179,6 +184,7 @@ class TestConversion:
         assert x[0].item() == 9
         assert ng.from_dlpack(torch.arange(3)).tolist() == [0, 1, 2]
 
+    @pytest.mark.cpu
     def test_casts(self):
         x = ng.tensor([1.7, -2.3])
         assert x.long().tolist() == [1, -2]
@@ -249,6 +255,7 @@ SHOWN = [
 ]  # fmt: skip
 
 
+@pytest.mark.cpu
 class TestPrinting:
     @pytest.mark.parametrize("values", SHOWN, ids=str)
     def test_as_torch(self, values):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections import deque
 from ctypes import c_char, c_char_p, c_float, c_int, c_size_t, c_ubyte, c_uint
 from importlib import metadata
 from importlib.util import find_spec
@@ -29,6 +30,8 @@ OUT_OF_MEMORY = 2
 NOT_READY = 600
 # Codes by which a kernel's fault is reported, at whatever call comes next.
 _FAULTS = frozenset((214, 700, 702, 710, 714, 715, 716, 717, 718, 719, 720))
+# The kernels that were launched last, one of which it may be.
+launched: deque[Any] = deque(maxlen=8)
 
 
 class CudaError(RuntimeError):
@@ -37,7 +40,12 @@ class CudaError(RuntimeError):
     def __init__(self, function: str, code: int, name: str, text: str):
         message = f"CUDA error: {text} ({name}, from {function})"
         if code in _FAULTS:
-            message += "\nA kernel's fault is reported by a later call; after numbagrad.cuda.synchronize() it is known who was before it."
+            last = ", ".join(kernel.name for kernel in launched) or "none"
+            message += (
+                f"\nA kernel's fault is reported by a later call. Kernels launched last, the latest at the end: {last}. With the environment variable "
+                "CUDA_LAUNCH_BLOCKING=1 every launch waits for its kernel, and raises its fault. From now on the GPU is of no use to this process; "
+                "device 'cpu' is."
+            )
         super().__init__(message)
         self.function = function
         self.code = code

@@ -110,6 +110,11 @@ def _erfinv(x: float) -> float:
     return y if x else x
 
 
+def _power(x: Any, y: Any) -> Any:
+    """x**y; of scalars NumPy takes the square root where y is 1/2, which differs for -inf."""
+    return np.power([x, x], [y, y], dtype=type(x))[0]
+
+
 def _rounded(function: Callable[..., float], T: Any) -> Callable[..., Any]:
     """``function`` of Python floats, rounded to ``T``."""
     return lambda *x: T(function(*map(float, x)))
@@ -117,9 +122,12 @@ def _rounded(function: Callable[..., float], T: Any) -> Callable[..., Any]:
 
 def _simulated(T: Any) -> dict[str, Any]:
     names = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
-    names |= {"pow": "power", "atan2": "arctan2"}
+    names |= {"atan2": "arctan2"}
+    found = {"pow": _power}
     own = {"erf": math.erf, "erfc": math.erfc, "erfinv": _erfinv, "normcdf": lambda x: 0.5 * math.erfc(-x / math.sqrt(2))}
-    return {name: _rounded(own[name], T) if name in own else getattr(np, names.get(name, name)) for name in _LIBDEVICE}
+    return found | {
+        name: _rounded(own[name], T) if name in own else getattr(np, names.get(name, name)) for name in _LIBDEVICE if name not in found
+    }
 
 
 # ---- the tables --------------------------------------------------------------------------------------------------------------------------------

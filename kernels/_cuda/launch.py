@@ -17,6 +17,7 @@ addresses on its stack and calls the driver by address.  No object is made for a
 from __future__ import annotations
 
 import math
+import os
 import struct
 import threading
 from typing import Any, Callable, Sequence
@@ -53,6 +54,7 @@ BLOCK = 256  # threads
 _MOST_BLOCKS = 1 << 20
 _SIMULATED_BLOCK, _SIMULATED_BLOCKS = 4, 2  # a simulated thread is one of Python's
 
+_BLOCKING = os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"
 _loading = threading.RLock()
 
 
@@ -157,7 +159,8 @@ def launch(kernel: Kernel, grid: Any, block: Any, arguments: Sequence[Any], shar
     bytes of dynamic shared memory of a block.  It returns before the kernel is done; arrays that it uses have to be kept until then, or freed in the
     order of the same stream, as the allocator does.
 
-    Raises CudaError when the driver refuses, or reports the fault of an earlier kernel.
+    Raises CudaError when the driver refuses, or reports the fault of an earlier kernel.  With the environment variable CUDA_LAUNCH_BLOCKING=1 it
+    does not return before the kernel is done.
     """
     if observers:
         for observe in observers:
@@ -175,9 +178,12 @@ def launch(kernel: Kernel, grid: Any, block: Any, arguments: Sequence[Any], shar
         words = kernel.pack(_entry, function, stream, gx, gy, gz, bx, by, bz, shared, *arguments)
     except OverflowError:  # a number that is infinite in float32
         words = kernel.pack(_entry, function, stream, gx, gy, gz, bx, by, bz, shared, *map(_as_single, arguments))
+    driver.launched.append(kernel)
     code = _start(id(words) + _BYTES, kernel.count)
     if code:
         _refused(kernel, code, (gx, gy, gz), (bx, by, bz), shared)
+    if _BLOCKING:
+        driver.load().StreamSynchronize(stream)
     return None
 
 

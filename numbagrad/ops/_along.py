@@ -7,13 +7,13 @@ from typing import Any, Sequence
 
 from ..kernels import copy as copy_kernels
 from ..kernels import index as index_kernels
-from ..kernels._cpu import full, zeros
+from ..kernels._device import device_of
 from ..tensor import Tensor
 from ._operation import differentiable
 
 
 def _put(x: Any, index: Any, shape: tuple[int, ...], dim: int) -> Any:
-    out = zeros(shape, x.dtype)
+    out = copy_kernels.zeros(shape, x.dtype, x)
     if x.ndim == 0:
         copy_kernels.copy_into(out, x)
     else:
@@ -32,9 +32,10 @@ put = differentiable("put", _put, x=lambda g, index, dim: pick(g, index, dim))
 
 
 def _shifted(x: Any, dim: int, step: int, fill: float) -> Any:
+    out = copy_kernels.empty(x.shape, x.dtype, device_of(x))
+    copy_kernels.fill(out, fill)
     if x.ndim == 0:
-        return full((), fill, x.dtype)
-    out = full(x.shape, fill, x.dtype)
+        return out
     later = (slice(None),) * dim + (slice(1, None),)
     earlier = (slice(None),) * dim + (slice(None, -1),)
     to, source = (later, earlier) if step > 0 else (earlier, later)

@@ -7,12 +7,13 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from ..autograd import anomaly
-from ..autograd.graph import Node, numbers
+from ..autograd import anomaly, casting
+from ..autograd.graph import Node, edge_of, numbers
 from ..autograd.mode import state
 from ..kernels import _dtypes
+from ..kernels import copy as copy_kernels
 from ..kernels import elementwise as kernels
-from ..kernels._cpu import zeros
+from ..kernels._device import on_cpu
 from ..kernels._dtypes import DIFFERENTIABLE
 from ..kernels._formula import Expr
 from ..tensor import NEW, Parameter, Tensor, wrap
@@ -46,7 +47,7 @@ class ElementwiseNode(Node):
         results: list[Any] = [None] * len(self.edges)
         if recipe.zero:
             for position in recipe.zero:
-                results[position] = _zeros_for(self.edges[position])
+                results[position] = _zeros_for(self.edges[position], grads)
             if recipe.operation is None:
                 return results
         operands = []
@@ -137,6 +138,8 @@ class ElementwiseOperation:
 
     def general(self, *operands: Any) -> Any:
         """The operation on operands of any kind, shape and size."""
+        if casting.active:
+            operands = tuple(casting.arguments(self.name, *operands))
         try:
             y = kernels.run(self.kernel, *[x._data if isinstance(x, Tensor) else x for x in operands])
         except TypeError:
@@ -174,6 +177,8 @@ class ElementwiseOperation:
             bit += bit
         if not wanted or not state.recording:
             return result
+        if type((result[0] if type(result) is tuple else result)._data) is not np.ndarray:
+            edges = _moved(edges, operands)
         recipe = self._recipes.get(wanted) or self.recipe(wanted)
         if type(result) is tuple:
             node = ElementwiseNode(self, recipe, edges, [(y._data.shape, y._data.dtype) for y in result])
@@ -254,11 +259,17 @@ class ElementwiseOperation:
             raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(written.shape)}")
 
 
-def _zeros_for(edge: Any) -> Tensor:
+def _zeros_for(edge: Any, grads: Sequence[Any]) -> Tensor:
     """The gradient for ``edge`` of something that does not change with it: zero and not absent, as in PyTorch, so what lies behind has one too."""
     target, index = edge
     shape, dtype = target.outputs[index] if isinstance(target, Node) else (target._data.shape, target._data.dtype)
-    return wrap(zeros(shape, dtype))
+    return wrap(copy_kernels.zeros(shape, dtype, next(g for g in grads if g is not None)._data))
+
+
+def _moved(edges: list[Any], operands: Sequence[Any]) -> list[Any]:
+    """``edges`` of a result on a GPU, with those of numbers on the CPU by way of a move, so that gradients go where they belong."""
+    place = next(x for x in operands if isinstance(x, Tensor) and not on_cpu(x._data)).device
+    return [edge_of(x.to(place)) if edge and on_cpu(x._data) else edge for edge, x in zip(edges, operands)]
 
 
 def _overwritten(run: Callable[..., Any], *operands: Any) -> Tensor:

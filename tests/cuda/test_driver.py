@@ -12,7 +12,7 @@ from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_size_t, c_uint
 
 import pytest
 
-from numbagrad.kernels._cuda import devices, driver
+from numbagrad.kernels._cuda import driver
 from numbagrad.kernels._cuda.driver import CudaError, Driver, OutOfMemoryError, Unavailable
 from numbagrad.kernels._cuda.simulated_driver import SimulatedDriver
 

@@ -145,6 +145,26 @@ def test_an_error_names_the_kernel(stubbed):
     launch(taken, 9, 32, (1,))
 
 
+def test_a_fault_names_the_kernels_before_it(stubbed, monkeypatch):
+    first, second = _ready(np.int32), _ready(np.int64)
+    first.name, second.name = "first", "second"
+    driver.launched.clear()
+    launch(first, 1, 1, (1,))
+    launch(second, 1, 1, (1,))
+    with pytest.raises(driver.CudaError, match="launched last, the latest at the end: first, second"):
+        stubbed.check(700, "cuCtxSynchronize")
+    for _ in range(20):
+        launch(first, 1, 1, (1,))
+    assert len(driver.launched) == 8
+    assert "launched" not in str(driver.CudaError("cuMemAlloc", 1, "CUDA_ERROR_INVALID_VALUE", "invalid argument"))
+    # CUDA_LAUNCH_BLOCKING=1: the launch itself waits
+    waited = []
+    monkeypatch.setattr(door, "_BLOCKING", True)
+    monkeypatch.setattr(stubbed, "StreamSynchronize", waited.append)
+    launch(first, 1, 1, (1,))
+    assert waited == [streams.current_handle()]
+
+
 def test_wrong_arguments(stubbed):
     taken = _ready(np.int32, np.int32)
     for arguments in [(), (1,), (1, 2, 3), (1, "2"), (1, None), (1, 1 << 40)]:

@@ -22,6 +22,7 @@ def test_parts_are_views(z):
     assert ng.view_as_complex(ng.view_as_real(z)).tolist() == z.tolist()
 
 
+@pytest.mark.cpu
 def test_other_layouts(z):
     for x in (z.t(), z[:, ::2], z[1:]):
         pairs = ng.view_as_real(x)

@@ -173,6 +173,7 @@ def test_values_and_signatures_match_torch():
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=2e-5, atol=1e-6, err_msg=str(i))
 
 
+@pytest.mark.cpu
 def test_named_results():
     result = ng.tensor([[1.0, 5.0], [7.0, 2.0]]).max(1)
     values, indices = result
