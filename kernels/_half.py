@@ -8,11 +8,20 @@ from typing import Any, Callable
 import numpy as np
 
 from . import _dtypes
+from ._device import on_cpu
 
 
 def through_float32(function: Callable[..., Any]) -> Callable[..., Any]:
     """A contract function that also takes float16 and bfloat16 arrays: they are widened before it and float32 results narrowed after it."""
+    return _through_float32(function, False)
 
+
+def float32_on_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As ``through_float32``, but for CUDA, whose kernels of this function read and write 16-bit floats themselves."""
+    return _through_float32(function, True)
+
+
+def _through_float32(function: Callable[..., Any], on_cpu_only: bool) -> Callable[..., Any]:
     @functools.wraps(function)
     def widened(*args: Any, **kwargs: Any) -> Any:
         half = None
@@ -21,7 +30,7 @@ def through_float32(function: Callable[..., Any]) -> Callable[..., Any]:
             if dtype is not None and dtype.itemsize == 2 and dtype in _dtypes.HALVES:
                 half = dtype
                 break
-        if half is None:
+        if half is None or (on_cpu_only and not on_cpu(a)):
             return function(*args, **kwargs)
         from .copy import cast
 

@@ -28,6 +28,7 @@ FLOORS = [
         "random",
         "fuse",
         "legacy",
+        "amp",
         "cuda",
         "accelerator",
         "backends",
@@ -188,10 +189,15 @@ def imports_run_down(sources: list[Source], upward: dict[str, str] = UPWARD) -> 
 
 
 def _public(source: Source, sources: dict[str, Source]) -> dict[str, str]:
-    """The public functions of an implementation with their signatures; kernels are no functions of Python's, and names that come from the
-    family's other modules are followed there."""
+    """The public functions of an implementation with their signatures; kernels are no functions of Python's.  Names that come from the family's other
+    modules are public where ``__all__`` lists them, and are followed there."""
     found: dict[str, str] = {}
-    for node in ast.parse(source.text, source.path).body:
+    body = ast.parse(source.text, source.path).body
+    listed: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            listed = set(ast.literal_eval(node.value))
+    for node in body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
             if not decorators & {"kernel", "inline"}:
@@ -206,7 +212,7 @@ def _public(source: Source, sources: dict[str, Source]) -> dict[str, str]:
             if sibling is not None:
                 theirs = _public(sibling, sources)
                 exported = {alias.asname or alias.name: theirs[alias.name] for alias in node.names if alias.name in theirs}
-                found.update({name: signature for name, signature in exported.items() if not name.startswith("_")})
+                found.update({name: signature for name, signature in exported.items() if name in listed})
     return found
 
 
@@ -378,7 +384,8 @@ def test_upward_imports_need_a_reason():
     "cuda, complaints",
     [
         ("def f(x, y=1): pass", 0),
-        ("from ._tile import f", 0),
+        ('__all__ = ["f"]\nfrom ._tile import f', 0),
+        ("from ._tile import f", 1),
         ("def f(x, y=2): pass", 1),
         ("def f(x): pass", 1),
         ("def f(y, x=1): pass", 1),

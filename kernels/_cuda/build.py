@@ -40,7 +40,8 @@ class Cubin(NamedTuple):
 class Options(NamedTuple):
     """How a kernel is compiled."""
 
-    bounds: int | None = None  # the most threads of a block, which is what registers are shared out by
+    # The most threads of a block, which is what registers are shared out by, and the fewest blocks of a multiprocessor.
+    bounds: int | tuple[int, int] | None = None
     registers: int | None = None  # the most registers of a thread
     fastmath: bool = False
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from .driver import SIMULATED
-from .intrinsics import cuda, inline, shuffle_xor
+from .intrinsics import cuda, inline, shuffle, shuffle_xor
 
-__all__ = ["WARP", "add", "block_fold", "largest", "smallest", "team", "warp_fold"]
+__all__ = ["WARP", "add", "block_fold", "block_scan", "largest", "smallest", "team", "warp_fold"]
 
 WARP = 32
 _SIMULATED_TEAM = 64  # two warps, so that what passes between them is run as well
@@ -101,3 +101,37 @@ def block_fold(combine: Any, dtype: Any, threads: int) -> Any:
         return value
 
     return fold
+
+
+@functools.lru_cache(maxsize=None)
+def block_scan(dtype: Any, threads: int) -> Any:
+    """The function that adds up the values of type ``dtype`` (int32 or int64) of all ``threads`` (a multiple of 32) of a block of one dimension; all
+    of them call it, and each is given (the sum over the threads before it, the sum over all).  It may be called again at once.
+
+    W. D. Hillis, G. L. Steele, "Data Parallel Algorithms" (1986), in a warp; the warps' sums one after the other."""
+    warps = threads // WARP
+
+    @inline
+    def scan(value):  # type: ignore[no-untyped-def]
+        parts = cuda.shared.array(warps, dtype=dtype)
+        thread = np.uint32(cuda.threadIdx.x)
+        lane, warp = np.uint32(thread % np.uint32(WARP)), np.uint32(thread // np.uint32(WARP))
+        through = dtype(value)
+        distance = 1
+        while distance < WARP:
+            below = shuffle(through, np.uint32(np.uint32(lane - np.uint32(distance)) % np.uint32(WARP)))
+            if lane >= distance:
+                through = dtype(through + below)
+            distance *= 2
+        cuda.syncthreads()  # the parts of a scan before this have been read
+        if lane == WARP - 1:
+            parts[warp] = through
+        cuda.syncthreads()
+        before, total = dtype(through - value), dtype(0)
+        for k in range(warps):
+            if k < warp:
+                before = dtype(before + parts[k])
+            total = dtype(total + parts[k])
+        return before, total
+
+    return scan

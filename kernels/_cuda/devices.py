@@ -11,7 +11,7 @@ import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Callable
 
 from .driver import CudaError, load
 
@@ -95,10 +95,22 @@ class guard:
             set_device(self._before)
 
 
+# Called with the number of a device that the host has just waited for: what kernels have reported can be raised then (``faults``).
+waited: list[Callable[[int], None]] = []
+
+
+def after_waiting(index: int) -> None:
+    """What is to be done when the host has waited for something on device ``index``."""
+    for look in waited:
+        look(index)
+
+
 def synchronize(index: int | None = None) -> None:
-    """Wait until all streams of a device have done what they were given.  Raises CudaError for a fault in it."""
-    with guard(check_index(index)):
+    """Wait until all streams of a device have done what they were given.  Raises CudaError for a fault in it, and what its kernels have reported."""
+    index = check_index(index)
+    with guard(index):
         load().CtxSynchronize()
+    after_waiting(index)
 
 
 def of_pointer(address: int) -> int:

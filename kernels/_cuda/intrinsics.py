@@ -25,7 +25,9 @@ if not SIMULATED:
     from numba.cuda.extending import intrinsic
 
 __all__ = [
+    "ballot",
     "bfloat16_to_float32",
+    "compare_and_swap",
     "cuda",
     "divide",
     "divider",
@@ -35,6 +37,7 @@ __all__ = [
     "inline",
     "load_readonly",
     "load_vector",
+    "pointer_at",
     "shuffle",
     "shuffle_down",
     "shuffle_xor",
@@ -44,6 +47,7 @@ __all__ = [
 cuda: Any = simulator.cuda if SIMULATED else numba_cuda
 
 _FULL_WARP = 0xFFFFFFFF
+_GLOBAL = 1  # the address space of device memory
 
 
 def inline(function: Callable[..., Any]) -> Any:
@@ -97,8 +101,9 @@ class _Vector:
         """Where the vector begins whose first element is pointer[index]."""
         if index.type.width < 64:
             index = builder.sext(index, _WORD) if signed else builder.zext(index, _WORD)
-        first = builder.bitcast(pointer, self.part.as_pointer())
-        return builder.bitcast(builder.gep(first, [builder.mul(index, _WORD(self.step))]), self.type.as_pointer())
+        space = pointer.type.addrspace
+        first = builder.bitcast(pointer, self.part.as_pointer(space))
+        return builder.bitcast(builder.gep(first, [builder.mul(index, _WORD(self.step))]), self.type.as_pointer(space))
 
     def elements(self, builder: Any, vector: Any) -> list[Any]:
         """The values in ``vector``."""
@@ -133,14 +138,20 @@ class _Vector:
 
 
 def _is_pointer(function: str, pointer: Any, index: Any) -> None:
-    if not isinstance(pointer, types.CPointer) or not isinstance(index, types.Integer):
+    flat = isinstance(pointer, types.CPointer) or (isinstance(pointer, types.Array) and pointer.ndim == 1)
+    if not flat or not isinstance(index, types.Integer):
         raise TypingError(f"{function}: expected a pointer and an index, but got {pointer} and {index}")
+
+
+def first_address(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """The address of the first element behind a pointer, or of a shared array."""
+    return context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
 
 
 @_or_simulated(lambda pointer, index, lanes: tuple([pointer[int(index) + k] for k in range(lanes)]))
 def load_vector(typingctx: Any, pointer: Any, index: Any, lanes: Any) -> Any:
-    """``load_vector(p, i, 4)``: the tuple of p[i], ..., p[i + 3], by one load.  The address of p[i] is a multiple of the vector's size, a power
-    of two of up to 16 bytes; ``lanes`` is a constant."""
+    """``load_vector(p, i, 4)``: the tuple of p[i], ..., p[i + 3], by one load, from a pointer or a shared array.  The address of p[i] is a multiple of
+    the vector's size, a power of two of up to 16 bytes; ``lanes`` is a constant."""
     _is_pointer("load_vector", pointer, index)
     if not isinstance(lanes, types.IntegerLiteral):
         return None  # asked again with the constant
@@ -148,7 +159,8 @@ def load_vector(typingctx: Any, pointer: Any, index: Any, lanes: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = _Vector(context, pointer.dtype, count)
-        address = vector.address(builder, args[0], args[1], signature.args[1].signed)
+        first = first_address(context, builder, pointer, args[0])
+        address = vector.address(builder, first, args[1], signature.args[1].signed)
         values = vector.elements(builder, builder.load(address, align=vector.bytes))
         return context.make_tuple(builder, signature.return_type, values)
 
@@ -169,7 +181,8 @@ def store_vector(typingctx: Any, pointer: Any, index: Any, values: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = _Vector(context, pointer.dtype, len(values))
-        address = vector.address(builder, args[0], args[1], signature.args[1].signed)
+        first = first_address(context, builder, pointer, args[0])
+        address = vector.address(builder, first, args[1], signature.args[1].signed)
         elements = [builder.extract_value(args[2], k) for k in range(len(values))]
         builder.store(vector.of(builder, elements), address, align=vector.bytes)
         return context.get_dummy_value()
@@ -192,14 +205,35 @@ def load_readonly(typingctx: Any, pointer: Any, index: Any) -> Any:
     return element(pointer, index), codegen
 
 
+@_or_simulated(lambda address, kind: simulator.Pointer(int(address), np.dtype(kind)))
+def pointer_at(typingctx: Any, address: Any, kind: Any) -> Any:
+    """``pointer_at(address, np.float32)``: the pointer to elements of that type at an ``address`` in device memory, an integer (of a table)."""
+    if not isinstance(address, types.Integer) or not isinstance(kind, types.NumberClass):
+        raise TypingError(f"pointer_at: expected an integer and the class of a number, but got {address} and {kind}")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        generic = context.get_value_type(signature.return_type)
+        # By way of the address space of device memory, so that accesses need not find out at run time which space it is.
+        space = generic.pointee.as_pointer(_GLOBAL)
+        return builder.addrspacecast(builder.inttoptr(args[0], space), generic)
+
+    return types.CPointer(kind.dtype)(address, kind), codegen
+
+
 # ---- warps ----------------------------------------------------------------------------------------------------------------------------------
 # Every lane of the warp takes part.
 
 if SIMULATED:
+    ballot = simulator.ballot
     shuffle = simulator.shuffle
     shuffle_down = simulator.shuffle_down
     shuffle_xor = simulator.shuffle_xor
 else:
+
+    @inline
+    def ballot(vote):  # type: ignore[no-untyped-def]
+        """A bit for each lane of the warp, lane 0 the lowest: whether its ``vote`` is true."""
+        return np.uint32(cuda.ballot_sync(_FULL_WARP, vote))
 
     @inline
     def shuffle(value, lane):  # type: ignore[no-untyped-def]
@@ -215,6 +249,31 @@ else:
     def shuffle_xor(value, mask):  # type: ignore[no-untyped-def]
         """``value`` of the lane whose number is this one's with the bits of ``mask`` flipped."""
         return cuda.shfl_xor_sync(_FULL_WARP, value, mask)
+
+
+# ---- what only one thread may do -----------------------------------------------------------------------------------------------------------
+
+
+def _swapped(pointer: Any, index: Any, expected: Any, new: Any) -> Any:
+    found = pointer[index]
+    if found == expected:
+        pointer[index] = new
+    return found
+
+
+@_or_simulated(_swapped)
+def compare_and_swap(typingctx: Any, pointer: Any, index: Any, expected: Any, new: Any) -> Any:
+    """Write ``new`` to pointer[index], an integer of 32 or 64 bits, if it is ``expected``, at once for all threads of the device; what was there.
+    Never for results: which thread comes first is chance."""
+    _is_pointer("compare_and_swap", pointer, index)
+    element = pointer.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.gep(args[0], [args[1]])
+        found = builder.cmpxchg(place, args[2], args[3], "monotonic", "monotonic")
+        return builder.extract_value(found, 0)
+
+    return element(pointer, types.int64, element, element), codegen
 
 
 # ---- 16-bit floats, as their bits ----------------------------------------------------------------------------------------------------------

@@ -127,12 +127,17 @@ def _layout(parameter: Any) -> str:
 
 
 def kernel(
-    *parameters: Any, bounds: int | None = BLOCK, registers: int | None = None, fastmath: bool = False, source: str | None = None
+    *parameters: Any,
+    bounds: int | tuple[int, int] | None = BLOCK,
+    registers: int | None = None,
+    fastmath: bool = False,
+    source: str | None = None,
 ) -> Callable[[Callable[..., Any]], Kernel]:
     """Declare a kernel by the types of its parameters: ``pointer(dtype)``, ``np.int32``, ``np.uint32``, ``np.int64``, ``np.float32`` ...
 
-    ``bounds``: the most threads that a block will have; ``registers``: the most registers of a thread; ``fastmath``: denormals are flushed,
-    and functions and divisions approximate; ``source``: the text of a generated function.
+    ``bounds``: the most threads that a block will have, or a pair: those, and how many blocks a multiprocessor should hold at least, which limits the
+    registers; ``registers``: the most registers of a thread; ``fastmath``: denormals are flushed, and functions and divisions approximate; ``source``:
+    the text of a generated function.
     """
     return lambda function: Kernel(function, parameters, Options(bounds, registers, fastmath), source)
 

@@ -136,7 +136,7 @@ class _Shared:
         self.dynamic = np.full(dynamic, _GARBAGE, np.uint8)
         self.arrays: dict[Any, np.ndarray] = {}
 
-    def array(self, shape: Any, dtype: Any) -> np.ndarray:
+    def array(self, shape: Any, dtype: Any, alignment: Any = None) -> np.ndarray:
         kind = np.dtype(dtype)
         if shape == 0:
             return self.dynamic[: self.dynamic.size // kind.itemsize * kind.itemsize].view(kind)

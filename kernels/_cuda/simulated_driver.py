@@ -81,9 +81,11 @@ class SimulatedDriver:
 
     def extent(self, address: int) -> tuple[int, int]:
         """Where the memory begins that holds the device's ``address``, and its bytes: those that were asked of the allocator, or, where the
-        memory does not come from it, of the driver.  Raises CudaError when there is none."""
+        memory does not come from it, of the driver.  Raises CudaError when there is none.  Devices see pinned memory of the host as well."""
         from .memory import holder
 
+        if address in self._pinned:
+            return address, self._pinned[address].size
         start = self._start_of(address, 1, "PointerGetAttribute")
         return holder(address) or (start, self._live[start][1])
 

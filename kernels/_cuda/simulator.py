@@ -96,3 +96,10 @@ def shuffle_xor(value: Any, mask: Any) -> Any:
     """``value`` of the lane whose number is this one's with the bits of ``mask`` flipped."""
     here, values = cuda.launch.exchange(value)
     return values.get(here ^ int(mask), value)
+
+
+def ballot(vote: Any) -> np.uint32:
+    """A bit for each lane: whether its ``vote`` is true."""
+    here, votes = cuda.launch.exchange(vote)
+    first = here // _WARP * _WARP
+    return np.uint32(sum(1 << (lane - first) for lane, yes in votes.items() if yes))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import Any
 
-from .devices import check_index, current_device, guard, set_device, thread
+from .devices import after_waiting, check_index, current_device, guard, set_device, thread
 from .driver import load
 
 DEFAULT = 0  # the handle of every device's default stream
@@ -67,9 +67,10 @@ class Stream:
         return 0, self.handle
 
     def synchronize(self) -> None:
-        """Wait until all that the stream was given is done."""
+        """Wait until all that the stream was given is done.  Raises what kernels on its device have reported."""
         with guard(self.device_index):
             load().StreamSynchronize(self.handle)
+        after_waiting(self.device_index)
 
     def query(self) -> bool:
         """Whether all that the stream was given is done."""
@@ -155,9 +156,10 @@ class Event:
         return not self._handle or load().EventQuery(self._handle)
 
     def synchronize(self) -> None:
-        """Wait until it has happened."""
+        """Wait until it has happened.  Raises what kernels on its device have reported."""
         if self._handle:
             load().EventSynchronize(self._handle)
+            after_waiting(self.device_index)
 
     def elapsed_time(self, end_event: Event) -> float:
         """Milliseconds from this event to ``end_event``.  Raises ValueError unless both time and were recorded, CudaError before both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,8 @@ def replace_doors(patch: pytest.MonkeyPatch, new: object) -> None:
     patch.setattr(devices, "_contexts", {})
     patch.setattr(memory, "_pools", {})
     patch.setattr(pinned, "_pool", None)
+    if "numbagrad.kernels._cuda.faults" in sys.modules:
+        patch.setattr("numbagrad.kernels._cuda.faults._records", {})
     for name in ("_idle_streams", "_idle_events"):
         patch.setattr(streams, name, defaultdict(deque))
     devices.thread.__dict__.clear()

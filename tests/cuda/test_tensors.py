@@ -8,6 +8,7 @@ import pytest
 import numbagrad as ng
 from numbagrad import nn
 from numbagrad.kernels._cuda import driver
+from numbagrad.kernels._device import family
 from tests.cuda.tensors import LAST, ON_A_GPU, ON_TWO_GPUS, numbers, same
 
 pytestmark = ON_A_GPU
@@ -347,4 +348,4 @@ def test_no_host_copy_of_a_scalar(monkeypatch):
 
 def test_nothing_for_this_device():
     with pytest.raises(NotImplementedError, match="there are no kernels for cuda:0 yet"):
-        numbers(3).cuda().msort()
+        family("numbagrad.kernels._cpu")(numbers(3).cuda()._data)
