@@ -75,13 +75,10 @@ def _types(dtype: np.dtype, wanted: np.dtype | None) -> tuple[np.dtype, np.dtype
     return wanted, compute, compute != dtype and not narrow
 
 
-_WRITTEN_BYTES = 1 << 15
-
-
 def _accumulated(op: str, identity: int, x: Any, dim: Dims, keepdim: bool, wanted: np.dtype | None) -> Any:
     dtype, compute, convert = _types(x.dtype, wanted)
     if convert:
-        x = cast(x, compute)
+        x = _on(x).operand(x, compute)
     p = _plan_of(op, x, dim)
     if x.size == 0:
         return _filled(x, p, keepdim, identity, dtype)
@@ -156,7 +153,7 @@ def _averaged(x: Any, dim: Dims, keepdim: bool, dtype: np.dtype | None) -> Any:
     if _dtypes.category(dtype) < 2:
         raise RuntimeError(f"mean(): expected a floating point or complex dtype, but got {_dtypes.name(dtype)}")
     compute = _dtypes.compute_dtype(dtype)
-    x = cast(x, compute)
+    x = _on(x).operand(x, compute)
     p = _plan_of("mean", x, dim)
     if x.size == 0:
         return _filled(x, p, keepdim, math.nan, dtype)
@@ -166,12 +163,9 @@ def _averaged(x: Any, dim: Dims, keepdim: bool, dtype: np.dtype | None) -> Any:
 def spread(g: Any, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     """The gradient of a sum over ``dims`` of an array of ``shape``: ``g`` in each of the places that were added up.
 
-    A view where that saves memory; a small array is written out, since what reads it is then quicker by more than that takes.
+    A view where that saves memory; a small array of the CPU is written out, since what reads it is then quicker by more than that takes.
     """
-    on = _on(g)
-    if g.size == 1 and g.dtype.kind in "fc" and math.prod(shape) * g.dtype.itemsize <= _WRITTEN_BYTES:
-        return on.filled(shape, g.item(), g.dtype)
-    return on.spread(contiguous(g), shape, dims)
+    return _on(g).spread(contiguous(g), shape, dims)
 
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
@@ -209,11 +203,12 @@ def _extremum(op: str, x: Any, dim: Dims, keepdim: bool) -> Any:
     dims = normalize_dims(op, dim, x.ndim)
     _nonempty(op, x, dims, dim is None or dim == ())
     dtype = x.dtype
-    x = cast(x, _dtypes.compute_dtype(dtype))
+    compute = _dtypes.compute_dtype(dtype)
+    x = _on(x).operand(x, compute)
     p = plan(x.shape, x.strides, x.dtype.itemsize, dims)
     if x.size == 0:
         return _filled(x, p, keepdim, 0, dtype)
-    return cast(_shaped(_run(op, x, p, x.dtype), p, keepdim), dtype)
+    return cast(_shaped(_run(op, x, p, compute), p, keepdim), dtype)
 
 
 def amax(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
@@ -233,20 +228,18 @@ _amin = _quick("amin", "amin", lambda x, dim, keepdim: _extremum("amin", x, dim,
 
 
 def _found(op: str, name: str, x: Any, dim: int | None, keepdim: bool) -> tuple[Any, Any]:
-    """(extremum, index of its first occurrence): two passes, the second of which stops early."""
+    """(extremum, index of its first occurrence)"""
     _no_complex(name, x)
     dims = tuple(range(x.ndim)) if dim is None else normalize_dims(name, int(dim), x.ndim)
     _nonempty(name, x, dims, dim is None, IndexError if name.startswith("arg") else RuntimeError)
     dtype = x.dtype
-    x = cast(x, _dtypes.compute_dtype(dtype))
+    compute = _dtypes.compute_dtype(dtype)
+    x = _on(x).operand(x, compute)
     p = plan(x.shape, x.strides, x.dtype.itemsize, dims, dim is None)
     if x.size == 0:
         return _filled(x, p, keepdim, 0, dtype), _filled(x, p, keepdim, 0, _dtypes.int64)
-    on = _on(x)
-    flat = _flat(x, p)
     ((outer, n, inner),) = p.passes  # one dim, or all of them in order, are one group
-    best = on.reduce(op, flat, outer, n, inner, x.dtype, 0.0)
-    index = on.first_match(flat, best, outer, n, inner)
+    best, index = _on(x).first_extremum(op, _flat(x, p), outer, n, inner, compute)
     return cast(_shaped(best, p, keepdim), dtype), _shaped(index, p, keepdim)
 
 
@@ -284,7 +277,7 @@ _argmin = _quick("argmin", "amin", lambda x, dim, keepdim: _found("amin", "argmi
 
 def _logical(op: str, identity: bool, x: Any, dim: Dims, keepdim: bool) -> Any:
     dtype = _dtypes.uint8 if x.dtype == _dtypes.uint8 else _dtypes.bool_
-    x = cast(x, _dtypes.compute_dtype(x.dtype))
+    x = _on(x).operand(x, _dtypes.compute_dtype(x.dtype))
     p = _plan_of(op, x, dim)
     if x.size == 0:
         return _filled(x, p, keepdim, identity, dtype)
@@ -309,7 +302,7 @@ _all = _quick("all", "all", lambda x, dim, keepdim: _logical("all", True, x, dim
 
 def count_nonzero(x: Any, dim: Dims = None) -> Any:
     """How many elements over ``dim`` are not 0, in int64."""
-    x = cast(x, _dtypes.compute_dtype(x.dtype))
+    x = _on(x).operand(x, _dtypes.compute_dtype(x.dtype))
     p = _plan_of("count_nonzero", x, dim)
     if x.size == 0:
         return _filled(x, p, False, 0, _dtypes.int64)
@@ -319,19 +312,19 @@ def count_nonzero(x: Any, dim: Dims = None) -> Any:
 def _spread(op: str, x: Any, dim: Dims, correction: float, keepdim: bool, root: bool) -> Any:
     if _dtypes.category(x.dtype) < 2:
         raise RuntimeError(f"{op}(): only supports floating point and complex dtypes, but got {_dtypes.name(x.dtype)}")
-    dtype = _dtypes.real_dtype(x.dtype)
-    x = cast(x, _dtypes.compute_dtype(x.dtype))
-    real = _dtypes.real_dtype(x.dtype)
+    dtype, compute = _dtypes.real_dtype(x.dtype), _dtypes.compute_dtype(x.dtype)
+    real = _dtypes.real_dtype(compute)
+    on = _on(x)
+    x = on.operand(x, compute)
     p = _plan_of(op, x, dim)
     if x.size == 0:
         return _filled(x, p, keepdim, math.nan, dtype)
-    on = _on(x)
     means = _flat(x, p)
     squares, count = None, 1
     for outer, n, inner in p.passes:
         # Groups of ``count`` elements each, of which the means and sums of squared deviations are known, are joined n at a time.
-        centre = on.divide(on.reduce("sum", means, outer, n, inner, x.dtype, 0.0), n)
-        between = on.reduce("squared", on.centred(means, centre, outer, n, inner), outer, n, inner, real, 0.0)
+        centre = on.divide(on.reduce("sum", means, outer, n, inner, compute, 0.0), n)
+        between = on.deviations(means, centre, outer, n, inner)
         if squares is not None:
             within = on.reduce("sum", squares, outer, n, inner, real, 0.0)
             between = on.add_scaled(within, between, count)
@@ -360,8 +353,8 @@ def norm(x: Any, p: float | str = 2.0, dim: Dims = None, keepdim: bool = False) 
     p = float(p)
     if _dtypes.category(x.dtype) < 2:
         raise RuntimeError(f"norm(): Expected a floating point or complex tensor as input. Got {_dtypes.name(x.dtype)}")
-    dtype = _dtypes.real_dtype(x.dtype)
-    x = cast(x, _dtypes.compute_dtype(x.dtype))
+    dtype, compute = _dtypes.real_dtype(x.dtype), _dtypes.compute_dtype(x.dtype)
+    x = _on(x).operand(x, compute)
     steps = _plan_of("norm", x, dim)
     if x.size == 0:
         if p == math.inf or p < 0:
@@ -370,7 +363,7 @@ def norm(x: Any, p: float | str = 2.0, dim: Dims = None, keepdim: bool = False) 
                 raise RuntimeError(f"norm(): cannot compute the {p} norm over dims {empty} of size 0: the operation has no identity")
         return _filled(x, steps, keepdim, 0, dtype)
     op = {0.0: "count_nonzero", 1.0: "magnitude", 2.0: "squared", math.inf: "magnitude_max", -math.inf: "magnitude_min"}.get(p, "power")
-    flat = _run(op, x, steps, _dtypes.real_dtype(x.dtype), p)
+    flat = _run(op, x, steps, _dtypes.real_dtype(compute), p)
     if op in ("squared", "power"):
         flat = _on(x).root(flat, p)
     return cast(_shaped(flat, steps, keepdim), dtype)
@@ -384,16 +377,16 @@ def logsumexp(x: Any, dim: Dims = None, keepdim: bool = False) -> Any:
         from ..elementwise import default_float
 
         dtype = default_float()
-    x = cast(x, _dtypes.compute_dtype(dtype))
+    compute = _dtypes.compute_dtype(dtype)
+    on = _on(x)
+    x = on.operand(x, compute)
     p = _plan_of("logsumexp", x, dim)
     if x.size == 0:
         return _filled(x, p, keepdim, -math.inf, dtype)
-    on = _on(x)
     flat = _flat(x, p)
     for outer, n, inner in p.passes:  # the logsumexp of logsumexps is that of all elements
-        top = on.finite(on.reduce("amax", flat, outer, n, inner, x.dtype, 0.0))
-        sums = on.reduce("sum", on.centred_exp(flat, top, outer, n, inner), outer, n, inner, x.dtype, 0.0)
-        flat = on.shifted_log(sums, top)
+        top = on.finite(on.reduce("amax", flat, outer, n, inner, compute, 0.0))
+        flat = on.shifted_log(on.exponentials(flat, top, outer, n, inner), top)
     return cast(_shaped(flat, p, keepdim), dtype)
 
 
@@ -406,7 +399,7 @@ def _scanned(op: str, x: Any, dim: int, dtype: np.dtype | None) -> Any:
     if x.size == 0:
         return _on(x).filled(shape, 0, dtype)
     if convert:
-        x = cast(x, compute)
+        x = _on(x).operand(x, compute)
     x = contiguous(x).reshape(-1)
     result = _on(x).scan(op, x, math.prod(shape[:d]), shape[d] if shape else 1, math.prod(shape[d + 1 :]), compute)
     return cast(result.reshape(shape), dtype)

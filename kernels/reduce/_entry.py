@@ -86,7 +86,7 @@ def _geometry(x: int, first: int, last: int, sizes: int) -> int:
 def _plan_pass(kernels: int, outer: int, n: int, inner: int, words: int, launch: int) -> int:
     """Write the kernel's words from the third on, and (its address, its tasks) to ``launch``.  The number of parts that the pass makes of n.
 
-    ``kernels``: where the addresses of the three kinds of kernel stand (see ``cpu.kernel_for``); without the second, the third does its work.
+    ``kernels``: where the addresses of the three kinds of kernel stand (see ``cpu._kernel_for``); without the second, the third does its work.
     """
     set_word(words, 24, n)
     if inner == 1 and n <= SHORT:

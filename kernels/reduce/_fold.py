@@ -23,6 +23,7 @@ import numpy as np
 from .._cpu import address_of, array_at, inline, kernel, load
 from .._cpu.simd_rows import fold_row
 from .._cpu.types import IN_SOURCE
+from . import _operations
 
 int64 = IN_SOURCE[np.dtype(np.int64)]
 
@@ -43,76 +44,9 @@ def blocking(n, inner):
     return fold, rows, (n + rows - 1) // rows, tile, (inner + tile - 1) // tile
 
 
-@inline
-def _same(value, p):
-    return value
-
-
-@inline
-def _nonzero(value, p):
-    return np.uint8(value != 0)
-
-
-@inline
-def _magnitude(value, p):
-    return abs(value)
-
-
-@inline
-def _squared(value, p):
-    size = abs(value)
-    return size * size
-
-
-@inline
-def _power(value, p):
-    return abs(value) ** p
-
-
-@inline
-def _add(a, b):
-    return a + b
-
-
-@inline
-def _multiply(a, b):
-    return a * b
-
-
-@inline
-def _larger(a, b):
-    return b if (b > a or b != b) else a
-
-
-@inline
-def _smaller(a, b):
-    return b if (b < a or b != b) else a
-
-
-@inline
-def _or(a, b):
-    return a | b
-
-
-@inline
-def _and(a, b):
-    return a & b
-
-
 # What is done to an element, and how two of them are combined.
 OPERATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "sum": (_same, _add),
-    "prod": (_same, _multiply),
-    "amax": (_same, _larger),
-    "amin": (_same, _smaller),
-    "any": (_nonzero, _or),
-    "all": (_nonzero, _and),
-    "count_nonzero": (_nonzero, _add),
-    "magnitude": (_magnitude, _add),
-    "magnitude_max": (_magnitude, _larger),
-    "magnitude_min": (_magnitude, _smaller),
-    "squared": (_squared, _add),
-    "power": (_power, _add),
+    name: (inline(element), inline(combine)) for name, (element, combine) in _operations.OPERATIONS.items()
 }
 
 

@@ -19,12 +19,12 @@ from .._cpu.simd import COMPILED
 from .._cpu.simd_rows import ROW_OPERATIONS
 from .._cpu.threads import PARALLEL_WORK
 from .._cpu.types import IN_SOURCE, int64, signature
-from ..copy import fill
-from . import _entry
-from ._fold import ROW_BLOCK, SHORT, TILE, blocking, blocks, row_blocks, short_rows
+from ..copy import cast, fill
+from . import _entry, _fold, _scan
+from ._fold import ROW_BLOCK, SHORT, TILE, blocking
 from ._plan import CONTINUES
 from ._quick import VALUES, Quick
-from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, first_in_columns, first_in_rows, integer_cumsum_rows, linear
+from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, integer_cumsum_rows, linear
 
 _BYTE = np.dtype(np.uint8)
 _BOOL = np.dtype(np.bool_)
@@ -52,26 +52,26 @@ class Pass(NamedTuple):
 
 
 @functools.lru_cache(maxsize=None)
-def launcher(function: Any) -> Callable[..., None]:
+def _launcher(function: Any) -> Callable[..., None]:
     """A kernel ``(lo, hi, words)`` as a function of n, the address of the words and ``work=``."""
     return compiled(function, signature(int64))
 
 
-def kernel_for(name: str, source: np.dtype, target: np.dtype, n: int, inner: int) -> tuple[int, Any]:
+def _kernel_for(name: str, source: np.dtype, target: np.dtype, n: int, inner: int) -> tuple[int, Any]:
     """The kernel for a middle axis of n, and which it is: 0 for short rows, 1 for rows folded in registers, 2 for all else."""
     if inner == 1 and n <= SHORT:
-        return 0, short_rows(name, source, target)
+        return 0, _fold.short_rows(name, source, target)
     if inner == 1 and COMPILED and name in ROW_OPERATIONS and source == target and target in _FOLDED:
-        return 1, row_blocks(name, target)
-    return 2, blocks(name, source, target)
+        return 1, _fold.row_blocks(name, target)
+    return 2, _fold.blocks(name, source, target)
 
 
 @functools.lru_cache(maxsize=4096)
-def passes(name: str, source: np.dtype, target: np.dtype, outer: int, n: int, inner: int, power: float) -> list[Pass]:
+def _passes(name: str, source: np.dtype, target: np.dtype, outer: int, n: int, inner: int, power: float) -> list[Pass]:
     """The launches that combine elements of ``source`` over n >= 1 into ``target``; neither is bool."""
     found: list[Pass] = []
     while n or not found:
-        which, function = kernel_for(name, source, target, n, inner)
+        which, function = _kernel_for(name, source, target, n, inner)
         real = np.empty(0, source).real.dtype
         words = struct.pack(_POWERS.get(real, "=q"), power if real in _POWERS else 0)
         parts, tasks = 1, outer
@@ -85,23 +85,28 @@ def passes(name: str, source: np.dtype, target: np.dtype, outer: int, n: int, in
             fold, rows, parts, tile, tiles = _blocking(n, inner)
             tasks *= parts * tiles
             words += struct.pack("=7q", n, inner, fold, rows, parts, tile, tiles)
-        found.append(Pass(launcher(function), tasks, outer * parts * inner, target, words, outer * n * inner))
+        found.append(Pass(_launcher(function), tasks, outer * parts * inner, target, words, outer * n * inner))
         name, source, n = CONTINUES.get(name, name), target, 0 if parts == 1 else parts
     return found
 
 
+def operand(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """``x`` as ``reduce`` reads it for accumulators of ``dtype``."""
+    return cast(x, dtype)
+
+
 def reduce(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.dtype, power: float) -> np.ndarray:
-    """``x`` (outer, n, inner) combined over n >= 1 into (outer, inner) of ``dtype`` by the operation ``name`` of ``_fold.OPERATIONS``."""
+    """``x`` (outer, n, inner) combined over n >= 1 into (outer, inner) of ``dtype`` by the operation ``name`` of ``_operations.OPERATIONS``."""
     source = x.dtype
     if source.kind == "c" and name == "sum":  # real and imaginary parts are columns of their own
         source = x.real.dtype
-        return run(passes(name, source, source, outer, n, 2 * inner, power), x).view(dtype)
+        return _run(_passes(name, source, source, outer, n, 2 * inner, power), x).view(dtype)
     if dtype == _BOOL:
-        return run(passes(name, _BYTE if source == _BOOL else source, _BYTE, outer, n, inner, power), x).view(_BOOL)
-    return run(passes(name, _BYTE if source == _BOOL else source, dtype, outer, n, inner, power), x)
+        return _run(_passes(name, _BYTE if source == _BOOL else source, _BYTE, outer, n, inner, power), x).view(_BOOL)
+    return _run(_passes(name, _BYTE if source == _BOOL else source, dtype, outer, n, inner, power), x)
 
 
-def run(steps: Sequence[Pass], x: np.ndarray) -> np.ndarray:
+def _run(steps: Sequence[Pass], x: np.ndarray) -> np.ndarray:
     """``x``, contiguous, after these passes, one behind the other."""
     for start, tasks, size, dtype, words, work in steps:
         out = np.empty(size, dtype) if tasks == 1 else empty(size, dtype)  # of one task there is little
@@ -111,18 +116,25 @@ def run(steps: Sequence[Pass], x: np.ndarray) -> np.ndarray:
     return x
 
 
-def first_match(x: np.ndarray, best: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
+def first_extremum(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The largest ("amax") or smallest ("amin") of n elements, or NaN, and the index of the first of them: two passes, the second of which stops
+    early."""
+    best = reduce(name, x, outer, n, inner, dtype, 0.0)
+    return best, _first_match(x, best, outer, n, inner)
+
+
+def _first_match(x: np.ndarray, best: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
     """The index along n of the first element of ``x`` that equals its ``best`` (outer, inner) or is NaN."""
     dtype = _BYTE if x.dtype == _BOOL else x.dtype
     index = empty(outer * inner, np.int64)
     if inner == 1:
         packed = _ROWS_WORDS(id(index), id(x), id(best), n)
-        launcher(first_in_rows(dtype))(outer, id(packed) + _BYTES, work=outer * n)
+        _launcher(_scan.first_in_rows(dtype))(outer, id(packed) + _BYTES, work=outer * n)
     else:
         tile = min(inner, TILE)
         tiles = -(-inner // tile)
         packed = _COLUMNS_WORDS(id(index), id(x), id(best), n, inner, tile, tiles)
-        launcher(first_in_columns(dtype))(outer * tiles, id(packed) + _BYTES, work=outer * n * inner)
+        _launcher(_scan.first_in_columns(dtype))(outer * tiles, id(packed) + _BYTES, work=outer * n * inner)
     return index
 
 
@@ -145,7 +157,7 @@ def learn(quick: Quick, op: str, x: np.ndarray, dim: Any, keepdim: bool, y: np.n
     if x.size < PARALLEL_WORK:
         _teach(quick, function, mean, x.dtype, source, target, y.dtype, outer, n, inner)
     elif quick.wanted == VALUES:
-        steps = passes(function, source, target, outer, n, inner, 0.0)
+        steps = _passes(function, source, target, outer, n, inner, 0.0)
         if len(quick.routes) >= _MOST_ROUTES:
             quick.routes.clear()
         # The last pass allocates the result in its shape and type.
@@ -164,7 +176,7 @@ def _take_over(quick: Quick) -> None:
         if found is None:
             return general(x, dim, keepdim)
         steps, divisor = found
-        y = run(steps, x)
+        y = _run(steps, x)
         return divide(y, divisor) if divisor else y
 
     quick.call = _entry.builtin(quick.name, quick.wanted, rows, general, large, None)
@@ -179,18 +191,18 @@ def _teach(
     """Tell the compiled code about the kernels for (outer, n, inner)."""
     rows = quick.rows
     further = CONTINUES.get(op, op)
-    by_rows = [kernel_for(name, kind, target, SHORT + 1, 1)[0] == 1 for name, kind in ((op, source), (further, target))]
+    by_rows = [_kernel_for(name, kind, target, SHORT + 1, 1)[0] == 1 for name, kind in ((op, source), (further, target))]
     at = rows.row(dtype, result, target, (by_rows[0], by_rows[1]))
     if at is None:
         return
     if quick.wanted != VALUES:
-        rows.find(at, inner == 1, (first_in_rows if inner == 1 else first_in_columns)(source))
+        rows.find(at, inner == 1, (_scan.first_in_rows if inner == 1 else _scan.first_in_columns)(source))
     if mean:
         rows.divide(at, _divide(target))
-    which, function = kernel_for(op, source, target, n, inner)
+    which, function = _kernel_for(op, source, target, n, inner)
     parts = 1 if which == 0 else -(-n // ROW_BLOCK) if which == 1 else _blocking(n, inner)[2]
     if parts > 1:
-        rows.second(at, *kernel_for(further, target, target, parts, inner))
+        rows.second(at, *_kernel_for(further, target, target, parts, inner))
     rows.first(at, which, function)
 
 
@@ -246,7 +258,7 @@ def divide(x: np.ndarray, divisor: float) -> np.ndarray:
     real = x.real.dtype
     size = x.size if real is x.dtype else 2 * x.size
     packed = _IDS(id(x), id(x)) + struct.pack(_POWERS[real], divisor)
-    launcher(_divide(real))(size, id(packed) + _BYTES, work=size)
+    _launcher(_divide(real))(size, id(packed) + _BYTES, work=size)
     return x
 
 
@@ -331,14 +343,15 @@ def _apart(name: str, cost: int, x: np.ndarray, c: np.ndarray, outer: int, n: in
     return out
 
 
-def centred(x: np.ndarray, centre: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
-    """x (outer, n, inner) - centre (outer, inner)."""
-    return _apart("difference", 1, x, centre, outer, n, inner)
+def deviations(x: np.ndarray, centre: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
+    """Σ |x - centre|² over n, of x (outer, n, inner) and centre (outer, inner)."""
+    apart = _apart("difference", 1, x, centre, outer, n, inner)
+    return reduce("squared", apart, outer, n, inner, x.real.dtype, 0.0)
 
 
-def centred_exp(x: np.ndarray, centre: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
-    """exp(x (outer, n, inner) - centre (outer, inner))."""
-    return _apart("exp", 8, x, centre, outer, n, inner)
+def exponentials(x: np.ndarray, centre: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
+    """Σ exp(x - centre) over n, of x (outer, n, inner) and centre (outer, inner)."""
+    return reduce("sum", _apart("exp", 8, x, centre, outer, n, inner), outer, n, inner, x.dtype, 0.0)
 
 
 @kernel
@@ -366,8 +379,15 @@ def shifted_log(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return x
 
 
+# Up to so many bytes the result of ``spread`` is an array of its own.
+_WRITTEN_BYTES = 1 << 15
+
+
 def spread(g: np.ndarray, shape: tuple[int, ...], dims: tuple[int, ...]) -> np.ndarray:
-    """Contiguous ``g``, the result of reducing ``dims`` of ``shape``, seen as ``shape``: the strides of those dims are 0."""
+    """Contiguous ``g``, the result of reducing ``dims`` of ``shape``, as ``shape``: a view in which the strides of those dims are 0, or, of one number,
+    a small array."""
+    if g.size == 1 and g.dtype.kind in "fc" and math.prod(shape) * g.dtype.itemsize <= _WRITTEN_BYTES:
+        return filled(shape, g.item(), g.dtype)
     strides, step = [0] * len(shape), g.dtype.itemsize
     for j in range(len(shape) - 1, -1, -1):
         if j not in dims:
