@@ -7,8 +7,8 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from .. import _dtypes
-from .._device import family
-from ..copy import cast, contiguous, copy_into
+from .._device import device_of, family, on_cpu
+from ..copy import cast, contiguous, copy_into, transfer
 
 on = family(__package__)
 
@@ -65,6 +65,12 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]], op: str, error: type[Exc
 def expand(x: Any, shape: Sequence[int]) -> Any:
     """``x`` seen in ``shape``, to which it broadcasts."""
     return x if x.shape == tuple(shape) else on(x).expand(x, shape)
+
+
+def beside(x: Any, arrays: Index) -> Index:
+    """Indices, and single values, for ``x`` of a GPU: those of the host are copied there.  Others have to be there."""
+    here = device_of(x)
+    return tuple([transfer(a, here) if a is not None and on_cpu(a) else a for a in arrays])
 
 
 def at_least_1d(*arrays: Any) -> list[Any]:

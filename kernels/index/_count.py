@@ -10,6 +10,8 @@ import numpy as np
 from .._cpu import array_at, compiled, empty, get_num_threads, kernel, launch, u, zeros
 from .._cpu.types import intp, signature
 from ..copy._move import CARRIERS
+from ._errors import Refusal
+from ._positions import check
 from ._rows import NARROW
 
 # Columns of an embedding's gradient that one unit sums.
@@ -37,11 +39,12 @@ def _embedding_backward(lo, hi, out, g, index, padding, scale, rows, columns, pi
                         out[u(d + k)] += g[u(s + k)]
 
 
-def embedding_backward(g: np.ndarray, index: np.ndarray, rows: int, padding: int, by_frequency: bool) -> np.ndarray:
+def embedding_backward(g: np.ndarray, index: np.ndarray, rows: int, padding: int, by_frequency: bool, refusal: Refusal) -> np.ndarray:
     """out[r] = Σ over i with index[i] = r of g[i], divided by how many there are where ``by_frequency``; row ``padding`` stays zero.
 
-    ``g`` (n, columns) and ``index`` (n,), int64, are contiguous and within bounds.
+    ``g`` (n, columns) and ``index`` (n,), int64, are contiguous.  An index out of range is refused.
     """
+    check(index, rows, refusal, 0)
     columns = g.shape[1]
     out = zeros((rows, columns), g.dtype)
     if not g.size:

@@ -16,7 +16,8 @@ import numpy as np
 from .._cpu import inline, kernel, launch, u
 from .._cpu.intrinsics import address_of, array_from
 from ..copy._move import CARRIERS, place
-from ._positions import first_outside
+from ._errors import Refusal
+from ._positions import check, refused
 
 PIECE = 64
 
@@ -126,16 +127,17 @@ def _gather(item: int) -> Any:
     return gather
 
 
-def gather(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray) -> int | None:
-    """out[..., i, ...] = x[..., index[..., i, ...], ...] along ``dim``; ``index`` is int64 and contiguous.
+def gather(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray, refusal: Refusal) -> None:
+    """out[..., i, ...] = x[..., index[..., i, ...], ...] along ``dim``; ``index`` (int64) and ``out`` are contiguous.
 
-    Returns an index out of range (``out`` is then undefined), or None.
+    An index out of range is refused.
     """
     units, args = _arguments(x, index, out, dim)
     bad = np.zeros(1, np.int64)
     size = x.shape[dim]
     launch(_gather(x.itemsize), units, size, bad, *args, work=4 * index.size)
-    return first_outside(index, 0, size) if bad[0] else None
+    if bad[0]:
+        raise refused(refusal, index, 0, size, dim)
 
 
 @functools.lru_cache(maxsize=None)
@@ -176,8 +178,12 @@ def _scatter(item: int) -> Any:
     return scatter
 
 
-def scatter(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> None:
-    """x[..., index[..., i, ...], ...] = src[..., i, ...] along ``dim``, of ``src`` at least of the index's shape, with any strides."""
+def scatter(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, refusal: Refusal) -> None:
+    """x[..., index[..., i, ...], ...] = src[..., i, ...] along ``dim``, of ``src`` of the index's shape, with any strides.
+
+    An index out of range is refused, and nothing written.
+    """
+    check(index, x.shape[dim], refusal, dim)
     units, args = _arguments(x, index, src, dim)
     launch(_scatter(x.itemsize), units, *args, work=4 * index.size)
 
@@ -215,7 +221,8 @@ def _scatter_add(lo, hi, like, item, table, x_id, x0, x_span, i_id, i_span, s_id
                     x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]
 
 
-def scatter_add(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> None:
-    """x[..., index[..., i, ...], ...] += src[..., i, ...] along ``dim``."""
+def scatter_add(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, refusal: Refusal) -> None:
+    """x[..., index[..., i, ...], ...] += src[..., i, ...] along ``dim``; else as ``scatter``."""
+    check(index, x.shape[dim], refusal, dim)
     units, args = _arguments(x, index, src, dim)
     launch(_scatter_add, units, np.empty(0, x.dtype), x.itemsize, *args, work=4 * index.size)

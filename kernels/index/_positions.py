@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import numpy as np
 
 from .._cpu import array_at, compiled, empty, kernel, launch, u, zeros
 from .._cpu.types import intp, signature
 from . import _few
+from ._errors import Refusal
 
 # Masks are counted and listed in blocks of this many elements, so that the list does not depend on the number of threads.
 BLOCK = 8192
@@ -37,23 +40,26 @@ def _inside(lo, hi, index, low, size, bad):
         bad[0] = 1
 
 
-def first_outside(index: np.ndarray, low: int, size: int) -> int:
-    """The first offending index, for the error's text."""
-    return next(int(v) for v in index.reshape(-1) if v < low or v >= size)
+def refused(refusal: Refusal, index: np.ndarray, low: int, size: int, dim: int) -> Exception:
+    """The error for ``index``, of which some element is outside [low, size): it names the first."""
+    return refusal.of(next(int(v) for v in index.reshape(-1) if v < low or v >= size), size, dim)
 
 
-def outside(index: np.ndarray, low: int, size: int) -> int | None:
-    """The first element of ``index`` (int64, contiguous) outside [low, size), or None."""
+def check(index: np.ndarray, size: int, refusal: Refusal, dim: int) -> None:
+    """Raise if an element of ``index`` (int64, contiguous) is outside [0, size)."""
     n = index.size
     bad = zeros(1, np.int64)
-    launch(_inside, n, index.reshape(-1), low, size, bad, work=n)
-    return first_outside(index, low, size) if bad[0] else None
+    launch(_inside, n, index.reshape(-1), 0, size, bad, work=n)
+    if bad[0]:
+        raise refused(refusal, index, 0, size, dim)
 
 
-def offsets(indices: list[np.ndarray], sizes: list[int], strides: list[int], wrap: bool) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """Σ_j indices[j] * strides[j] for flat int64 ``indices`` of one length, and (j, value) of an index out of range, or None.
+def offsets(
+    indices: list[np.ndarray], sizes: list[int], strides: list[int], dims: Sequence[int], wrap: bool, refusal: Refusal
+) -> np.ndarray:
+    """Σ_j indices[j] * strides[j] for flat int64 ``indices`` of one length.
 
-    ``wrap`` lets an index count from the end when it is negative.
+    ``wrap`` lets an index count from the end when it is negative.  One that is out of range is refused, as one of dimension dims[j].
     """
     n = indices[0].size
     where = empty(n, np.int64)
@@ -62,8 +68,8 @@ def offsets(indices: list[np.ndarray], sizes: list[int], strides: list[int], wra
         low = -size if wrap else 0
         launch(_offsets, n, where, index, low, size, stride, j == 0, bad, work=n)
         if bad[0]:
-            return where, (j, first_outside(index, low, size))
-    return where, None
+            raise refused(refusal, index, low, size, dims[j])
+    return where
 
 
 @kernel

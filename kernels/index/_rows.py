@@ -18,7 +18,8 @@ import numpy as np
 from .._cpu import get_num_threads, kernel, launch, u
 from .._cpu.intrinsics import address_of, array_from
 from ..copy._move import CARRIERS, place
-from ._positions import first_outside
+from ._errors import Refusal
+from ._positions import refused
 
 # Columns are shared out in pieces of at least this many elements, a few cache lines.
 PIECE = 64
@@ -105,17 +106,18 @@ def _take(item: int) -> Any:
     return take
 
 
-def take(out: np.ndarray, x: np.ndarray, index: np.ndarray, size: int, row: int, wrap: bool) -> int | None:
+def take(out: np.ndarray, x: np.ndarray, index: np.ndarray, size: int, row: int, wrap: bool, refusal: Refusal, dim: int) -> None:
     """out[o, i, :] = x[o, index[i], :] of ``x`` (outer, size, row) and int64 ``index``, all contiguous and none empty.
 
-    Returns the first index out of range (``out`` is then undefined), or None.  ``wrap`` lets negative indices count from the end.
+    ``wrap`` lets negative indices count from the end.  One that is out of range is refused, as one of dimension ``dim``.
     """
     bad = np.zeros(1, np.int64)
     low = -size if wrap else 0
     launch(
         _take(x.itemsize), out.size // row, id(out), id(x), id(index), index.size, size, row, low, id(bad), work=2 * out.size + index.size
     )
-    return first_outside(index, low, size) if bad[0] else None
+    if bad[0]:
+        raise refused(refusal, index, low, size, dim)
 
 
 @functools.lru_cache(maxsize=None)
@@ -242,10 +244,19 @@ def _put_add(lo, hi, x_like, alpha, table, where, x_id, x0, x_span, v_id, v0, v_
                         x[u(d + k * xs)] += factor * v[u(s + k * vs)]
 
 
-def put(x: np.ndarray, where: np.ndarray, values: np.ndarray, dims: list[tuple[int, int, int]], places: int, alpha: Any = None) -> None:
+def put(
+    x: np.ndarray,
+    where: np.ndarray,
+    values: np.ndarray,
+    dims: list[tuple[int, int, int]],
+    places: int,
+    alpha: Any = None,
+    distinct: bool = False,
+) -> None:
     """x[p + where[i]] = values[q + i*places], or += alpha * values[...] where ``alpha`` is given; ``dims`` as in ``get``.
 
-    ``values`` has x's dtype and any strides.
+    ``values`` has x's dtype and is C-contiguous, or one value, all of whose strides are 0 here.  ``distinct`` says that no place occurs twice; the last
+    of several values for one is what stays in any case.
     """
     if where.size == 0 or any(d[0] == 0 for d in dims):
         return

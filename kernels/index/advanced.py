@@ -10,7 +10,8 @@ import numpy as np
 from .. import _dtypes
 from .._half import through_float32
 from ..copy import cast, clone, contiguous, normal_dim
-from ._checks import Index, at_least_1d, broadcast_shapes, check_unshared, expand, int64, on, same_dtype, wide, widened
+from ._checks import Index, at_least_1d, beside, broadcast_shapes, check_unshared, expand, int64, on, same_dtype, wide, widened
+from ._errors import listed
 
 
 class Places(NamedTuple):
@@ -20,6 +21,7 @@ class Places(NamedTuple):
     where: Any
     dims: list[tuple[int, int, int]]
     stride: int
+    distinct: bool = False  # of one mask: no place occurs twice
 
 
 def _mask_offsets(x: Any, mask: Any, dim: int) -> tuple[list[Any], list[int], list[int]]:
@@ -60,16 +62,8 @@ def _resolve_leading(x: Any, indices: Index, op: str, wrap: bool) -> Places | No
     for size in reversed(sizes):
         strides.append(step)
         step *= size
-    where, wrong = implementation.offsets(flat, sizes, strides[::-1], wrap)
-    if wrong is not None:
-        raise _out_of_range(wrong[1], wrong[0], sizes[wrong[0]], op, wrap)
-    return Places(shape + after, where, [(row, 1, 1)], row)
-
-
-def _out_of_range(value: int, dim: int, size: int, op: str, wrap: bool) -> IndexError:
-    if wrap:
-        return IndexError(f"index {value} is out of bounds for dimension {dim} with size {size}")
-    return IndexError(f"{op}: index {value} out of range in self, of size {size} in dimension {dim}")
+    where = implementation.offsets(flat, sizes, strides[::-1], range(len(sizes)), wrap, listed(op, wrap))
+    return Places(shape + after, where, [(row, 1, 1)], row, first.dtype == np.bool_)
 
 
 def _resolve(x: Any, indices: Index, op: str, wrap: bool = True) -> Places:
@@ -132,11 +126,8 @@ def _resolve(x: Any, indices: Index, op: str, wrap: bool = True) -> Places:
         step *= x.shape[j]
     if step == 0:  # nothing is read or written, so nothing is checked
         return Places(shape, on(x).empty(0, _dtypes.int64), dims[::-1], stride)
-    where, wrong = on(x, *flat).offsets(flat, sizes, strides, wrap)
-    if wrong is not None:
-        j, value = wrong
-        raise _out_of_range(value, dims_of[j], sizes[j], op, wrap)
-    return Places(shape, where, dims[::-1], stride)
+    where = on(x, *flat).offsets(flat, sizes, strides, dims_of, wrap, listed(op, wrap))
+    return Places(shape, where, dims[::-1], stride, len(arrays) == 1 and any(i is not None and i.dtype == np.bool_ for i in indices))
 
 
 def _taken(x: Any, indices: Index, op: str, wrap: bool = True) -> Any:
@@ -160,9 +151,7 @@ def _taken(x: Any, indices: Index, op: str, wrap: bool = True) -> Any:
     if not index.size or not size or (dim and not after):  # columns: indices checked once are then read for every row
         return None
     out = implementation.empty(shape[:dim] + places + after, x.dtype)
-    wrong = implementation.take(out, x, index, size, math.prod(after), wrap)
-    if wrong is not None:
-        raise _out_of_range(wrong, dim, size, op, wrap)
+    implementation.take(out, x, index, size, math.prod(after), wrap, listed(op, wrap), dim)
     return out
 
 
@@ -180,6 +169,8 @@ def index_get(x: Any, indices: Index) -> Any:
     The integer arrays broadcast together; their dimensions stand in place of the indexed ones if these are neighbours, else in front.
     Negative indices count from the end; IndexError for one out of range, for shapes that do not fit and for other dtypes.
     """
+    if type(x) is not np.ndarray:
+        indices = beside(x, indices)
     out = on(x, *indices).get_few(x, indices, True)
     if out is None:
         out = _taken(x, indices, "index")
@@ -219,7 +210,7 @@ def _put(x: Any, places: Places, values: Any, op: str, alpha: Any = None) -> Non
         elif implementation.overlap(values, x):
             values = clone(values)
         dims, stride = places.dims, places.stride
-    implementation.put(x, places.where, values, dims, stride, alpha)
+    implementation.put(x, places.where, values, dims, stride, alpha, places.distinct)
 
 
 def _one_mask(x: Any, indices: Index) -> bool:
@@ -231,6 +222,9 @@ def index_put_into(x: Any, indices: Index, values: Any, accumulate: bool = False
 
     Where a place occurs more than once, the last value wins, or all are added in order.
     """
+    if type(x) is not np.ndarray:
+        indices = beside(x, indices)
+        values = values if values.ndim else beside(x, (values,))[0]
     implementation = on(x, *indices, values)
     if not accumulate and values.size == 1 and values.dtype == x.dtype and _one_mask(x, indices) and x.flags.c_contiguous:
         implementation.masked_fill(x, contiguous(indices[0]), values, True)
@@ -333,12 +327,9 @@ def embedding_backward(g: Any, index: Any, num_weights: int, padding_idx: int | 
     The row ``padding_idx`` is zero; ``scale_grad_by_freq`` divides each row by how often it occurs.  (num_weights, embedding_dim).
     """
     index = _embedding_index(index)
-    implementation = on(g, index)
-    wrong = implementation.outside(index, 0, num_weights)
-    if wrong is not None:
-        raise IndexError(f"embedding: index {wrong} out of range in self, of size {num_weights} in dimension 0")
     if g.shape[:-1] != index.shape:
         raise RuntimeError(f"embedding: expected a gradient of shape {[*index.shape, '*']}, but got {list(g.shape)}")
     rows = contiguous(wide(g)).reshape(index.size, g.shape[-1])
     padding = -1 if padding_idx is None else padding_idx
-    return cast(implementation.embedding_backward(rows, index.reshape(-1), num_weights, padding, scale_grad_by_freq), g.dtype)
+    refusal = listed("embedding", False)
+    return cast(on(g, index).embedding_backward(rows, index.reshape(-1), num_weights, padding, scale_grad_by_freq, refusal), g.dtype)

@@ -9,14 +9,11 @@ import numpy as np
 from .._half import through_float32
 from ..copy import clone, contiguous, fill, normal_dim
 from ._checks import at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
+from ._errors import along
 
 
-def _out_of_bounds(index: int, dim: int, size: int, op: str) -> RuntimeError:
-    return RuntimeError(f"{op}: index {index} is out of bounds for dimension {dim} with size {size}")
-
-
-def _index_along(x: Any, dim: int, index: Any, op: str, values: bool = True) -> tuple[int, Any]:
-    """``dim`` and ``index`` of gather and scatter, checked against ``x``: the shapes and, with ``values``, the indices."""
+def _index_along(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
+    """``dim`` and ``index`` of gather and scatter, the shape checked against ``x``."""
     dim = normal_dim(dim, x.ndim)
     index = int64(index, op)
     if index.size == 0:
@@ -28,10 +25,6 @@ def _index_along(x: Any, dim: int, index: Any, op: str, values: bool = True) -> 
             f"{op}: size does not match: expected index {list(index.shape)} to be no larger than self {list(x.shape)} "
             f"apart from dimension {dim}"
         )
-    size = x.shape[dim] if x.ndim else 1
-    wrong = on(x, index).outside(index, 0, size) if values else None
-    if wrong is not None:
-        raise _out_of_bounds(wrong, dim, size, op)
     return dim, index
 
 
@@ -49,16 +42,14 @@ def gather(x: Any, dim: int, index: Any) -> Any:
     found = implementation.gather_few(x, dim, index)
     if found is not None:
         return found
-    dim, index = _index_along(x, dim, index, "gather", values=False)
+    dim, index = _index_along(x, dim, index, "gather")
     out = implementation.empty(index.shape, x.dtype)
     if index.size:
         x, index, flat = at_least_1d(x, index, out)
         if x.ndim == 1 and x.size and x.flags.c_contiguous:  # rows of one element
-            wrong = implementation.take(flat, x, index, x.size, 1, False)
+            implementation.take(flat, x, index, x.size, 1, False, along("gather"), dim)
         else:
-            wrong = implementation.gather(x, dim, index, flat)
-        if wrong is not None:
-            raise _out_of_bounds(wrong, dim, x.shape[dim], "gather")
+            implementation.gather(x, dim, index, flat, along("gather"))
     return out
 
 
@@ -122,7 +113,7 @@ def scatter_into(x: Any, dim: int, index: Any, src: Any) -> None:
     if index.size:
         src = _source_of(x, index, src, dim, "scatter")
         x, index, src = at_least_1d(x, _settled(x, index), src)
-        on(x, index, src).scatter(x, dim, index, src)
+        on(x, index, src).scatter(x, dim, index, src, along("scatter"))
 
 
 def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
@@ -141,7 +132,7 @@ def scatter_add_into(x: Any, dim: int, index: Any, src: Any) -> None:
         src = _source_of(x, index, src, dim, "scatter_add")
         x, index, src = at_least_1d(x, _settled(x, index), src)
         src = wide(src)
-        widened(x, lambda target: on(x, index, src).scatter_add(target, dim, index, src))
+        widened(x, lambda target: on(x, index, src).scatter_add(target, dim, index, src, along("scatter_add")))
 
 
 def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:

@@ -12,7 +12,7 @@ from ..copy.cpu import overlap
 from ._count import bincount, embedding_backward, extremes, masked_fill, one_hot
 from ._few import gather_few, get_few, put_few, scatter_few
 from ._lines import gather, scatter, scatter_add
-from ._positions import offsets, outside, true_positions, unravel
+from ._positions import offsets, true_positions, unravel
 from ._rows import get, put, take
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "number",
     "offsets",
     "one_hot",
-    "outside",
     "overlap",
     "put",
     "put_few",

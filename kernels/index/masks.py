@@ -77,7 +77,7 @@ def masked_select_backward(g: Any, mask: Any, shape: tuple[int, ...]) -> Any:
     """The gradient of ``masked_select`` for ``x`` broadcast to ``shape``: zeros with ``g`` where ``mask`` is true."""
     implementation = on(g, mask)
     out = implementation.zeros(shape, g.dtype)
-    implementation.put(out, implementation.true_positions(contiguous(expand(mask, shape))), contiguous(g), [], 1)
+    implementation.put(out, implementation.true_positions(contiguous(expand(mask, shape))), contiguous(g), [], 1, distinct=True)
     return out
 
 
@@ -94,7 +94,7 @@ def masked_scatter(x: Any, mask: Any, source: Any) -> Any:
         raise RuntimeError(f"masked_scatter: number of elements of source ({source.size}) < number of ones in mask ({where.size})")
     out = implementation.empty(shape, x.dtype)
     copy_into(out, x)
-    implementation.put(out, where, contiguous(source), [], 1)
+    implementation.put(out, where, contiguous(source), [], 1, distinct=True)
     return out
 
 

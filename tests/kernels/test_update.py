@@ -309,3 +309,18 @@ def test_bad_arguments(change, message):
     change(arguments)
     with pytest.raises(RuntimeError, match=message):
         update.sgd(**arguments, lr=1.0, momentum=0.9)
+
+
+@pytest.mark.parametrize("dtype", [*_dtypes.FLOATS, _dtypes.complex64], ids=_dtypes.name)
+@pytest.mark.parametrize("odd", [None, np.inf, -np.inf, np.nan])
+def test_unscale(odd, dtype):
+    """Every element is multiplied, and it shows if one was not finite, whichever chunk it lies in."""
+    values = [np.arange(n, dtype=np.float32) for n in (5000, 0, 3)]
+    if odd is not None:
+        values[0][4000] = odd
+    given = [cast(x, dtype) for x in values]
+    found = update.unscale_(given, 0.5)
+    assert found.shape == () and found.dtype == np.float32 and found == (odd is not None)
+    assert cast(given[2], _dtypes.complex64).tolist() == [0, 0.5, 1]
+    assert update.unscale_(given[1:], np.array(2.0, np.float32), found) is found and found == (odd is not None)
+    assert cast(given[2], _dtypes.complex64).tolist() == [0, 1, 2]
