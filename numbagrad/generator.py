@@ -74,8 +74,8 @@ class Generator:
         if not isinstance(new_state, Tensor):
             raise TypeError(f"set_state: expected a Tensor, but got {type(new_state).__name__}")
         data = new_state._data
-        if data.dtype != np.uint8:
-            raise TypeError(f"set_state: RNG state must be a uint8 tensor, but got {new_state.dtype}")
+        if data.dtype != np.uint8 or not isinstance(data, np.ndarray):
+            raise TypeError(f"set_state: RNG state must be a uint8 tensor on the CPU, but got {new_state.dtype} on {new_state.device}")
         if data.shape != (16,):
             raise RuntimeError(f"set_state: RNG state is wrong size: expected shape [16], but got {list(data.shape)}")
         seed, offset = np.frombuffer(data.tobytes(), _WORDS)
@@ -109,3 +109,36 @@ def _rebuild(place: str, state: Tensor) -> Generator:
 
 
 default_generator = Generator()
+
+# The default generators of the GPUs, by index, and the seed of one that has not been asked for yet.
+_of_gpus: dict[int, Generator] = {}
+_gpu_seed = _DEFAULT_SEED
+
+
+def default_generator_of(place: device) -> Generator:
+    """The default generator of a device that ``as_device`` has checked.  A GPU has one of its own, made when it is first asked for."""
+    if place.type == "cpu":
+        return default_generator
+    index = place.index or 0
+    with _lock:
+        found = _of_gpus.get(index)
+        if found is None:
+            made = Generator(place)
+            found = _of_gpus[index] = made.manual_seed(_gpu_seed)
+    return found
+
+
+def seed_gpus(seed: int) -> None:
+    """Let the default generators of all GPUs, those too that have not been asked for yet, start again from ``seed``."""
+    global _gpu_seed
+    seed = Generator().manual_seed(seed).initial_seed()
+    with _lock:
+        _gpu_seed = seed
+        for generator in _of_gpus.values():
+            generator.manual_seed(seed)
+
+
+def generators_of_gpus() -> dict[int, Generator]:
+    """The default generators of GPUs that have been asked for, by index."""
+    with _lock:
+        return dict(_of_gpus)

@@ -1,11 +1,12 @@
-"""Seeding, saving and restoring the default generator, and the random functions."""
+"""Seeding, saving and restoring the default generators, and the random functions."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any, Iterator, Sequence
 
-from .generator import Generator, default_generator
+from .devices import as_device
+from .generator import Generator, default_generator, default_generator_of, generators_of_gpus, seed_gpus
 from .ops.random import (
     bernoulli,
     dropout,
@@ -45,13 +46,17 @@ __all__ = [
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator (see ``Generator.manual_seed``); returns it."""
-    return default_generator.manual_seed(seed)
+    """Seed the default generators of all devices (see ``Generator.manual_seed``); returns the CPU's."""
+    default_generator.manual_seed(seed)
+    seed_gpus(seed)
+    return default_generator
 
 
 def seed() -> int:
-    """Seed the default generator from the operating system; returns the seed."""
-    return default_generator.seed()
+    """Seed the default generators of all devices from the operating system; returns the seed."""
+    drawn = default_generator.seed()
+    seed_gpus(drawn)
+    return drawn
 
 
 def initial_seed() -> int:
@@ -71,15 +76,22 @@ def set_rng_state(new_state: Tensor) -> None:
 
 @contextlib.contextmanager
 def fork_rng(devices: Sequence[Any] | None = None, enabled: bool = True) -> Iterator[None]:
-    """Draw inside without moving the default generator: its state is put back afterwards.
+    """Draw inside without moving the default generators: their states are put back afterwards.
 
-    ``devices`` is accepted for PyTorch's sake: one generator serves every device.
+    That of the CPU, and those of ``devices``: GPUs, by default all whose generators have been used.
     """
     if not enabled:
         yield
         return
-    state = get_rng_state()
+    gpus = generators_of_gpus().values() if devices is None else [default_generator_of(as_device(_gpu(d), "fork_rng")) for d in devices]
+    states = [(generator, generator.get_state()) for generator in (default_generator, *gpus)]
     try:
         yield
     finally:
-        set_rng_state(state)
+        for generator, saved in states:
+            generator.set_state(saved)
+
+
+def _gpu(place: Any) -> Any:
+    """A device, of which a number is a GPU's."""
+    return f"cuda:{place}" if isinstance(place, int) else place

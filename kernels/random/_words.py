@@ -13,8 +13,16 @@ LONGS = 2 * BLOCKS  # numbers of 64 bits in a tile
 
 philox = inline(_philox.philox)
 multiply_high = inline(_philox.multiply_high)
-minus_log = inline(_philox.minus_log)
-cos_sin_turn = inline(_philox.cos_sin_turn)
+
+
+@inline
+def product(a, b):
+    """a * b, which LLVM leaves as it is."""
+    return a * b
+
+
+minus_log = inline(_philox.minus_log_by(product))
+cos_sin_turn = inline(_philox.cos_sin_turn_by(product))
 
 
 @inline

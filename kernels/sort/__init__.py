@@ -141,8 +141,8 @@ def searchsorted(sorted_sequence: Any, values: Any, right: bool = False) -> Any:
             f"{tuple(sorted_sequence.shape)} and {tuple(values.shape)}"
         )
     if one and sorted_sequence.flags.c_contiguous and values.flags.c_contiguous and values.ndim == 1 and values.dtype.kind != "c":
-        return _on(values).searchsorted(sorted_sequence, values, 1, sorted_sequence.size, max(values.size, 1), right)
+        return _on(sorted_sequence, values).searchsorted(sorted_sequence, values, 1, sorted_sequence.size, max(values.size, 1), right)
     sequence, _, outer, n, _ = _rows("searchsorted", sorted_sequence, -1)
     flat = contiguous(values).reshape(-1)
     each = flat.size if one else values.shape[-1] if values.ndim else 1
-    return _on(values).searchsorted(sequence, flat, 1 if one else outer, n, each, bool(right)).reshape(values.shape)
+    return _on(sorted_sequence, values).searchsorted(sequence, flat, 1 if one else outer, n, each, bool(right)).reshape(values.shape)

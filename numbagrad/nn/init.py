@@ -174,6 +174,6 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     normal_(tensor, 0.0, std, generator)
     with no_grad():
         for column in range(cols):
-            chosen = randperm(rows, generator=generator)[:zeros]
+            chosen = randperm(rows, generator=generator, device=tensor.device)[:zeros]
             tensor[chosen, column] = 0.0  # type: ignore[index]
     return tensor
