@@ -1,7 +1,8 @@
 """Two-dimensional pooling: maximum (with indices) and average, over given windows or adaptive ones.
 
-Arrays are (N, C, H, W) or (C, H, W) of any strides; float16 and bfloat16 are computed in float32.  A size argument is an int or a
-pair (height, width).  Indices are int64, flat in each H x W plane; -1 marks a window that holds no element, which only dilation can make.
+Arrays are (N, C, H, W) or (C, H, W) of any strides; float16 and bfloat16 are computed in float32 (on the CPU converted before, on CUDA by the
+kernels).  A size argument is an int or a pair (height, width).  Indices are int64, flat in each H x W plane; -1 marks a window that holds no
+element, which only dilation can make.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import functools
 from typing import Any, Sequence
 
 from .. import _dtypes
-from .._device import family
-from .._half import through_float32
+from .._device import family, on_cpu
+from .._half import float32_on_cpu
 from ..copy import contiguous
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 _on = family(__name__)
-_FLOATS = (_dtypes.float32, _dtypes.float64)
+_FLOATS = _dtypes.FLOATS
 _MAX_TYPES = (*_FLOATS, *_dtypes.INTEGERS)
 
 Size = int | Sequence[int]
@@ -118,12 +119,21 @@ def _plane_count(shape: tuple[int, ...]) -> int:
     return shape[0] * shape[1] if len(shape) == 4 else shape[0]
 
 
+def _pairs(op: str, windows: Sequence[Any]) -> tuple[tuple[int, int], ...]:
+    """(kernel_size, stride, padding, dilation) as pairs; nothing of nothing."""
+    if not windows:
+        return ()
+    kernel_size, stride, padding, dilation = windows
+    stride = kernel_size if stride is None or stride == () or stride == [] else stride
+    return tuple([_pair(op, "window", value) for value in (kernel_size, stride, padding, dilation)])
+
+
 def _check_gradient(op: str, grad: Any, expected: tuple[int, ...]) -> None:
     if grad.shape != expected:
         raise RuntimeError(f"{op}: expected grad of shape {list(expected)}, but got {list(grad.shape)}")
 
 
-@through_float32
+@float32_on_cpu
 def max_pool2d(
     x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1, ceil_mode: bool = False
 ) -> tuple[Any, Any]:
@@ -139,23 +149,25 @@ def max_pool2d(
     return values.reshape(shape), indices.reshape(shape)
 
 
-@through_float32
-def max_pool2d_backward(grad: Any, indices: Any, input_shape: Sequence[int]) -> Any:
+@float32_on_cpu
+def max_pool2d_backward(grad: Any, indices: Any, input_shape: Sequence[int], windows: Sequence[Any] | None = None) -> Any:
     """dx[indices[o]] += grad[o] in each plane, for ``max_pool2d`` and ``adaptive_max_pool2d``.
 
-    Raises IndexError for an index outside the plane.
+    ``windows`` may say where the indices come from, which CUDA's quicker kernels need to know: (kernel_size, stride, padding, dilation) of
+    ``max_pool2d``, or () for adaptive windows.  Raises IndexError for an index outside the plane (on CUDA, when the kernel's work is waited for).
     """
     _check_dtype("max_pool2d_backward", grad, _MAX_TYPES)
     shape = tuple(input_shape)
     _check_gradient("max_pool2d_backward", grad, (*shape[:-2], *grad.shape[-2:]))
     _check_indices("max_pool2d_backward", indices, grad.shape)
-    dx, inside = _on(grad, indices).max_pool2d_backward(_planes(grad), _planes(indices), shape[-2:])
+    known = None if windows is None or on_cpu(grad) else _pairs("max_pool2d_backward", windows)
+    dx, inside = _on(grad, indices).max_pool2d_backward(_planes(grad), _planes(indices), shape[-2:], known)
     if not inside:
         raise _outside("max_pool2d_backward", indices, shape)
     return dx.reshape(shape)
 
 
-@through_float32
+@float32_on_cpu
 def max_pool2d_gather(x: Any, indices: Any) -> Any:
     """x[indices[o]] in each plane: the adjoint of ``max_pool2d_backward``.  Raises IndexError for an index outside the plane."""
     _check_dtype("max_pool2d_gather", x, _MAX_TYPES)
@@ -179,7 +191,7 @@ def _outside(op: str, indices: Any, shape: tuple[int, ...]) -> IndexError:
     return IndexError(f"{op}: found an invalid max index {wrong} for a plane of {shape[-2]} x {shape[-1]} elements")
 
 
-@through_float32
+@float32_on_cpu
 def avg_pool2d(
     x: Any,
     kernel_size: Size,
@@ -201,7 +213,7 @@ def avg_pool2d(
     return y.reshape((*x.shape[:-2], *w.output))
 
 
-@through_float32
+@float32_on_cpu
 def avg_pool2d_backward(
     grad: Any,
     input_shape: Sequence[int],
@@ -245,7 +257,7 @@ def _adaptive(op: str, shape: tuple[int, ...], output_size: Any) -> tuple[int, i
     return rows, columns
 
 
-@through_float32
+@float32_on_cpu
 def adaptive_avg_pool2d(x: Any, output_size: Size) -> Any:
     """y[oh, ow] = mean of x over rows floor(oh * H / OH) to ceil((oh + 1) * H / OH), columns likewise.  None in ``output_size`` keeps a size."""
     _check_dtype("adaptive_avg_pool2d", x, _FLOATS)
@@ -253,7 +265,7 @@ def adaptive_avg_pool2d(x: Any, output_size: Size) -> Any:
     return _on(x).adaptive_avg_pool2d(_planes(x), output).reshape((*x.shape[:-2], *output))
 
 
-@through_float32
+@float32_on_cpu
 def adaptive_avg_pool2d_backward(grad: Any, input_shape: Sequence[int]) -> Any:
     """The gradient of ``adaptive_avg_pool2d``'s input, of ``input_shape``: each output's gradient shared out evenly over its window."""
     _check_dtype("adaptive_avg_pool2d_backward", grad, _FLOATS)
@@ -262,7 +274,7 @@ def adaptive_avg_pool2d_backward(grad: Any, input_shape: Sequence[int]) -> Any:
     return _on(grad).adaptive_avg_pool2d_backward(_planes(grad), shape[-2:]).reshape(shape)
 
 
-@through_float32
+@float32_on_cpu
 def adaptive_max_pool2d(x: Any, output_size: Size) -> tuple[Any, Any]:
     """(y, indices): the maximum over the windows of ``adaptive_avg_pool2d``, with ties and NaN as in ``max_pool2d``."""
     _check_dtype("adaptive_max_pool2d", x, _MAX_TYPES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,8 @@ def max_pool2d(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilatio
     return values, indices
 
 
-def max_pool2d_backward(grad: np.ndarray, indices: np.ndarray, size: Pair) -> tuple[np.ndarray, bool]:
-    """The gradient, and whether every index was in range."""
+def max_pool2d_backward(grad: np.ndarray, indices: np.ndarray, size: Pair, windows: Any = None) -> tuple[np.ndarray, bool]:
+    """The gradient, and whether every index was in range.  The ``windows`` need not be known."""
     planes = grad.shape[0]
     dx = _cpu.empty((planes, *size), grad.dtype)
     bad = _cpu.zeros(1, np.uint8)

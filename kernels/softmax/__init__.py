@@ -1,8 +1,9 @@
 """Softmax, its logarithm, and the losses made of them: cross entropy and negative log likelihood.
 
-Forward functions take floating arrays of any strides; float16 and bfloat16 are computed in float32.  ``target`` is either an array of
-class indices (int64 or uint8), shaped as the scores without their class axis, or an array of class probabilities of the scores' shape.
-The class axis is axis 1, or axis 0 of a single sample's scores.
+Forward functions take floating arrays of any strides; float16 and bfloat16 are computed in float32 (on the CPU converted before, on CUDA by the
+kernels).  ``target`` is either an array of class indices (int64 or uint8), shaped as the scores without their class axis, or an array of class
+probabilities of the scores' shape.  The class axis is axis 1, or axis 0 of a single sample's scores.  A class index out of range is an
+IndexError; on CUDA it is raised when the kernel's work is waited for.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any, Sequence
 
 from .. import _dtypes
 from .._cpu import layout
-from .._device import family
-from .._half import through_float32
+from .._device import family, on_cpu
+from .._half import float32_on_cpu
 from ..copy import cast, contiguous
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
 ]
 
 _on = family(__name__)
-_COMPUTED = (_dtypes.float32, _dtypes.float64)
 _INDEX_TYPES = (_dtypes.int64, _dtypes.uint8)
 _REDUCTIONS = ("none", "mean", "sum")
 # Losses whose arguments have passed every check (contiguous indices for contiguous rows of scores, without weights): of small losses the checks would be
@@ -37,7 +37,7 @@ _MOST_SETTLED = 1000
 
 
 def _check_floating(op: str, x: Any) -> None:
-    if x.dtype not in _COMPUTED:
+    if x.dtype not in _dtypes.FLOATS:
         raise NotImplementedError(f"{op}: not implemented for {_dtypes.name(x.dtype)}, expected a floating point dtype")
 
 
@@ -66,28 +66,28 @@ def _axes_of_pair(op: str, g: Any, y: Any, dim: int) -> tuple[int, int, int]:
     return _axes(op, y, dim)
 
 
-@through_float32
+@float32_on_cpu
 def softmax(x: Any, dim: int) -> Any:
     """exp(x - max) / sum(exp(x - max)) along ``dim``: the shape and dtype of ``x``.  Raises IndexError for a ``dim`` out of range."""
     axes = _axes("softmax", x, dim)
     return _on(x).softmax(contiguous(x).reshape(axes)).reshape(x.shape)
 
 
-@through_float32
+@float32_on_cpu
 def softmax_backward(g: Any, y: Any, dim: int) -> Any:
     """The gradient of softmax's input, ``y * (g - sum(g * y))`` along ``dim``, from its output ``y`` and the output's gradient ``g``."""
     axes = _axes_of_pair("softmax_backward", g, y, dim)
     return _on(g, y).softmax_backward(contiguous(g).reshape(axes), contiguous(y).reshape(axes)).reshape(y.shape)
 
 
-@through_float32
+@float32_on_cpu
 def log_softmax(x: Any, dim: int) -> Any:
     """(x - max) - log(sum(exp(x - max))) along ``dim``: the shape and dtype of ``x``.  Raises IndexError for a ``dim`` out of range."""
     axes = _axes("log_softmax", x, dim)
     return _on(x).log_softmax(contiguous(x).reshape(axes)).reshape(x.shape)
 
 
-@through_float32
+@float32_on_cpu
 def log_softmax_backward(g: Any, y: Any, dim: int) -> Any:
     """The gradient of log_softmax's input, ``g - exp(y) * sum(g)`` along ``dim``, from its output ``y`` and the output's gradient ``g``."""
     axes = _axes_of_pair("log_softmax_backward", g, y, dim)
@@ -164,7 +164,7 @@ def _loss_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _out_of_bounds(target: Any, classes: int, ignore_index: int) -> IndexError:
-    """The error for the first class index outside [0, classes).  Only called when there is one."""
+    """The error for the first class index outside [0, classes).  Only called when there is one, which on CUDA the kernel reports itself."""
     wrong = next(t for t in target.tolist() if t != ignore_index and not 0 <= t < classes)
     return IndexError(f"Target {wrong} is out of bounds.")
 
@@ -195,7 +195,7 @@ def cross_entropy(
         if not inside:
             raise _out_of_bounds(target, logits.shape[1], ignore_index)
         return loss, saved
-    if logits.dtype in _dtypes.HALVES:
+    if logits.dtype in _dtypes.HALVES and on_cpu(logits):
         wide, target, weight = _widened(logits, target, weight)
         loss, saved = cross_entropy(wide, target, weight, ignore_index, label_smoothing, reduction)
         return cast(loss, logits.dtype), saved
@@ -257,8 +257,8 @@ def cross_entropy_backward(
     key = layout.layout(logits, target), ignore_index, label_smoothing, reduction
     settled = _settled.get(key) if weight is None else None
     if settled is not None and reduction != "none" and layout.layout(grad) == settled.scalar:
-        return settled.backward(grad, target, saved, None)
-    if logits.dtype in _dtypes.HALVES:
+        return settled.backward(grad, logits, target, saved, None)
+    if logits.dtype in _dtypes.HALVES and on_cpu(logits):
         grad, wide, target, weight = _widened(grad, logits, target, weight)
         return cast(cross_entropy_backward(grad, wide, target, saved, weight, ignore_index, label_smoothing, reduction), logits.dtype)
     axes = _scores("cross_entropy_backward", logits, logits.shape)
@@ -269,14 +269,16 @@ def cross_entropy_backward(
     scores = contiguous(logits).reshape(axes)
     if target.shape == logits.shape:
         probabilities = contiguous(target).reshape(axes)
-        slope = implementation.cross_entropy_soft_backward(gradient, probabilities, saved, weight, float(label_smoothing), reduction)
+        slope = implementation.cross_entropy_soft_backward(
+            gradient, scores, probabilities, saved, weight, float(label_smoothing), reduction
+        )
     elif len(axes) == 3:
         slope = implementation.cross_entropy_backward(
             gradient, scores, _target_indices(target), saved, weight, ignore_index, float(label_smoothing), reduction
         )
     else:
         entropy = _row_entropy(implementation, axes, logits, weight, ignore_index, label_smoothing, reduction)
-        slope = entropy.backward(gradient, _target_indices(target), saved, None if weight is None else contiguous(weight))
+        slope = entropy.backward(gradient, scores, _target_indices(target), saved, None if weight is None else contiguous(weight))
     return slope.reshape(logits.shape)
 
 
@@ -290,7 +292,7 @@ def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, 
     Returns the loss and the sum of the weights that were counted (what "mean" divides by; a 0-d array, never narrower than float32).
     Shapes, reductions and errors are those of ``cross_entropy`` with class indices.
     """
-    if x.dtype in _dtypes.HALVES:
+    if x.dtype in _dtypes.HALVES and on_cpu(x):
         wide, target, weight = _widened(x, target, weight)
         loss, counted = nll_loss(wide, target, weight, ignore_index, reduction)
         return cast(loss, x.dtype), counted
@@ -305,7 +307,7 @@ def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, 
     return loss.reshape(_loss_shape(x.shape) if reduction == "none" else ()), counted.reshape(())
 
 
-@through_float32
+@float32_on_cpu
 def nll_loss_backward(
     grad: Any,
     input_shape: Sequence[int],

@@ -261,8 +261,8 @@ class RowEntropy:
             self.kernels.finish(1, self.plan_at, id(loss), id(saved))
         return losses if self.none else loss, saved, saved.item(self.status) == 0.0
 
-    def backward(self, grad: Any, target: Any, saved: Any, weight: Any) -> Any:
-        """The gradient of the scores."""
+    def backward(self, grad: Any, x: Any, target: Any, saved: Any, weight: Any) -> Any:
+        """The gradient of the scores ``x``, of which ``saved`` says all there is to know."""
         dx = self.empty(self.shape, self.dtype)
         ids = id(dx), id(grad), id(saved), id(target), id(self.nothing if weight is None else weight)
         self.kernels.backward(self.shape[0], self.plan_at, *ids, work=self.work)

@@ -8,9 +8,11 @@ import numpy as np
 from .. import _cpu
 from .._cpu import launch
 from ._entropy import row_entropy
-from ._lanes import TILE, lane_kernels
-from ._losses import BLOCK, finish, loss_kernels
-from ._rows import row_kernels
+from ._lanes import TILE
+from ._lanes import lane_kernels as _lane_kernels
+from ._losses import BLOCK, finish
+from ._losses import loss_kernels as _loss_kernels
+from ._rows import row_kernels as _row_kernels
 
 __all__ = [
     "cross_entropy",
@@ -49,17 +51,17 @@ def _along_axis(name: str, scratch: int, *arrays: np.ndarray, out: np.ndarray | 
         return y
     work = _EXP * outer * width * inner
     if inner == 1:
-        getattr(row_kernels(dtype), name)(outer, id(y), *map(id, arrays), width, work=work)
+        getattr(_row_kernels(dtype), name)(outer, id(y), *map(id, arrays), width, work=work)
         return y
     if inner < _FEW:
         rows = [np.ascontiguousarray(a.transpose(0, 2, 1)) for a in arrays]
         sideways = _cpu.empty((outer, inner, width), dtype)
-        getattr(row_kernels(dtype), name)(outer * inner, id(sideways), *map(id, rows), width, work=work)
+        getattr(_row_kernels(dtype), name)(outer * inner, id(sideways), *map(id, rows), width, work=work)
         y[...] = sideways.transpose(0, 2, 1)
         return y
     inputs = [_writable(a) for a in arrays]
     columns = [_cpu.empty((outer, inner), dtype) for _ in range(scratch)]
-    launch(getattr(lane_kernels(dtype), name), outer * -(-inner // TILE), y, *columns, *inputs, work=work)
+    launch(getattr(_lane_kernels(dtype), name), outer * -(-inner // TILE), y, *columns, *inputs, work=work)
     return y
 
 
@@ -130,18 +132,19 @@ def cross_entropy_soft(
     blocks = -(-losses.size // BLOCK)
     partial = _cpu.empty((blocks, 2), np.float64)
     wanted = _writable(target).reshape(y.shape)
-    launch(loss_kernels(dtype).soft, blocks, losses, partial, y, wanted, _weights(weight, dtype), smoothing, work=x.size)
+    launch(_loss_kernels(dtype).soft, blocks, losses, partial, y, wanted, _weights(weight, dtype), smoothing, work=x.size)
     launch(finish, 1, loss, saved[-1:], partial, reduction == "mean")
     return (losses if reduction == "none" else loss), saved
 
 
 def cross_entropy_soft_backward(
-    grad: np.ndarray, target: np.ndarray, saved: np.ndarray, weight: np.ndarray | None, smoothing: float, reduction: str
+    grad: np.ndarray, x: np.ndarray, target: np.ndarray, saved: np.ndarray, weight: np.ndarray | None, smoothing: float, reduction: str
 ) -> np.ndarray:
+    """``saved`` says all there is to know of ``x``."""
     dtype = saved.dtype
     wanted = _with_positions(_writable(target))
     slope = _cpu.empty(wanted.shape, dtype)
-    softly, weights = loss_kernels(dtype).soft_backward, _weights(weight, dtype)
+    softly, weights = _loss_kernels(dtype).soft_backward, _weights(weight, dtype)
     mean = reduction == "mean"
     launch(softly, wanted.shape[0], slope, _writable(grad), saved[-1:], wanted, weights, smoothing, mean, work=target.size)
     return log_softmax_backward(slope, saved[:-1].reshape(wanted.shape))
@@ -166,7 +169,7 @@ def _nll_loss(
     partial = _cpu.empty((blocks, 2), np.float64)
     bad = _cpu.zeros(1, np.uint8)
     pair, weights = (_writable(y), _writable(target)), _weights(weight, dtype)
-    launch(loss_kernels(dtype).nll, blocks, losses, partial, bad, *pair, weights, ignore, smoothing, work=_EXP * losses.size)
+    launch(_loss_kernels(dtype).nll, blocks, losses, partial, bad, *pair, weights, ignore, smoothing, work=_EXP * losses.size)
     launch(finish, 1, loss, counted, partial, reduction == "mean")
     return (losses if reduction == "none" else loss), not bad[0]
 
@@ -183,7 +186,7 @@ def nll_loss_backward(
 ) -> np.ndarray:
     dtype = grad.dtype
     slope = _cpu.empty(shape if len(shape) == 3 else (*shape, 1), dtype)
-    hit, weights = loss_kernels(dtype).nll_backward, _weights(weight, dtype)
+    hit, weights = _loss_kernels(dtype).nll_backward, _weights(weight, dtype)
     mean = reduction == "mean"
     pair = _writable(grad), _writable(counted)
     launch(hit, shape[0], slope, *pair, _writable(target), weights, ignore, smoothing, mean, work=slope.size)
