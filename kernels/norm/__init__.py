@@ -1,6 +1,7 @@
 """Normalisation: batch norm over channels, layer norm over trailing dimensions.
 
-Arrays may have any strides; float16 and bfloat16 are computed in float32, and statistics are never narrower than float32.
+Arrays may have any strides; float16 and bfloat16 are computed in float32, and statistics are never narrower than float32.  Whether 16-bit arrays are
+converted before the kernels or in them is each device's affair (``work_dtype``).
 Variances are computed about the mean, so data far from zero keep their digits.
 
 S. Ioffe, C. Szegedy, "Batch Normalization", 2015.  J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016.
@@ -13,7 +14,7 @@ from typing import Any, Sequence
 from .. import _dtypes
 from .._cpu import layout
 from .._device import family
-from ..copy import cast, contiguous
+from ..copy import cast, contiguous, copy_into
 
 __all__ = ["batch_norm", "batch_norm_backward", "layer_norm", "layer_norm_backward"]
 
@@ -24,10 +25,14 @@ _settled: dict[Any, tuple[Any, ...]] = {}
 _MOST_SETTLED = 1000
 
 
-def _compute_dtype(op: str, x: Any) -> Any:
+def _check_dtype(op: str, x: Any) -> None:
     if not _dtypes.is_floating(x.dtype):
         raise NotImplementedError(f"{op}: not implemented for {_dtypes.name(x.dtype)}, expected a floating point dtype")
-    return _dtypes.compute_dtype(x.dtype)
+
+
+def _ready(implementation: Any, x: Any) -> Any:
+    """``x`` as the kernels take it."""
+    return contiguous(cast(x, implementation.work_dtype(x.dtype)))
 
 
 def _parameter(op: str, name: str, values: Any, x: Any, expected: tuple[int, ...]) -> Any:
@@ -93,7 +98,7 @@ def batch_norm(
             x.reshape(axes), weight, bias, running_mean, running_var, float(momentum), float(eps)
         )
         return y.reshape(x.shape), mean, rstd
-    dtype = _compute_dtype(op, x)
+    _check_dtype(op, x)
     axes = _channels(op, x)
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{op}: running_mean and running_var must either both be None or neither be None")
@@ -103,13 +108,13 @@ def batch_norm(
     variance = _per_channel(op, "running_var", running_var, x)
     factor, offset = _per_channel(op, "weight", weight, x), _per_channel(op, "bias", bias, x)
     implementation = _on(x, weight, bias, running_mean, running_var)
-    scores = contiguous(cast(x, dtype)).reshape(axes)
+    scores = _ready(implementation, x).reshape(axes)
     if training:
         _settle(key, (x, weight, bias, running_mean, running_var), implementation, axes)
         y, mean, rstd = implementation.batch_norm_train(scores, factor, offset, average, variance, float(momentum), float(eps))
         if average is not running_mean:  # 16-bit statistics were widened: what moved is a copy
-            running_mean[...] = cast(average, running_mean.dtype)
-            running_var[...] = cast(variance, running_var.dtype)
+            copy_into(running_mean, cast(average, running_mean.dtype))
+            copy_into(running_var, cast(variance, running_var.dtype))
     else:
         y, mean, rstd = implementation.batch_norm_eval(scores, factor, offset, average, variance, float(eps))
     return cast(y.reshape(x.shape), x.dtype), mean, rstd
@@ -128,13 +133,13 @@ def batch_norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, train
         implementation, axes = settled
         dx, dw, db = implementation.batch_norm_backward(g.reshape(axes), x.reshape(axes), weight, mean, rstd, bool(training))
         return dx.reshape(x.shape), dw, db
-    dtype = _compute_dtype(op, x)
+    _check_dtype(op, x)
     axes = _channels(op, x)
     _check_gradient(op, g, x)
     factor = _per_channel(op, "weight", weight, x)
     mean, rstd = _per_channel(op, "mean", mean, x), _per_channel(op, "rstd", rstd, x)
-    slope, values = contiguous(cast(g, dtype)).reshape(axes), contiguous(cast(x, dtype)).reshape(axes)
     implementation = _on(g, x, weight, mean, rstd)
+    slope, values = _ready(implementation, g).reshape(axes), _ready(implementation, x).reshape(axes)
     _settle(key, (g, x, weight, mean, rstd), implementation, axes)
     dx, dw, db = implementation.batch_norm_backward(slope, values, factor, mean, rstd, bool(training))
     kind = x.dtype if weight is None else weight.dtype
@@ -178,12 +183,12 @@ def layer_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, bias
     if settled is not None:
         implementation, width, outer = settled
         return implementation.layer_norm(x, width, outer, weight, bias, float(eps))
-    dtype = _compute_dtype(op, x)
+    _check_dtype(op, x)
     width, outer = _row(op, x, shape)
     factor, offset = _parameter(op, "weight", weight, x, shape), _parameter(op, "bias", bias, x, shape)
     implementation = _on(x, weight, bias)
     _settle(key, (x, weight, bias), implementation, width, outer)
-    y, mean, rstd = implementation.layer_norm(contiguous(cast(x, dtype)), width, outer, factor, offset, float(eps))
+    y, mean, rstd = implementation.layer_norm(_ready(implementation, x), width, outer, factor, offset, float(eps))
     return cast(y, x.dtype), mean, rstd
 
 
@@ -202,13 +207,13 @@ def layer_norm_backward(
         implementation, width, outer = settled
         dx, dw, db = implementation.layer_norm_backward(g, x, width, mean, rstd, weight, affine)
         return (dx, dw.reshape(shape), db.reshape(shape)) if affine and len(shape) > 1 else (dx, dw, db)
-    dtype = _compute_dtype(op, x)
+    _check_dtype(op, x)
     width, outer = _row(op, x, shape)
     _check_gradient(op, g, x)
     factor = _parameter(op, "weight", weight, x, shape)
     mean, rstd = _parameter(op, "mean", mean, x, outer), _parameter(op, "rstd", rstd, x, outer)
-    slope, values, statistics = contiguous(cast(g, dtype)), contiguous(cast(x, dtype)), (contiguous(mean), contiguous(rstd))
     implementation = _on(g, x, mean, rstd, weight)
+    slope, values, statistics = _ready(implementation, g), _ready(implementation, x), (contiguous(mean), contiguous(rstd))
     _settle(key, (g, x, mean, rstd, weight), implementation, width, outer)
     dx, dw, db = implementation.layer_norm_backward(slope, values, width, *statistics, factor, bool(affine))
     dx = cast(dx, x.dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _cpu
+from .. import _cpu, _dtypes
 from .._cpu import launch
 from .._cpu.simd import COMPILED
 from . import _batch
@@ -17,6 +17,11 @@ from ._sums import TILE, add_blocks
 Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
 # Shorter rows are turned into lanes.
 _LONG = 32
+
+
+def work_dtype(dtype: np.dtype) -> np.dtype:
+    """The type that arrays of ``dtype`` are to come in."""
+    return _dtypes.compute_dtype(dtype)
 
 
 def _writable(x: np.ndarray) -> np.ndarray:

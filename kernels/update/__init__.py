@@ -4,7 +4,8 @@ Parameters are lists of arrays of any layout; ``grads`` and the optimizer's stat
 float32 and float64 are computed as such, complex numbers part by part, 16-bit floats in float32.  The order of operations is PyTorch's, so
 trajectories agree to rounding.  ``plan`` (a ``Plan`` of the caller's) keeps what was found out about the arrays for the next call.
 
-All raise RuntimeError for lists of different lengths and for arrays that do not match their parameter.
+Parameters may lie on several devices; there is then a launch for each.  All raise RuntimeError for lists of different lengths and for arrays that do
+not match their parameter or lie on another device than it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import math
 from typing import Any, Sequence
 
-from .._device import family
+import numpy as np
+
+from .._device import device_of, family, on_cpu
+from ..copy import cat, empty, fill, transfer
 from ._plan import Part, Plan, parts_of
 
-__all__ = ["Plan", "adagrad", "adam", "norms", "rmsprop", "scale_", "sgd", "zero_"]
+__all__ = ["Plan", "adagrad", "adam", "norms", "rmsprop", "scale_", "sgd", "total_norm", "unscale_", "zero_"]
 
 _on = family(__name__)
 
@@ -48,16 +52,16 @@ def sgd(
     sign = -1.0 if maximize else 1.0
     if momentum_buffers is None:
         for part in _parts("sgd", plan, params, grads):
-            held = part.bring("sgd", grads)
-            _on(*held).sgd(part.table, -lr, sign, weight_decay)
+            part.bring("sgd", grads)
+            part.implementation.sgd(part.table, -lr, sign, weight_decay)
             part.settle()
         return
     for part in _parts("sgd", plan, params, grads, momentum_buffers=momentum_buffers):
-        held = part.bring("sgd", grads)
+        part.bring("sgd", grads)
         gains: Any = 1.0 - dampening
         if first is not None and any(first):
             gains = [1.0 if new else 1.0 - dampening for new in part.pick(first)]
-        _on(*held).sgd_momentum(part.table, gains, -lr, sign, weight_decay, momentum, nesterov)
+        part.implementation.sgd_momentum(part.table, gains, -lr, sign, weight_decay, momentum, nesterov)
         part.settle()
 
 
@@ -93,7 +97,7 @@ def adam(
         raise RuntimeError(f"adam: expected {len(params)} steps, but got {len(steps)}")
     decay = 1.0 - lr * weight_decay if decoupled else 1.0
     for part in _parts("adam", plan, params, grads, **states):
-        held = part.bring("adam", grads)
+        part.bring("adam", grads)
         times = part.pick(steps)
         corrections = {t: (-lr / (1.0 - beta1**t), 1.0 / math.sqrt(1.0 - beta2**t)) for t in set(times)}
         rates: Any
@@ -102,7 +106,7 @@ def adam(
             ((rates, scales),) = corrections.values()
         else:
             rates, scales = [corrections[t][0] for t in times], [corrections[t][1] for t in times]
-        step = _on(*held).adam if max_exp_avg_sqs is None else _on(*held).amsgrad
+        step = part.implementation.adam if max_exp_avg_sqs is None else part.implementation.amsgrad
         step(part.table, rates, scales, -1.0 if maximize else 1.0, 0.0 if decoupled else weight_decay, decay, beta1, beta2, eps)
         part.settle()
 
@@ -127,9 +131,9 @@ def adagrad(
     if len(steps) != len(params):
         raise RuntimeError(f"adagrad: expected {len(params)} steps, but got {len(steps)}")
     for part in _parts("adagrad", plan, params, grads, sums=sums):
-        held = part.bring("adagrad", grads)
+        part.bring("adagrad", grads)
         rates = [-lr / (1.0 + (t - 1.0) * lr_decay) for t in part.pick(steps)]
-        _on(*held).adagrad(part.table, rates, -1.0 if maximize else 1.0, weight_decay, eps)
+        part.implementation.adagrad(part.table, rates, -1.0 if maximize else 1.0, weight_decay, eps)
         part.settle()
 
 
@@ -162,38 +166,79 @@ def rmsprop(
     if momentum_buffers is not None:
         states["momentum_buffers"] = momentum_buffers
     for part in _parts("rmsprop", plan, params, grads, **states):
-        held = part.bring("rmsprop", grads)
-        step = _on(*held).rmsprop(grad_avgs is not None, momentum_buffers is not None)
+        part.bring("rmsprop", grads)
+        step = part.implementation.rmsprop(grad_avgs is not None, momentum_buffers is not None)
         step(part.table, -lr, -1.0 if maximize else 1.0, weight_decay, alpha, eps, momentum)
         part.settle()
+
+
+def _norms(arrays: Sequence[Any], norm_type: float) -> list[tuple[Part, Any]]:
+    """The norms of the arrays of each part, as their device has them: a list of floats of the host, or an array."""
+    found = []
+    for part in parts_of(_on, "norms", None, arrays, {}, 0):
+        part.fetch()
+        complexes = [2 if dtype.kind == "c" else 1 for dtype in part.dtypes]
+        found.append((part, part.implementation.norms(part.table, norm_type, complexes)))
+    return found
 
 
 def norms(arrays: Sequence[Any], norm_type: float = 2.0) -> list[float]:
     """``(sum |x|^p)^(1/p)`` of each array, ``max |x|`` for p = inf, ``min |x|`` for p = -inf, the count of non-zeros for p = 0.
 
-    Sums are taken in fixed blocks, whose float64 sum follows.  Complex numbers count by their absolute value.
+    Sums are taken in fixed blocks, whose float64 sum follows.  Complex numbers count by their absolute value.  What is computed on a GPU is waited for.
     """
-    norm_type = float(norm_type)
     found = [0.0] * len(arrays)
-    for part in parts_of(_on, "norms", None, arrays, {}, 0):
-        part.fetch()
-        implementation = _on(*part.pick(arrays))
-        complexes = [2 if dtype.kind == "c" else 1 for dtype in part.dtypes]
-        for i, value in zip(part.index, implementation.norms(part.table, norm_type, complexes)):
+    for part, values in _norms(arrays, float(norm_type)):
+        for i, value in zip(part.index, values if type(values) is list else transfer(values, "cpu").tolist()):
             found[i] = value
     return found
 
 
-def scale_(arrays: Sequence[Any], factor: float) -> None:
-    """``x *= factor`` for every array, in place."""
+def total_norm(arrays: Sequence[Any], norm_type: float = 2.0) -> Any:
+    """The norm of the norms of one or more arrays, as a 0-d array of float64 on the device of the first one, which is not waited for."""
+    order, device = float(norm_type), device_of(arrays[0])
+    each = [values for _, values in _norms(arrays, order)]
+    if device == "cpu" and all(type(values) is list for values in each):
+        return _on(arrays[0]).total_norm([value for values in each for value in values], order)
+    placed = [transfer(np.asarray(values) if type(values) is list else values, device) for values in each]
+    return _on(arrays[0]).total_norm(placed[0] if len(placed) == 1 else cat(placed), order)
+
+
+def _placed(factor: Any, device: str) -> Any:
+    """A factor for kernels of ``device``: a number, or a 0-d array that lies there."""
+    if isinstance(factor, (int, float)) or (not isinstance(factor, np.ndarray) and device_of(factor) == device):
+        return factor
+    return float(factor.item()) if on_cpu(factor) or device == "cpu" else transfer(factor, device)
+
+
+def scale_(arrays: Sequence[Any], factor: Any) -> None:
+    """``x *= factor`` for every array, in place.  ``factor``: a number, or a 0-d array of any device, which is not waited for on a GPU."""
     for part in parts_of(_on, "scale_", None, arrays, {}, 0):
         part.fetch()
-        _on(*part.pick(arrays)).scale(part.table, float(factor))
+        part.implementation.scale(part.table, _placed(factor, part.device))
         part.settle()
+
+
+def unscale_(arrays: Sequence[Any], factor: Any, found: Any = None) -> Any:
+    """``x *= factor`` for every array, in place, as ``scale_``; returns ``found``, a 0-d float32 array on their device (made, of 0, unless given): it becomes 1
+    if an element was infinite or NaN before, and else stays.
+
+    Raises RuntimeError for arrays on several devices.
+    """
+    if found is None:
+        _on(*arrays)
+        found = empty((), np.dtype(np.float32), device_of(arrays[0]) if arrays else "cpu")
+        fill(found, 0.0)
+    _on(found, *arrays)
+    for part in parts_of(_on, "unscale_", None, arrays, {}, 0):
+        part.fetch()
+        part.implementation.unscale(part.table, _placed(factor, part.device), found)
+        part.settle()
+    return found
 
 
 def zero_(arrays: Sequence[Any]) -> None:
     """``x = 0`` for every array, in place."""
     for part in parts_of(_on, "zero_", None, arrays, {}, 0):
-        _on(*part.pick(arrays)).zero(part.table)
+        part.implementation.zero(part.table)
         part.settle()

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _dtypes
 from .._cpu import layout
+from .._device import device_of
 from ..copy import cast, contiguous, copy_into, dense_order
 
 
@@ -27,41 +28,49 @@ class Plan:
         self.parts: list[Part] = []
 
 
-def work_dtype(dtype: np.dtype) -> np.dtype:
-    """The real type that an update is computed in: float32 for the 16-bit floats, the parts' type for complex numbers."""
-    return _dtypes.real_dtype(_dtypes.compute_dtype(dtype))
-
-
 class Part:
-    """The arrays of one working dtype: their table for the kernel, and the temporaries that stand in for arrays it cannot walk.
+    """The arrays of one device and working dtype: their table for the kernel, and the temporaries that stand in for arrays it cannot walk.
 
     An array that is dense in another order of dimensions is walked in memory order, and its companions are asked for in that order.  One
-    that is not dense, or is of 16 bits, is copied to a temporary before the kernel and back after it.
+    that is not dense, or of 16 bits where the kernels do not walk those, is copied to a temporary before the kernel and back after it.
     """
 
-    __slots__ = ("index", "dtypes", "orders", "staged", "table", "shapes", "plain", "all", "seen")
+    __slots__ = (
+        "implementation", "device", "real", "index", "dtypes", "orders", "staged", "table", "shapes", "plain", "all", "seen", "held",
+    )  # fmt: skip
 
     def __init__(self, implementation: Any, op: str, index: Sequence[int], columns: Sequence[Sequence[Any]], real: np.dtype, gaps: int):
+        self.implementation, self.real = implementation, real
         self.index = list(index)
         self.staged: list[tuple[Any, Any]] = []
+        self.held: Sequence[Any] = ()  # gradients that the table refers to
         self.seen: Any = None  # the layouts of gradients that need no preparation
         params = [columns[0][i] for i in index]
+        self.device = device_of(params[0])
         self.shapes = [p.shape for p in params]
         self.dtypes = [p.dtype for p in params]
         self.orders = [None if p.flags.c_contiguous else dense_order(p) for p in params]
-        self.plain = all(order is None for order in self.orders) and all(not _is_half(d) for d in self.dtypes)
+        self.plain = all(order is None for order in self.orders) and all(self._walked(d) for d in self.dtypes)
         self.all = len(index) == len(columns[0])
         work = [[self._work(column[i], order) for i, order in zip(index, self.orders)] for column in columns]
         sizes = [p.size * (2 if p.dtype in _dtypes.COMPLEXES else 1) for p in params]
         self.table = implementation.Table(work, sizes, real, gaps)
 
+    def _walked(self, dtype: np.dtype) -> bool:
+        """Whether the kernels walk arrays of ``dtype`` as they are."""
+        return _dtypes.real_dtype(dtype) == self.real
+
     def _work(self, array: Any, order: list[int] | None) -> Any:
         home = array if order is None else array.transpose(order)
-        if home.flags.c_contiguous and not _is_half(home.dtype):
+        if home.flags.c_contiguous and self._walked(home.dtype):
             return home
-        temporary = cast(contiguous(home), _dtypes.compute_dtype(home.dtype))
+        temporary = cast(contiguous(home), self._work_type(home.dtype))
         self.staged.append((home, temporary))
         return temporary
+
+    def _work_type(self, dtype: np.dtype) -> np.dtype:
+        """The type of a temporary that stands in for an array of ``dtype``."""
+        return dtype if self._walked(dtype) else self.real
 
     def pick(self, values: Sequence[Any]) -> Sequence[Any]:
         """The entries of a list over all arrays that belong to this part."""
@@ -72,14 +81,15 @@ class Part:
         for home, temporary in self.staged:
             copy_into(temporary, home)
 
-    def bring(self, op: str, grads: Sequence[Any]) -> list[Any]:
-        """Copy staged arrays in and point the table to ``grads``; returns what must stay alive until the kernel has run."""
+    def bring(self, op: str, grads: Sequence[Any]) -> None:
+        """Copy staged arrays in and point the table to ``grads``, which are held until ``settle``."""
         self.fetch()
         grads = self.pick(grads)
         layouts = layout.layout(*grads)
         if layouts == self.seen:
+            self.held = grads
             self.table.point(grads)
-            return list(grads)
+            return
         for i, (g, shape, dtype) in enumerate(zip(grads, self.shapes, self.dtypes)):
             if g.shape != shape:
                 raise RuntimeError(
@@ -90,44 +100,50 @@ class Part:
                     f"{op}: expected gradient {self.index[i]} to have the dtype of its parameter, "
                     f"{_dtypes.name(dtype)}, but got {_dtypes.name(g.dtype)}"
                 )
+            if device_of(g) != self.device:
+                raise RuntimeError(
+                    f"Expected all tensors to be on the same device, but found at least two devices, {self.device} and {device_of(g)}!"
+                )
         if self.plain:
             ready = [g if g.flags.c_contiguous else contiguous(g) for g in grads]
             if all(map(is_, ready, grads)):
                 self.seen = layouts
         else:
             ready = [
-                cast(contiguous(g if order is None else g.transpose(order)), _dtypes.compute_dtype(g.dtype))
+                cast(contiguous(g if order is None else g.transpose(order)), self._work_type(g.dtype))
                 for g, order in zip(grads, self.orders)
             ]
+        self.held = ready
         self.table.point(ready)
-        return ready
 
     def settle(self) -> None:
-        """Copy staged arrays back."""
+        """Let the gradients go, and copy staged arrays back."""
+        self.held = ()
         for home, temporary in self.staged:
             copy_into(home, temporary)
-
-
-def _is_half(dtype: np.dtype) -> bool:
-    return dtype in _dtypes.HALVES
 
 
 def parts_of(on: Any, op: str, plan: Plan | None, params: Sequence[Any], states: dict[str, Sequence[Any]], gaps: int) -> list[Part]:
     """The parts of ``params`` and their ``states`` (lists of equal length, by name), from ``plan`` if it is about the same arrays.
 
     ``gaps`` columns of the table are left for gradients.  Raises RuntimeError for lists of different lengths, states that do not match
-    their parameter, and dtypes without an update.
+    their parameter or lie on another device, and dtypes without an update.
     """
     arrays = tuple(chain(params, *states.values())) if states else tuple(params)
     if plan is not None and len(arrays) == len(plan.arrays) and all(map(is_, arrays, plan.arrays)):
         return plan.parts
-    groups: dict[np.dtype, list[int]] = {}
+    groups: dict[Any, list[int]] = {}
+    implementations: dict[str, Any] = {}
     for i, p in enumerate(params):
         if p.dtype not in _dtypes.FLOATS and p.dtype not in _dtypes.COMPLEXES:
             raise RuntimeError(
                 f"{op}: expected parameters of a floating point or complex dtype, but parameter {i} is {_dtypes.name(p.dtype)}"
             )
-        groups.setdefault(work_dtype(p.dtype), []).append(i)
+        here = "cpu" if type(p) is np.ndarray else device_of(p)
+        implementation = implementations.get(here)
+        if implementation is None:
+            implementation = implementations[here] = on(p)
+        groups.setdefault((here, implementation.work_dtype(p.dtype)), []).append(i)
     for name, column in states.items():
         if len(column) != len(params):
             raise RuntimeError(f"{op}: expected {len(params)} arrays of {name}, but got {len(column)}")
@@ -137,9 +153,12 @@ def parts_of(on: Any, op: str, plan: Plan | None, params: Sequence[Any], states:
                     f"{op}: expected {name} {i} to be like its parameter, {_dtypes.name(p.dtype)} {list(p.shape)}, "
                     f"but got {_dtypes.name(s.dtype)} {list(s.shape)}"
                 )
-    implementation = on(*arrays)
     columns = [params, *states.values()]
-    parts = [Part(implementation, op, index, columns, real, gaps) for real, index in groups.items()]
+    parts = []
+    for (here, real), index in groups.items():
+        if states:
+            on(*[column[i] for i in index for column in columns])
+        parts.append(Part(implementations[here], op, index, columns, real, gaps))
     if plan is not None:
         plan.arrays, plan.parts = arrays, parts
     return parts

@@ -167,6 +167,19 @@ def list_kernels(dtype: np.dtype) -> SimpleNamespace:
                 x[u(i)] *= factor
 
     @kernel
+    def unscale(lo, hi, table, found):
+        """At ``found`` a float32 becomes 1 where an element was infinite or NaN; every thread that finds one writes the same."""
+        factor = real(setting(table, 0))
+        for c in range(lo, hi):
+            x = piece(table, 0, c)
+            trace = real(0)
+            for i in range(x.size):
+                trace += x[u(i)] * real(0)  # NaN of what is not finite
+                x[u(i)] *= factor
+            if trace != real(0):
+                store(found, np.float32(1))
+
+    @kernel
     def zero(lo, hi, table):
         for c in range(lo, hi):
             x = piece(table, 0, c)
@@ -209,6 +222,7 @@ def list_kernels(dtype: np.dtype) -> SimpleNamespace:
     return SimpleNamespace(
         scale=launched(scale),
         zero=launched(zero),
+        unscale=compiled(unscale, signature(intp, intp)),
         squares=compiled(squares, signature(intp, intp)),
         powers=compiled(powers, signature(intp, intp, intp)),
     )

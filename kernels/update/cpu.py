@@ -8,11 +8,19 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from .. import _dtypes
 from .._cpu import empty
 from ._steps import list_kernels, rmsprop_kernel, step_kernels
 from ._table import Table
 
-__all__ = ["Table", "adagrad", "adam", "amsgrad", "norms", "rmsprop", "scale", "sgd", "sgd_momentum", "zero"]
+__all__ = [
+    "Table", "adagrad", "adam", "amsgrad", "norms", "rmsprop", "scale", "sgd", "sgd_momentum", "total_norm", "unscale", "work_dtype", "zero",
+]  # fmt: skip
+
+
+def work_dtype(dtype: np.dtype) -> np.dtype:
+    """The real type of the elements that kernels walk: float32 for the 16-bit floats, the parts' type for complex numbers."""
+    return _dtypes.real_dtype(_dtypes.compute_dtype(dtype))
 
 
 def sgd(table: Table, rate: float, sign: float, weight_decay: float) -> None:
@@ -63,7 +71,7 @@ def rmsprop(centered: bool, buffered: bool) -> Any:
     return step
 
 
-def norms(table: Table, power: float, parts: Sequence[int]) -> list[float]:
+def norms(table: Table, power: float, parts: Sequence[int]) -> Any:
     """The norm of each array of the table's first column.
 
     The square sums of a chunk are taken in the arrays' own type, in vector lanes: for the squares the number of parts does not matter.
@@ -89,9 +97,33 @@ def norms(table: Table, power: float, parts: Sequence[int]) -> list[float]:
     return found
 
 
-def scale(table: Table, factor: float) -> None:
+def total_norm(norms: Any, power: float) -> Any:
+    """The norm of the norms of several arrays, as a 0-d array of float64; NaN if there is one among them."""
+    return np.array(_norm_of(norms if type(norms) is list else norms.tolist(), power))
+
+
+def _norm_of(norms: list[float], order: float) -> float:
+    if any(math.isnan(n) for n in norms):
+        return math.nan
+    if math.isinf(order):
+        return max(norms) if order > 0 else min(norms)
+    if order == 0:
+        return float(sum(n != 0 for n in norms))
+    largest = max(norms)
+    if largest == 0 or math.isinf(largest):  # nothing to scale by
+        return largest if order > 0 else sum(n**order if n else math.inf for n in norms) ** (1 / order)
+    return largest * sum((n / largest) ** order if n or order > 0 else math.inf for n in norms) ** (1 / order)
+
+
+def scale(table: Table, factor: Any) -> None:
     table.set(factor)
     list_kernels(table.dtype).scale(len(table.chunks), table.address, work=table.total)
+
+
+def unscale(table: Table, factor: Any, found: Any) -> None:
+    """As ``scale``; found[()] = 1 where an element was not finite."""
+    table.set(factor)
+    list_kernels(table.dtype).unscale(len(table.chunks), table.address, found.ctypes.data, work=2 * table.total)
 
 
 def zero(table: Table) -> None:

@@ -251,11 +251,11 @@ class Optimizer:
 
 
 def _adopted(param: Tensor, value: Any, key: Any = None) -> Any:
-    """A copy of a loaded state on the device and in the dtype that go with ``param``; the count of steps stays as it is."""
+    """A copy of a loaded state on the device and in the dtype that go with ``param``; the count of steps keeps its own, and is the host's."""
     if isinstance(value, Tensor):
         copied = copy_kernels.clone(value._data)
         if key == "step":
-            return wrap(copied)
+            return wrap(copy_kernels.transfer(copied, "cpu"))
         copied = copy_kernels.transfer(copied, str(param.device))
         return wrap(copy_kernels.cast(copied, param._data.dtype) if param.is_floating_point() else copied)
     if isinstance(value, dict):
@@ -266,7 +266,8 @@ def _adopted(param: Tensor, value: Any, key: Any = None) -> Any:
 
 
 class FusedOptimizer(Optimizer):
-    """An optimizer whose step is one launch of a kernel of ``kernels.update`` for each group.
+    """An optimizer whose step is one launch of a kernel of ``kernels.update`` for each group, and where that has parameters on several devices for each of
+    these.  States lie where their parameters do; the counts of steps are the host's.
 
     A subclass defines ``_update(group, plan, params)`` for the parameters that have a gradient.
     """
@@ -281,7 +282,7 @@ class FusedOptimizer(Optimizer):
         if defaults.get("differentiable"):
             raise RuntimeError(f"{name}: differentiable=True is not supported: the step is one kernel, which autograd does not see")
         if defaults.get("capturable"):
-            raise RuntimeError(f"{name}: capturable=True is not supported: expected parameters on a CUDA device")
+            raise RuntimeError(f"{name}: capturable=True is not supported: the count of steps is kept on the host")
         super().__init__(params, defaults)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -332,7 +333,7 @@ def filled_like(param: Tensor, value: complex = 0.0) -> Tensor:
 
 def new_step(value: float = 0.0) -> Tensor:
     """A step count: a 0-d float32 tensor, as PyTorch's state dicts have it."""
-    return tensor(float(value), dtype=float32)
+    return tensor(float(value), dtype=float32, device="cpu")
 
 
 def advance(steps: Iterable[Tensor]) -> list[float]:

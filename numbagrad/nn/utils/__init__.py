@@ -7,9 +7,10 @@ from typing import Any, Iterable
 
 from ...autograd.mode import no_grad
 from ...creation import tensor
+from ...kernels import copy as copy_kernels
 from ...kernels import update
 from ...ops.copy import cat
-from ...tensor import Tensor
+from ...tensor import Tensor, wrap
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -17,24 +18,11 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in tensors if p.grad is not None]
 
 
-def _norm_of(norms: list[float], order: float) -> float:
-    """The ``order`` norm of a few numbers; NaN if there is one among them."""
-    if any(math.isnan(n) for n in norms):
-        return math.nan
-    if math.isinf(order):
-        return max(norms) if order > 0 else min(norms)
-    if order == 0:
-        return float(sum(n != 0 for n in norms))
-    largest = max(norms)
-    if largest == 0 or math.isinf(largest):  # nothing to scale by
-        return largest if order > 0 else sum(n**order if n else math.inf for n in norms) ** (1 / order)
-    return largest * sum((n / largest) ** order if n or order > 0 else math.inf for n in norms) ** (1 / order)
-
-
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
 ) -> Tensor:
-    """The norm of all elements of ``tensors`` together, as a 0-d tensor.  Raises RuntimeError, if asked to, where it is not finite.
+    """The norm of all elements of ``tensors`` together, as a 0-d tensor on the device of the first.  Raises RuntimeError, if asked to, where it is not
+    finite; only then a GPU is waited for.
 
     One pass over all of them; their norms are put together in float64.
     """
@@ -42,23 +30,27 @@ def get_total_norm(
     if not each:
         return tensor(0.0)
     order = float(norm_type)
-    total = _norm_of(update.norms([t._data for t in each], order), order)
-    if error_if_nonfinite and not math.isfinite(total):
+    total = update.total_norm([t._data for t in each], order)
+    if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {order} for gradients from `parameters` is non-finite, so it cannot be clipped. "
             "To disable this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
         )
     kind = each[0].dtype
-    return tensor(total, dtype=kind.to_real() if kind.is_complex else kind)
+    return wrap(copy_kernels.cast(total, (kind.to_real() if kind.is_complex else kind).numpy))
 
 
 def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: Any = None) -> None:
     """Multiply the gradients by min(1, max_norm / (total_norm + 1e-6)), in one pass over all of them."""
     grads = _gradients(parameters)
-    total = float(total_norm)
-    factor = float(max_norm) / (total + 1e-6)
-    factor = min(factor, 1.0) if not math.isnan(factor) else factor
-    if grads and factor != 1.0:
+    factor: Any
+    if total_norm.is_cuda:
+        with no_grad():
+            factor = (float(max_norm) / (total_norm.detach() + 1e-6)).clamp(max=1.0)._data  # type: ignore[attr-defined]
+    else:
+        factor = float(max_norm) / (float(total_norm) + 1e-6)
+        factor = min(factor, 1.0) if not math.isnan(factor) else factor
+    if grads and (total_norm.is_cuda or factor != 1.0):
         update.scale_([grad._data for grad in grads], factor)
         for grad in grads:
             grad._bump()
