@@ -1,9 +1,14 @@
-"""The switches that scripts set before they train.  ``cudnn`` takes any setting and none has an effect: there is no cuDNN here, and results are
-the same each time without it.  ``mps`` and the like say that they are not there."""
+"""The switches that scripts set before they train.  ``cuda.matmul.allow_tf32`` lets products of float32 go by the tensor cores of a GPU in less than
+float32's precision; False, as in PyTorch, until it is set.  ``cudnn.allow_tf32`` does so for convolutions, and is True, as in PyTorch, until it is set.
+``cudnn`` takes any other setting and none has an effect: there is no cuDNN here, and results are the same each time without it.  ``mps`` and the like say
+that they are not there."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
+
+from .kernels import _precision
 
 
 class _Absent:
@@ -19,6 +24,31 @@ class _Absent:
         return False
 
 
-cudnn = _Absent(enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
-cuda = _Absent(matmul=_Absent(allow_tf32=False))
+class _Cudnn(_Absent):
+    @property
+    def allow_tf32(self) -> bool:
+        return _precision.convolution.allow_tf32
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        _precision.convolution.allow_tf32 = bool(value)
+
+
+cudnn = _Cudnn(enabled=False, benchmark=False, deterministic=True)
+
+
+class _Cuda(_Absent):
+    """Kernels for GPUs."""
+
+    def is_available(self) -> bool:
+        from .cuda import is_available
+
+        return is_available()
+
+    def is_built(self) -> bool:
+        """Whether kernels for GPUs can be compiled: whether numba-cuda is installed (``pip install numbagrad[cuda]``)."""
+        return find_spec("numba_cuda") is not None
+
+
+cuda = _Cuda(matmul=_precision.matmul)
 mps = _Absent()

@@ -17,7 +17,8 @@ import numpy as np
 
 from .. import _dtypes
 from .._device import family
-from .._half import through_float32
+from .._half import float32_on_cpu
+from ..copy import contiguous, copy_into
 
 _on = family(__name__)
 
@@ -154,14 +155,15 @@ def _computable(op: str, x: Any, kinds: Sequence[np.dtype]) -> None:
 
 
 _REAL = (_dtypes.float32, _dtypes.float64)
-_NUMBERS = (*_REAL, *_dtypes.INTEGERS)
+_FLOATS = (*_REAL, *_dtypes.HALVES)
+_NUMBERS = (*_FLOATS, *_dtypes.INTEGERS)
 
 
 def _filled(like: Any, shape: Sequence[int], bias: Any = None) -> Any:
     """Zeros, or the bias in every pixel: what a sum over nothing gives."""
     out = _on(like).zeros(tuple(shape), like.dtype)
     if bias is not None and out.size:
-        out[...] = bias.reshape(-1, 1, 1)
+        copy_into(out, contiguous(bias).reshape(-1, 1, 1))
     return out
 
 
@@ -190,7 +192,7 @@ def _conv2d(
     return out if x.ndim == 4 else out[0]
 
 
-_conv2d_of_halves = through_float32(_conv2d)
+_conv2d_of_halves = float32_on_cpu(_conv2d)
 
 
 def conv2d(
@@ -207,7 +209,7 @@ def conv2d(
         H' = floor((H + 2·padding - dilation·(a - 1) - 1) / stride) + 1, and W' likewise
 
     ``stride``, ``padding`` and ``dilation`` are ints or pairs (rows, columns).  ``padding="valid"`` is none; ``"same"`` makes H' = H (stride 1
-    only), with the odd row or column of an even kernel below and to the right.  float32 and float64, 16-bit floats by way of float32, and
+    only), with the odd row or column of an even kernel below and to the right.  float32 and float64, 16-bit floats, whose sums are float32, and
     integers, whose sums wrap around.
 
     Raises RuntimeError for shapes that do not fit together, a non-positive stride, dilation or groups, a kernel larger than the padded input, or
@@ -226,7 +228,7 @@ def _grad_shapes(op: str, grad: Any, shape: Sequence[int], weight: Sequence[int]
         raise RuntimeError(f"{op}: expected grad to have shape {list(expected)}, but got {list(grad.shape)}")
 
 
-@through_float32
+@float32_on_cpu
 def conv2d_input_grad(
     grad: Any,
     weight: Any,
@@ -242,7 +244,7 @@ def conv2d_input_grad(
     Raises RuntimeError as ``conv2d`` does, and for a ``grad`` that is not of the output's shape.
     """
     op = "conv2d_input_grad"
-    _computable(op, grad, _REAL)
+    _computable(op, grad, _FLOATS)
     _same_dtype(op, grad, weight, ("grad", "weight"))
     batch = _batched(op, grad)
     shape = tuple(input_shape) if grad.ndim == 4 else (1, *input_shape)
@@ -255,7 +257,7 @@ def conv2d_input_grad(
     return out if grad.ndim == 4 else out[0]
 
 
-@through_float32
+@float32_on_cpu
 def conv2d_weight_grad(
     grad: Any,
     x: Any,
@@ -271,7 +273,7 @@ def conv2d_weight_grad(
     empty batch.  float32, float64, 16-bit floats by way of float32.  Raises RuntimeError as ``conv2d_input_grad`` does.
     """
     op = "conv2d_weight_grad"
-    _computable(op, grad, _REAL)
+    _computable(op, grad, _FLOATS)
     _same_dtype(op, grad, x, ("grad", "input"))
     batch, grads = _batched(op, x), _batched(op, grad)
     weight_shape = tuple(weight_shape)
@@ -283,10 +285,10 @@ def conv2d_weight_grad(
     return implementation.conv2d_weight_grad(grads, batch, weight_shape, *rest)
 
 
-@through_float32
+@float32_on_cpu
 def conv2d_bias_grad(grad: Any) -> Any:
     """dL/dbias[k] = sum over n, r, c of grad[n, k, r, c], for grad [N, K, H', W'] or [K, H', W']."""
-    _computable("conv2d_bias_grad", grad, _REAL)
+    _computable("conv2d_bias_grad", grad, _FLOATS)
     batch = _batched("conv2d_bias_grad", grad)
     return _on(grad).conv2d_bias_grad(batch) if batch.size else _filled(grad, batch.shape[1:2])
 

@@ -28,9 +28,7 @@ import numpy as np
 from .. import reduce
 from .._cpu import empty, get_num_threads, launch, simd, zeros
 from ..copy import contiguous
-from . import _depthwise, _images, _plain, _plan, _product
-from ._direct import add_taps, place_pair, place_phase, sum_channels
-from ._engine import engine
+from . import _depthwise, _direct, _engine, _images, _plain, _plan, _product
 from ._plan import Geometry
 
 Pair = tuple[int, int]
@@ -93,7 +91,7 @@ def _correlation(geometry: Geometry, order: tuple[np.ndarray, np.ndarray], dtype
         return _Correlation(g, order, shape, False, plane_by_plane, _depthwise.kernels(dtype.type, g.stride_w))  # type: ignore[arg-type]
     over_images = _images.faster(g, dtype.itemsize)
     cut: Any = (_images if over_images else _plan).planned(g, dtype.itemsize)
-    kernels = _images.kernels(dtype.type, cut.tile) if over_images else engine(dtype.type)  # type: ignore[arg-type]
+    kernels = _images.kernels(dtype.type, cut.tile) if over_images else _engine.engine(dtype.type)  # type: ignore[arg-type]
     return _Correlation(g, order, shape, over_images, cut, kernels)
 
 
@@ -237,7 +235,7 @@ def _input_grad_by_taps(grad, weight, shape, stride, padding, dilation, groups):
             -1, places, *size
         )
         target = out[first : first + step].reshape(-1, *shape[2:])
-        launch(add_taps(grad.dtype.type), len(target), target, products, rows, columns, *stride, work=2 * products.size)
+        launch(_direct.add_taps(grad.dtype.type), len(target), target, products, rows, columns, *stride, work=2 * products.size)
     return out
 
 
@@ -269,13 +267,13 @@ def conv2d_input_grad(
         if stride[1] == 2 and column == 0 and part.size and shape[3] > 1:
             pending = part
         elif pending is not None and part.size:
-            launch(place_pair, len(planes), planes, pending, part, row, stride[0], work=2 * part.size)
+            launch(_direct.place_pair, len(planes), planes, pending, part, row, stride[0], work=2 * part.size)
             pending = None
         else:
             if pending is not None:
-                launch(place_phase, len(planes), planes, pending, row, 0, *stride, work=pending.size)
+                launch(_direct.place_phase, len(planes), planes, pending, row, 0, *stride, work=pending.size)
                 pending = None
-            launch(place_phase, len(planes), planes, part, row, column, *stride, work=planes.size // (stride[0] * stride[1]))
+            launch(_direct.place_phase, len(planes), planes, part, row, column, *stride, work=planes.size // (stride[0] * stride[1]))
     return out
 
 
@@ -299,7 +297,7 @@ def conv2d_weight_grad(
     cut = _weight_plan(x.dtype, get_num_threads(), x.shape, shape, grad.shape[2:], stride, padding, dilation, groups)
     if type(cut) is int:
         return _product.weight_grad(grad, x, shape, cut)
-    kernels = engine(x.dtype.type)  # type: ignore[arg-type]
+    kernels = _engine.engine(x.dtype.type)  # type: ignore[arg-type]
     partial, scratch, out = empty(cut.partial, x.dtype), empty(cut.scratch, x.dtype), empty(shape, x.dtype)
     launch(kernels.correlate_weight, cut.workers, cut.numbers, x.reshape(-1), grad.reshape(-1), partial, scratch, work=cut.work)
     launch(kernels.finish_weight, cut.blocks, cut.numbers, partial, out.reshape(-1), work=cut.partial)
@@ -320,7 +318,7 @@ def conv2d_bias_grad(grad: np.ndarray) -> np.ndarray:
     if not _tiled(grad.dtype):
         launch(_plain.bias_gradient, channels, out, grad, work=grad.size)
         return out
-    launch(sum_channels(grad.dtype.type), channels, out, grad.reshape(-1), images, height * width, work=grad.size)  # type: ignore[arg-type]
+    launch(_direct.sum_channels(grad.dtype.type), channels, out, grad.reshape(-1), images, height * width, work=grad.size)  # type: ignore[arg-type]
     return out
 
 
