@@ -8,13 +8,14 @@ ARGS ?=
 python := $(VENV)/bin/python
 install := $(python) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: mnist test test-cuda lint format bench clean help
+.PHONY: mnist test test-cuda gpu lint format bench clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make mnist   train a network on MNIST       ARGS=\"--model lenet --epochs 5\""
 	@echo "make test    run the tests                  ARGS=\"tests/data -x\""
 	@echo "make test-cuda  compile the CUDA kernels and run them in the simulator"
+	@echo "make gpu     on a machine with an NVIDIA GPU: tests, sanitizers, examples and benchmarks, with a report at the end"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite the sources"
 	@echo "make bench   run the benchmarks             ARGS=\"goals\" or ARGS=\"ops --filter matmul\""
@@ -30,6 +31,10 @@ test: $(VENV)/.test
 test-cuda: $(VENV)/.test $(VENV)/.test-cuda
 	NUMBAGRAD_NUM_THREADS=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
 	NUMBAGRAD_NUM_THREADS=1 NUMBA_ENABLE_CUDASIM=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
+
+# ARGS="--only tests sanitizers" runs these steps alone.
+gpu: $(VENV)/.test $(VENV)/.cuda $(VENV)/.examples $(VENV)/.bench
+	$(python) tests/scripts/gpu.py $(ARGS)
 
 lint: $(VENV)/.lint
 	$(python) -m ruff check .

@@ -52,6 +52,8 @@ def chosen(options: argparse.Namespace) -> list[Case | Once]:
 def peers(options: argparse.Namespace, say: Callable[[str], None]) -> list[str]:
     """Us and the peers that are installed."""
     wanted = options.vs if options.vs is not None else ["torch", "jax"] if options.suites == ["goals"] else ["torch", "numpy"]
+    if "cuda" in options.device:
+        wanted = [*wanted, "copy"]
     for name in wanted:
         if not LIBRARIES[name].installed():
             say(f"{name} is not installed: skipped")
@@ -63,6 +65,8 @@ def meet(arena: Arena, libraries: list[str], devices: list[str], threads: int, s
     about = {}
     for device in devices:
         for library in libraries:
+            if device not in LIBRARIES[library].devices and library == "copy":
+                continue
             if device not in LIBRARIES[library].devices:
                 say(f"{library} on {device}: not measured there, skipped")
                 continue
@@ -136,7 +140,12 @@ def measure(options: argparse.Namespace, benchmarks: list[Case | Once], results:
     try:
         libraries = peers(options, print)
         results.options["libraries"] = meet(arena, libraries, options.device, options.threads, print)
+        if "cuda" in options.device and (OURS, "cuda") in arena.unavailable:
+            fail(f"--device cuda: {arena.unavailable[OURS, 'cuda']}")
         libraries = [name for name in libraries if name in results.options["libraries"]]
+        if gpu := results.options["libraries"].get(OURS, {}).pop("gpu", None):
+            machine["gpu"] = machine.get("gpu", {}) | gpu
+            print("{name}: {multiprocessors} multiprocessors, {memory_gib:g} GiB".format(**gpu))
         if OURS not in libraries:
             print(f"without {OURS} there is nothing to compare")
             return
@@ -166,6 +175,8 @@ def run(options: argparse.Namespace, colour: bool) -> tuple[Results, Keeper, boo
     if not benchmarks:
         fail("no benchmark is called that; --list names them all")
     machine = _machine.describe()
+    if "cuda" in options.device:
+        machine["gpu"] = _machine.gpu()
     file = options.json
     if options.save:
         file = (

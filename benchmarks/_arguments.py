@@ -13,8 +13,8 @@ from ._results import OURS
 
 DESCRIPTION = """Measure numbagrad beside other libraries.
 
-Suites: ops (each kernel family), train (whole training steps), launch (overhead per operation), compile (start-up), memory, threads, and
-goals, which are the rows of the others that have a goal.
+Suites: ops (each kernel family), train (whole training steps), launch (overhead per operation), compile (start-up), memory, threads, gpu
+(large work on a GPU), and goals, which are the rows of the others that have a goal.
 """
 
 

@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SUITES = ("ops", "train", "launch", "compile", "memory", "threads")
+SUITES = ("ops", "train", "launch", "compile", "memory", "threads", "gpu")
+# How time is taken: "wall", until the device has done it; on a GPU also "events", what its stream takes while work lies ready, and "host", until
+# it has been handed over.
+CLOCKS = ("wall", "events", "host")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Case:
     scaling: bool = False  # one row per number of threads, each beside a single thread
     quick: bool = False  # part of --quick
     devices: tuple[str, ...] = ("cpu", "cuda")  # where it can be measured; the number of threads means something on the CPU alone
+    clocks: tuple[str, ...] = ("events", "wall")  # on a GPU; the goals are for the first
 
     @property
     def id(self) -> str:
@@ -56,6 +60,14 @@ class Case:
 
     def on(self, device: str) -> bool:
         return device in self.devices and (device == "cpu" or not self.scaling)
+
+    def clocks_on(self, device: str) -> tuple[str, ...]:
+        return ("wall",) if device == "cpu" else self.clocks
+
+    def goals_on(self, device: str, clock: str) -> tuple[Goal, ...]:
+        """Goals are for the CPU, but for work that is measured on a GPU alone."""
+        there = device == "cpu" or "cpu" not in self.devices
+        return self.goals if there and clock == self.clocks_on(device)[0] else ()
 
     def builder(self, library: str, api: str) -> Callable[[Any], Callable[[], Any]] | None:
         return self.builders.get(library) or self.builders.get(api)

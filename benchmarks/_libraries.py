@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+_COPIED, _MOST_COPIES = 1 << 26, 500  # float32 numbers in a copy that keeps a GPU busy, and how many copies at most
+
 
 class Unavailable(Exception):
     """The library cannot work on the device that is asked for."""
@@ -25,6 +27,7 @@ class Library:
     module = ""
     api = ""  # whose names it follows: the builders it can use
     devices: tuple[str, ...] = ("cpu",)
+    clocks: tuple[str, ...] = ("wall",)
     changeable = True  # can its arrays be written to?
     inputs: list[Any] | None = None  # the arrays drawn since ``reset``, where somebody wants to know
 
@@ -48,6 +51,10 @@ class Library:
 
     def synchronize(self) -> None:
         """Return when all that was asked of the device is done."""
+
+    def gpu(self) -> dict[str, Any]:
+        """What it says about the GPU that it works on; nothing elsewhere."""
+        return {}
 
     # ---- arrays, the same numbers in every library -----------------------------------------------------------------------------------
 
@@ -114,6 +121,17 @@ class NumPy(Library):
 
 class TorchLike(Library):
     api = "torch"
+    clocks = ("wall", "events", "host")
+
+    def reset(self) -> None:
+        super().reset()
+        self.allow_tf32(False)
+
+    def allow_tf32(self, on: bool) -> None:
+        """Whether float32 products may be computed on tensor cores, which round their factors to 11 bits.  Off unless a case asks for it: of
+        the two kinds of functions, products and convolutions, PyTorch has another default for each."""
+        if self.device == "cuda":
+            self.lib.backends.cuda.matmul.allow_tf32 = self.lib.backends.cudnn.allow_tf32 = on
 
     @property
     def nn(self) -> Any:
@@ -131,7 +149,10 @@ class TorchLike(Library):
         return tensor if self.device == "cpu" else tensor.to(self.device)
 
     def get(self, array: Any) -> np.ndarray:
-        return array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
+        if not hasattr(array, "detach"):
+            return np.asarray(array)
+        array = array.detach().cpu()
+        return (array.float() if array.dtype == self.lib.bfloat16 else array).numpy()
 
     def write(self, to: Any, array: np.ndarray) -> None:
         with self.lib.no_grad():
@@ -140,6 +161,41 @@ class TorchLike(Library):
     def synchronize(self) -> None:
         if self.device == "cuda":
             self.lib.cuda.synchronize()
+
+    def gpu(self) -> dict[str, Any]:
+        if self.device != "cuda":
+            return {}
+        found = self.lib.cuda.get_device_properties(0)
+        return {
+            "name": found.name,
+            "capability": f"{found.major}.{found.minor}",
+            "multiprocessors": found.multi_processor_count,
+            "memory_gib": round(found.total_memory / 2**30, 1),
+        }
+
+    def between_events(self, run: Callable[[], Any], iterations: int) -> float:
+        """Seconds between an event before and one after so many calls, in the device's stream."""
+        start, end = (self.lib.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(iterations):
+            run()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1000
+
+    def occupy(self, seconds: float) -> None:
+        """Give the device copies to do for about so long, and return at once."""
+        if self._copy is None:
+            n = min(_COPIED, self.lib.cuda.get_device_properties(0).total_memory // 2048)
+            there, back = (self.lib.zeros(n, device=self.device) for _ in range(2))
+            copy = lambda: there.copy_(back)
+            self.between_events(copy, 2)
+            self._copy = copy, self.between_events(copy, 4) / 4
+        copy, each = self._copy
+        for _ in range(min(int(seconds / each) + 1, _MOST_COPIES)):
+            copy()
+
+    _copy: Any = None
 
     def backward(self, function: Callable[..., Any], *inputs: Any, wrt: Sequence[int] = (0,)) -> Callable[[], Any]:
         leaves = [inputs[i].requires_grad_() for i in wrt]
@@ -162,10 +218,22 @@ class Numbagrad(TorchLike):
 
     def __init__(self, device: str = "cpu", threads: int | None = None):
         super().__init__(device, threads)
-        if device == "cuda" and not self.lib.cuda.is_available():
-            raise Unavailable("numbagrad has no CUDA kernels on this machine")
+        if device == "cuda":
+            try:
+                self.lib.cuda.init()
+            except RuntimeError as error:  # which says what is missing
+                raise Unavailable(str(error)) from None
         if threads:
             self.lib.set_num_threads(threads)
+
+
+class Copy(Numbagrad):
+    """The driver's copy from one place in a GPU's memory to another: what memory can do at most."""
+
+    name = "copy"
+    api = ""
+    devices = ("cuda",)
+    changeable = False  # nothing depends on what is copied
 
 
 class Torch(TorchLike):
@@ -256,7 +324,7 @@ class TinyGrad(Library):
         return lambda: compiled(*inputs)
 
 
-LIBRARIES: dict[str, type[Library]] = {library.name: library for library in (Numbagrad, Torch, NumPy, Jax, TinyGrad)}
+LIBRARIES: dict[str, type[Library]] = {library.name: library for library in (Numbagrad, Torch, NumPy, Jax, TinyGrad, Copy)}
 
 
 def environment(threads: int | None, default_allocator: bool) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax", "jaxlib", "tinygrad")
+PACKAGES = ("numpy", "numba", "llvmlite", "numba-cuda", "cuda-toolkit", "torch", "jax", "jaxlib", "tinygrad")
 VARIABLES = re.compile(r"(?:NUMBAGRAD|NUMBA|OMP|GOMP|KMP|MKL|OPENBLAS|VECLIB|XLA|JAX|MALLOC|ATEN|TORCH|DNNL|ONEDNN|CUDA)_|LD_PRELOAD$")
 
 
@@ -82,6 +82,14 @@ def commit() -> str:
     return found + ("+" if found and _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *written) else "")
 
 
+def gpu() -> dict[str, str]:
+    """The first GPU, its driver, its most power and its highest clock, as far as nvidia-smi says."""
+    names = ("name", "driver_version", "power.limit", "clocks.max.sm")
+    found = _output("nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader").splitlines()
+    values = [value.strip() for value in found[0].split(",")] if found else []
+    return dict(zip(("name", "driver", "power", "clock"), values))
+
+
 def describe() -> dict[str, Any]:
     load = os.getloadavg() if hasattr(os, "getloadavg") else ()
     return {
@@ -112,7 +120,11 @@ def busy(peaks: dict[str, float], machine: dict[str, Any], threads: int) -> str:
 
 
 def slug(machine: dict[str, Any], threads: int) -> str:
-    """A file name for results of this machine: cpu-amd-epyc-2threads."""
-    name = re.sub(r"\(r\)|\(tm\)|cpu|processor|@.*|\d+-core", " ", machine["cpu"].lower())
-    name = "-".join(re.findall(r"[a-z0-9]+", name)) or "unknown"
-    return f"cpu-{name}-{threads}threads"
+    """A file name for results of this machine: cpu-amd-epyc-2threads, with a GPU cpu-amd-epyc-2threads-gpu-nvidia-h200."""
+
+    def words(text: str) -> str:
+        text = re.sub(r"\(r\)|\(tm\)|cpu|processor|@.*|\d+-core", " ", text.lower())
+        return "-".join(re.findall(r"[a-z0-9]+", text)) or "unknown"
+
+    gpu = machine.get("gpu", {}).get("name")
+    return f"cpu-{words(machine['cpu'])}-{threads}threads" + (f"-gpu-{words(gpu)}" if gpu else "")

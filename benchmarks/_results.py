@@ -39,16 +39,22 @@ class Row:
     goals: list[Goal] = field(default_factory=list)
     samples: dict[str, list[float]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    clock: str = "wall"
+
+    @property
+    def where(self) -> str:
+        """The device, and how time was taken unless by the wall clock."""
+        return self.device + f", {self.clock}" * (self.clock != "wall")
 
     @property
     def key(self) -> str:
-        return f"{self.suite}/{self.family}/{self.name} on {self.device}"
+        return f"{self.suite}/{self.family}/{self.name} on {self.where}"
 
     @property
     def title(self) -> str:
         """The name, with what it does not say by itself where rows of several families stand together."""
         unsaid = self.family if self.family in ("matmul", "conv2d") else self.suite if self.suite in ("memory", "compile") else ""
-        return f"{unsaid} {self.name}".strip() + (f" [{self.device}]" if self.device != "cpu" else "")
+        return f"{unsaid} {self.name}".strip() + (f" [{self.where}]" if self.device != "cpu" else "")
 
     @property
     def peers(self) -> list[str]:
@@ -174,7 +180,7 @@ def _check(stored: dict[str, Any]) -> None:
 def _check_row(row: dict[str, Any]) -> None:
     for name, kind in _ROW.items():
         _expect(row[name], kind)
-    for name in ("device", "unit"):
+    for name in ("device", "unit", "clock"):
         _expect(row.get(name, ""), str)
     for name in ("flops", "bytes"):
         _expect(row.get(name, 0.0), _NUMBER)
@@ -259,6 +265,7 @@ def _circumstances(results: Results) -> dict[str, Any]:
     machine, options = results.machine, results.options
     found = {
         "cpu": machine["cpu"],
+        "GPU": machine.get("gpu", {}).get("name", "none"),
         "cores": machine["cores"],
         "threads": options.get("threads") or machine["cores"],
         "system": machine["os"],

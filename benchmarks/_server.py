@@ -5,7 +5,7 @@
     {"do": "check", "file": "/tmp/x.npz"}        {"arrays": 3}: the results of the first iterations, written to the file
     {"do": "recheck", "file": "/tmp/x.npz"}      {"arrays": 3}: of one on other numbers, 0 where the library cannot change its arrays
     {"do": "calibrate", "seconds": 0.025}        {"iterations": 812}: how many take about that long
-    {"do": "burst", "iterations": 812}           {"seconds": 3.1e-05}: of one iteration
+    {"do": "burst", "iterations": 812}           {"seconds": 3.1e-05}: of one iteration, with "clock": "events" or "host" by another clock
 
 A request that fails is answered {"error": "..."}.  What the library prints goes to stderr.  THREADS 0 leaves their number to the library.
 MODULEs may add to LIBRARIES, and declare more with a function ``cases``.
@@ -30,6 +30,9 @@ from ._declare import Case, Checked
 from ._libraries import LIBRARIES, Library, Unavailable
 
 _UNTIMED = 0.2  # of a burst, before it: threads wake up, caches and clocks recover from the others' turns
+_QUEUED = (
+    100  # iterations that are handed over without waiting: of more launches than its queue holds, some 1000, the driver waits for room
+)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -96,12 +99,32 @@ class Server:
                 return {"iterations": max(1, round(iterations * seconds / taken))}
             iterations *= 4
 
-    def burst(self, iterations: int) -> dict[str, Any]:
+    def _host_seconds(self, iterations: int) -> float:
+        """What it takes to hand the work over, to a device that has nothing else to do."""
+        run = self.iteration
+        self.library.synchronize()
+        start = time.perf_counter()
+        for _ in range(iterations):
+            run()
+        taken = time.perf_counter() - start
+        self.library.synchronize()
+        return taken
+
+    def _event_seconds(self, iterations: int) -> float:
+        """What the device takes once it is given work as fast as it can do it: first it is kept busy for as long as it takes to hand all over."""
+        handing_over = self._host_seconds(iterations)
+        self.library.occupy(1.5 * handing_over)
+        return self.library.between_events(self.iteration, iterations)
+
+    def burst(self, iterations: int, clock: str = "wall") -> dict[str, Any]:
+        take = {"wall": self._seconds, "host": self._host_seconds, "events": self._event_seconds}[clock]
+        if clock != "wall":
+            iterations = min(iterations, _QUEUED)
         collecting = gc.isenabled()
         gc.disable()
         try:
             self._seconds(max(1, int(iterations * _UNTIMED)))
-            return {"seconds": self._seconds(iterations) / iterations}
+            return {"seconds": take(iterations) / iterations}
         finally:
             if collecting:
                 gc.enable()
@@ -150,7 +173,7 @@ def main(name: str, device: str, threads: str, *modules: str) -> None:
         return
     cases = {case.id: case for case in _cases.declared(modules) if isinstance(case, Case)}
     server = Server(library, cases)
-    say({"version": library.version(), "threads": library.threads()})
+    say({"version": library.version(), "threads": library.threads(), **({"gpu": gpu} if (gpu := library.gpu()) else {})})
     for line in sys.stdin:
         say(server.answer(json.loads(line)))
 

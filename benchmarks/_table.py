@@ -131,7 +131,7 @@ class Lines:
     def _line(self, row: Row) -> str:
         scaling, found, pairs = "@" in row.ours, ratios(row), _pairs(row)
         n = row.ours.partition("@")[2]
-        name = row.name + (f" [{row.device}]" if self.devices > 1 else "")
+        name = row.name + (f" [{row.where}]" if self.devices > 1 or row.device != "cpu" else "")
         line = f"  {name}".ljust(NAME) if len(name) < NAME - 2 else f"  {name}\n{'':{NAME}}"
         for column in self._ratio_columns(scaling):
             ratio = found.get(column, math.nan)

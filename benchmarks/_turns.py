@@ -183,7 +183,7 @@ class Arena:
         def burst(contestant: Contestant, child: Child) -> None:
             if not STOPPABLE:
                 time.sleep(self.effort.pause)
-            seconds = child.ask("burst", iterations=iterations[contestant])["seconds"]
+            seconds = child.ask("burst", iterations=iterations[contestant], clock=row.clock)["seconds"]
             row.samples.setdefault(contestant.label, []).append(seconds)
 
         able = self._attempt(row, able, calibrate)
@@ -271,7 +271,10 @@ def plan(
                 planned.append((Row(benchmark.suite, benchmark.family, name, device, "s", flops, bytes_, goals), who))
         else:
             who = [Contestant(name, device, threads) for name in there]
-            planned.append((Row(benchmark.suite, benchmark.family, benchmark.name, device, "s", flops, bytes_, list(benchmark.goals)), who))
+            for clock in benchmark.clocks_on(device) if isinstance(benchmark, Case) else ("wall",):
+                goals = list(benchmark.goals_on(device, clock) if isinstance(benchmark, Case) else benchmark.goals)
+                row = Row(benchmark.suite, benchmark.family, benchmark.name, device, "s", flops, bytes_, goals, clock=clock)
+                planned.append((row, [c for c in who if clock in LIBRARIES[c.library].clocks]))
     return planned
 
 

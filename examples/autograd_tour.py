@@ -1,5 +1,7 @@
 """A tour of automatic differentiation, each stop a few lines with its result checked."""
 
+import argparse
+
 import numbagrad as ng
 
 
@@ -89,4 +91,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu or cuda")
+    with ng.device(parser.parse_args().device):  # what is made without device= is made there
+        main()

@@ -4,6 +4,8 @@ The formula is written for scalars.  numbagrad traces it once and derives from i
 one fused kernel.  Its slope is a parameter of the network here, learned with the weights.
 """
 
+import argparse
+
 import numbagrad as ng
 from numbagrad import nn, optim
 
@@ -24,7 +26,7 @@ class Snake(nn.Module):
         return snake(x, self.a)
 
 
-def main() -> float:
+def main(steps: int = 500) -> float:
     ng.manual_seed(0)
     x = ng.linspace(-6, 6, 256).reshape(256, 1)
     y = ng.sin(2 * x) + 0.3 * x
@@ -36,7 +38,7 @@ def main() -> float:
 
     model = nn.Sequential(nn.Linear(1, 32), Snake(32), nn.Linear(32, 1))
     optimizer = optim.Adam(model.parameters(), lr=0.01)
-    for step in range(500):
+    for step in range(steps):
         loss = nn.functional.mse_loss(model(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -48,4 +50,7 @@ def main() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu or cuda")
+    with ng.device(parser.parse_args().device):  # what is made without device= is made there
+        main()

@@ -1,17 +1,22 @@
-"""Fit y = 2x with one weight and one bias: the smallest training loop there is."""
+"""Fit y = 2x with one weight and one bias: the smallest training loop there is.
+
+python examples/linear_regression.py --device cuda
+"""
+
+import argparse
 
 import numbagrad as ng
 from numbagrad import nn, optim
 
 
-def main() -> tuple[float, float]:
+def main(steps: int = 100) -> tuple[float, float]:
     ng.manual_seed(0)
     x = ng.linspace(-1, 1, 100).reshape(100, 1)
     y = 2 * x
 
     model = nn.Linear(1, 1)
     optimizer = optim.SGD(model.parameters(), lr=0.2)
-    for step in range(100):
+    for step in range(steps):
         loss = nn.functional.mse_loss(model(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -25,4 +30,7 @@ def main() -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu or cuda")
+    with ng.device(parser.parse_args().device):  # what is made without device= is made there
+        main()

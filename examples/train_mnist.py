@@ -1,6 +1,7 @@
-"""Train a classifier of handwritten digits, on the CPU.
+"""Train a classifier of handwritten digits, on the CPU or on a GPU.
 
     python examples/train_mnist.py --model lenet --epochs 5 --out runs/lenet
+    python examples/train_mnist.py --model cnn --device cuda --amp
 
 Data: ``--data DIR``, else the directory in NUMBAGRAD_DATA, else a cache directory, else a download; without a network, the digits that come with
 scikit-learn (and the program says so).  ``--out`` always holds a checkpoint of the last whole epoch, also after Ctrl-C; ``--resume`` continues
@@ -48,7 +49,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--gamma", type=float, default=0.6, help="the learning rate is multiplied by this after every epoch")
     parser.add_argument("--epochs", type=int, default=5, help="passes over the training data")
     parser.add_argument("--batch-size", type=int, default=64, help="images per step")
-    parser.add_argument("--device", default="cpu", help="where to compute")
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda or cuda:1")
+    parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on cuda, bfloat16 on cpu")
     parser.add_argument("--data", type=Path, help="directory with the MNIST files (default: NUMBAGRAD_DATA, else a cache, else a download)")
     parser.add_argument("--seed", type=int, default=0, help="fixes initial weights, order and dropout")
     parser.add_argument("--patience", type=int, default=3, help="stop after this many epochs without a better test accuracy")
@@ -85,10 +87,13 @@ class Run:
         extra = {"momentum": 0.9} if options.optimizer == "sgd" else {}
         self.optimizer = OPTIMIZERS[options.optimizer](self.model.parameters(), lr=options.lr, **extra)
         self.schedule = optim.lr_scheduler.ExponentialLR(self.optimizer, options.gamma)
+        self.kind = ng.device(options.device).type
+        # Gradients in float16 would underflow without a scale; bfloat16 has the range of float32.
+        self.scaler = ng.amp.GradScaler(self.kind, enabled=options.amp and self.kind == "cuda")
         self.history: dict[str, Any] = {"loss": [], "accuracy": [], "images_per_second": [], "best": 0.0, "since_best": 0}
         self.path = options.out / "checkpoint.safetensors"
         # What has to be as before for a resumed run to be the same run.
-        self.settings = {name: getattr(options, name) for name in ("model", "optimizer", "lr", "gamma", "batch_size", "seed")}
+        self.settings = {name: getattr(options, name) for name in ("model", "optimizer", "lr", "gamma", "batch_size", "seed", "amp")}
         self.images = images
 
     def save(self) -> None:
@@ -100,10 +105,15 @@ class Run:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
-                "random": ng.get_rng_state(),
+                "scaler": self.scaler.state_dict(),
+                "random": self.random_state(),
             },
             self.path,
         )
+
+    def random_state(self) -> ng.Tensor:
+        """The state of the generator that dropout draws from."""
+        return ng.get_rng_state() if self.kind == "cpu" else ng.cuda.get_rng_state(self.options.device)
 
     def resume(self) -> None:
         """Put everything back as the checkpoint has it.  SystemExit when there is none, or one of another run."""
@@ -119,7 +129,12 @@ class Run:
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
-            ng.set_rng_state(saved["random"])
+            if self.scaler.is_enabled():
+                self.scaler.load_state_dict(saved["scaler"])
+            if self.kind == "cpu":
+                ng.set_rng_state(saved["random"])
+            else:
+                ng.cuda.set_rng_state(saved["random"], self.options.device)
             self.history = saved["history"]
         except (KeyError, TypeError, AttributeError) as error:
             raise SystemExit(f"error: {self.path} was not written by this program ({type(error).__name__}: {error})") from None
@@ -131,19 +146,27 @@ def train_epoch(run: Run, loader: DataLoader, title: str) -> tuple[float, float]
     """One pass over the data: the mean loss and images per second."""
     model, optimizer, device = run.model.train(), run.optimizer, run.options.device
     criterion = nn.CrossEntropyLoss()
-    total, seen, start = 0.0, 0, time.perf_counter()
+    # To read a loss is to wait for the GPU, which would idle until it is given more; so they are added up there, and read now and then.
+    every = 1 if run.kind == "cpu" else 50
+    sums = ng.zeros((), dtype=ng.float64, device=device)
+    mean, seen, start = 0.0, 0, time.perf_counter()
     with report.progress(title, len(loader)) as bar:
-        for images, labels in loader:
+        for step, (images, labels) in enumerate(loader, 1):
+            images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
             optimizer.zero_grad()
-            loss = criterion(model(images.to(device)), labels.to(device))
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(labels)
+            with ng.autocast(run.kind, enabled=run.options.amp):
+                loss = criterion(model(images), labels)
+            run.scaler.scale(loss).backward()
+            run.scaler.step(optimizer)
+            run.scaler.update()
+            sums += loss.detach() * len(labels)
             seen += len(labels)
-            if not math.isfinite(total):
-                raise SystemExit(f"error: the loss became {loss.item()}; try a --lr smaller than {run.options.lr}")
-            bar.advance(f"loss {total / seen:.4f}  {seen / (time.perf_counter() - start):,.0f} images/s")
-    return total / seen, seen / (time.perf_counter() - start)
+            if step % every == 0 or step == len(loader):
+                mean = sums.item() / seen
+                if not math.isfinite(mean):
+                    raise SystemExit(f"error: the loss became {loss.item()}; try a --lr smaller than {run.options.lr}")
+            bar.advance(f"loss {mean:.4f}  {seen / (time.perf_counter() - start):,.0f} images/s")
+    return mean, seen / (time.perf_counter() - start)
 
 
 @ng.no_grad()
@@ -152,7 +175,9 @@ def predict(run: Run, loader: DataLoader) -> tuple[np.ndarray, np.ndarray]:
     run.model.eval()
     guesses, truth = [], []
     for images, labels in loader:
-        guesses.append(run.model(images.to(run.options.device)).argmax(1).cpu().numpy())
+        with ng.autocast(run.kind, enabled=run.options.amp):
+            scores = run.model(images.to(run.options.device, non_blocking=True))
+        guesses.append(scores.argmax(1).cpu().numpy())
         truth.append(labels.numpy())
     return np.concatenate(guesses), np.concatenate(truth)
 
@@ -162,7 +187,7 @@ def train(run: Run, train_set: Any, test_loader: DataLoader) -> tuple[np.ndarray
     options, history = run.options, run.history
     # The order of each epoch depends on the seed and the epoch alone, so that a resumed run sees what an uninterrupted one would.
     order = ng.Generator()
-    train_loader = DataLoader(train_set, batch_size=options.batch_size, shuffle=True, generator=order)
+    train_loader = DataLoader(train_set, batch_size=options.batch_size, shuffle=True, generator=order, pin_memory=run.kind == "cuda")
     results = None
     for epoch in range(len(history["loss"]), options.epochs):
         if history["since_best"] >= options.patience:
@@ -201,7 +226,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         else:
             run.save()  # so that there is one whenever the run ends
         print(run.model, flush=True)
-        guesses, truth = train(run, train_set, DataLoader(test_set, batch_size=1000))
+        guesses, truth = train(run, train_set, DataLoader(test_set, batch_size=1000, pin_memory=run.kind == "cuda"))
         metrics = {"model": options.model, "data": origin, "epochs": len(run.history["loss"]), "test_accuracy": float((guesses == truth).mean()),
                    "best_test_accuracy": run.history["best"], **{k: run.history[k] for k in ("loss", "accuracy", "images_per_second")}}  # fmt: skip
         write_json(options.out / "metrics.json", metrics)

@@ -24,6 +24,7 @@ _MODULES = (
     "compile",
     "memory",
     "threads",
+    "gpu",
 )
 
 

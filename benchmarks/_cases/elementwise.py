@@ -65,7 +65,7 @@ def _binary(name: str, label: str, shapes: tuple[tuple[int, ...], ...], gradient
     return Case("ops", "elementwise", f"{name} {label}{' f+b' * gradient}", dict.fromkeys(apis, build), **more)
 
 
-def _formula(n: int, gradient: bool, **more: Any) -> Case:
+def formula(n: int, gradient: bool, **more: Any) -> Case:
     """tanh(2x + 1) sigmoid(y): a user's formula, one kernel of ours; PyTorch's users write the same expression."""
 
     def expression(library: Any) -> Callable[..., Any]:
@@ -120,10 +120,10 @@ def cases() -> Iterator[Case]:
     yield _binary("add", "of transposed 1000x1000", ((1000, 1000), (1000, 1000)), prepare=lambda x: x.T, bytes=12 * n)
     yield _binary("add", "of every other column 1000x1000", ((1000, 1000),) * 2, prepare=lambda x: x[:, ::2], bytes=6 * n)
 
-    yield _formula(MILLION, False, goals=(Goal("torch", 4.0),))
-    yield _formula(MILLION, True, goals=(Goal("torch", 3.0),))
-    yield _formula(1000, False, quick=True)
-    yield _formula(1000, True)
+    yield formula(MILLION, False, goals=(Goal("torch", 4.0),))
+    yield formula(MILLION, True, goals=(Goal("torch", 3.0),))
+    yield formula(1000, False, quick=True)
+    yield formula(1000, True)
 
 
 def _arithmetic(name: str, n: int, gradient: bool = False) -> Case:

@@ -15,23 +15,23 @@ def _text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) if len(shape) < 4 or shape[2] != shape[3] else f"{shape[0]}x{shape[1]}x{shape[2]}²"
 
 
-def _pool(kind: str, shape: tuple[int, ...], kernel: int, stride: int, gradient: bool = True, **more: Any) -> Case:
+def pool(kind: str, shape: tuple[int, ...], kernel: int, stride: int, gradient: bool = True, **more: Any) -> Case:
     def torch(library: Any) -> Callable[[], Any]:
         function = getattr(library.F, f"{kind}_pool2d")
         x = library.normal(*shape)
-        pool = lambda x: function(x, kernel, stride)
-        return library.backward(pool, x) if gradient else library.forward(pool, x)
+        apply = lambda x: function(x, kernel, stride)
+        return library.backward(apply, x) if gradient else library.forward(apply, x)
 
     def jax(library: Any) -> Callable[[], Any]:
         x = library.normal(*shape)
         window, strides = (1, 1, kernel, kernel), (1, 1, stride, stride)
         start, combine = (-math.inf, library.lax.max) if kind == "max" else (0.0, library.lax.add)
 
-        def pool(x: Any) -> Any:
+        def apply(x: Any) -> Any:
             y = library.lax.reduce_window(x, start, combine, window, strides, "VALID")
             return y if kind == "max" else y / kernel**2
 
-        return library.backward(pool, x) if gradient else library.forward(pool, x)
+        return library.backward(apply, x) if gradient else library.forward(apply, x)
 
     n = math.prod(shape)
     label = f"{kind}-pool {_text(shape)} k{kernel} s{stride}{' f+b' * gradient}"
@@ -39,7 +39,7 @@ def _pool(kind: str, shape: tuple[int, ...], kernel: int, stride: int, gradient:
     return Case("ops", "pool", label, {"torch": torch, "jax": jax}, bytes=4 * (n + smaller) * (2 if gradient else 1), **more)
 
 
-def _batch_norm(shape: tuple[int, ...], mode: str, **more: Any) -> Case:
+def batch_norm(shape: tuple[int, ...], mode: str, **more: Any) -> Case:
     """``mode``: "f" and "f+b" in training, on the batch's own statistics, which the running ones follow; "eval" on given ones."""
     training = mode != "eval"
 
@@ -93,7 +93,7 @@ def _batch_norm(shape: tuple[int, ...], mode: str, **more: Any) -> Case:
     return Case("ops", "norm", f"batch norm {_text(shape)} {mode}", builders, bytes=4 * n * passes, tolerance=5e-4, **more)
 
 
-def _layer_norm(shape: tuple[int, int], gradient: bool, **more: Any) -> Case:
+def layer_norm(shape: tuple[int, int], gradient: bool, **more: Any) -> Case:
     def torch(library: Any) -> Callable[[], Any]:
         inputs = library.normal(*shape), library.normal(shape[1]), library.normal(shape[1])
 
@@ -118,23 +118,23 @@ def _layer_norm(shape: tuple[int, int], gradient: bool, **more: Any) -> Case:
 
 
 def cases() -> Iterator[Case]:
-    yield _pool("max", MAPS, 2, 2, goals=(Goal("torch", 3.0),))
-    yield _pool("max", MAPS, 2, 2, gradient=False)
-    yield _pool("max", (64, 32, 29, 29), 3, 2)
-    yield _pool("max", (1, 64, 56, 56), 2, 2)
-    yield _pool("max", (2, 3, 8, 8), 2, 2, quick=True)
-    yield _pool("avg", MAPS, 2, 2)
-    yield _pool("avg", MAPS, 2, 2, gradient=False)
-    yield _pool("avg", (13, 17, 31, 31), 3, 1)
+    yield pool("max", MAPS, 2, 2, goals=(Goal("torch", 3.0),))
+    yield pool("max", MAPS, 2, 2, gradient=False)
+    yield pool("max", (64, 32, 29, 29), 3, 2)
+    yield pool("max", (1, 64, 56, 56), 2, 2)
+    yield pool("max", (2, 3, 8, 8), 2, 2, quick=True)
+    yield pool("avg", MAPS, 2, 2)
+    yield pool("avg", MAPS, 2, 2, gradient=False)
+    yield pool("avg", (13, 17, 31, 31), 3, 1)
 
-    yield _batch_norm(MAPS, "f+b", goals=(Goal("torch", 3.0),))
-    yield _batch_norm(MAPS, "f")
-    yield _batch_norm(MAPS, "eval")
-    yield _batch_norm((64, 128), "f+b")
-    yield _batch_norm((4, 3, 5, 7), "f+b", quick=True)
-    yield _batch_norm((13, 17, 31, 31), "f+b")
-    yield _layer_norm((512, 768), True, goals=(Goal("torch", 1.5),))
-    yield _layer_norm((512, 768), False)
-    yield _layer_norm((1, 1_000_000), True)
-    yield _layer_norm((127, 1009), True)
-    yield _layer_norm((100_000, 8), True)
+    yield batch_norm(MAPS, "f+b", goals=(Goal("torch", 3.0),))
+    yield batch_norm(MAPS, "f")
+    yield batch_norm(MAPS, "eval")
+    yield batch_norm((64, 128), "f+b")
+    yield batch_norm((4, 3, 5, 7), "f+b", quick=True)
+    yield batch_norm((13, 17, 31, 31), "f+b")
+    yield layer_norm((512, 768), True, goals=(Goal("torch", 1.5),))
+    yield layer_norm((512, 768), False)
+    yield layer_norm((1, 1_000_000), True)
+    yield layer_norm((127, 1009), True)
+    yield layer_norm((100_000, 8), True)

@@ -35,7 +35,7 @@ def test_one_of_each_suite(tmp_path):
     )
     assert found.returncode == 0, found.stdout + found.stderr
     results = Results.load(file)
-    assert results.complete and {row.suite for row in results.rows} == set(SUITES)
+    assert results.complete and {row.suite for row in results.rows} == set(SUITES) - {"gpu"}
     assert all("numbagrad" in label for row in results.rows for label in [row.ours]) and not any(row.errors for row in results.rows)
     assert results.peaks["gflops"] > 1 and results.peaks["copy_gbs"] > 0.1
     assert results.machine["cores"] >= 1 and results.options["libraries"]["numbagrad"]["threads"] == 1
