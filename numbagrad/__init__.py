@@ -13,7 +13,7 @@ from . import autograd, ops
 from ._printing import set_printoptions
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *  # noqa: F403
-from .devices import device
+from .devices import device, get_default_device, set_default_device
 from .dtypes import (
     bfloat16,
     can_cast,
@@ -55,8 +55,11 @@ __version__ = "0.1.0"
 globals().update(ops.FUNCTIONS)
 
 # Imported when first asked for, so that `import numbagrad` stays quick.
-_LAZY = ("accelerator", "backends", "cuda", "data", "nn", "optim", "serialization", "testing", "utils", "vision")
-_MOVED = {"save": "serialization", "load": "serialization"}
+_LAZY = ("accelerator", "amp", "backends", "cuda", "data", "nn", "optim", "serialization", "testing", "utils", "vision")
+_MOVED = {"save": "serialization", "load": "serialization"} | dict.fromkeys(
+    ("autocast", "clear_autocast_cache", "get_autocast_dtype", "is_autocast_cache_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
+     "set_autocast_dtype", "set_autocast_enabled"), "amp"
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:

@@ -38,7 +38,8 @@ def test_backends():
         setattr(ng.backends.cudnn, name, value)
         assert getattr(ng.backends.cudnn, name) is value
         setattr(ng.backends.cudnn, name, before)
-    assert not any(b.is_available() or b.is_built() for b in (ng.backends.cudnn, ng.backends.mps, ng.backends.cuda))
+    assert not any(b.is_available() or b.is_built() for b in (ng.backends.cudnn, ng.backends.mps))
+    assert ng.backends.cuda.is_available() is ng.cuda.is_available()
     assert ng.backends.cuda.matmul.allow_tf32 is False
     with pytest.raises(AttributeError):
         _ = ng.backends.nothing

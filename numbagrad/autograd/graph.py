@@ -14,7 +14,7 @@ import os
 import threading
 from typing import Any, Callable, Sequence
 
-from . import anomaly
+from . import anomaly, casting
 from .mode import state
 
 numbers = itertools.count()
@@ -182,6 +182,7 @@ def walk(
     edges: Any = [edge for edge, _ in roots]
     results: Any = [grad for _, grad in roots]
     recording, state.recording = state.recording, create_graph
+    casts = casting.suspend(True) if casting.active else None
     try:
         while True:
             for position, (edge, grad) in enumerate(zip(edges, results)):
@@ -220,6 +221,8 @@ def walk(
         return _finish(leaves, only, inputs, wanted, accumulate, create_graph)
     finally:
         state.recording = recording
+        if casts is not None:
+            casting.suspend(casts)
 
 
 class _Between:

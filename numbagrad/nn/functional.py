@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autograd import casting
 from ..creation import ones
 from ..kernels.elementwise import activations
 from ..kernels.elementwise import formulas as f
@@ -65,6 +66,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight · x, with one weight, or one per channel (dimension 1)"""
+    if casting.active:
+        input, weight = casting.arguments("prelu", input, weight)
     if weight.numel() > 1:
         if input.ndim < 2 or input.shape[1] != weight.numel():
             channels = input.shape[1] if input.ndim > 1 else 1
@@ -193,6 +196,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 · x2 / (max(‖x1‖, eps) · max(‖x2‖, eps)) along ``dim``"""
+    if casting.active:
+        x1, x2 = casting.arguments("cosine_similarity", x1, x2)
     n1, n2 = x1.norm(2, dim, True).clamp_min(eps), x2.norm(2, dim, True).clamp_min(eps)  # type: ignore[attr-defined]
     return ((x1 / n1) * (x2 / n2)).sum(dim)
 
@@ -281,6 +286,8 @@ def mse_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
     """(x − target)²; with a weight per element the mean is the weighted one.  Raises ValueError for a weight of another shape."""
+    if casting.active:
+        input, target, weight = casting.arguments("mse_loss", input, target, weight)
     _check_same("mse_loss", input, target)
     return _weighted_mean("mse_loss", _squared_error(input, target), weight, size_average, reduce, reduction)
 
@@ -289,6 +296,8 @@ def l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
     """|x − target|; with a weight per element the mean is the weighted one.  Raises ValueError for a weight of another shape."""
+    if casting.active:
+        input, target, weight = casting.arguments("l1_loss", input, target, weight)
     _check_same("l1_loss", input, target)
     return _weighted_mean("l1_loss", _absolute_error(input, target), weight, size_average, reduce, reduction)
 
@@ -302,6 +311,8 @@ def smooth_l1_loss(
     beta: float = 1.0,
 ) -> Tensor:
     """(x − target)² / (2 beta) where |x − target| < beta, else |x − target| − beta / 2"""
+    if casting.active:
+        input, target = casting.arguments("smooth_l1_loss", input, target)
     _check_same("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
@@ -310,6 +321,8 @@ def smooth_l1_loss(
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
     """(x − target)² / 2 where |x − target| ≤ delta, else delta · (|x − target| − delta / 2)"""
+    if casting.active:
+        input, target, weight = casting.arguments("huber_loss", input, target, weight)
     _check_same("huber_loss", input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
@@ -342,6 +355,8 @@ def binary_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:
     """−(target · log x + (1 − target) · log(1 − x)), the logarithms limited to −100.  Raises RuntimeError for x outside [0, 1]."""
+    if casting.active:
+        input, target, weight = casting.arguments("binary_cross_entropy", input, target, weight)
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please ensure they have the same size."
@@ -379,6 +394,8 @@ def binary_cross_entropy_with_logits(
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """``binary_cross_entropy`` of sigmoid(x), computed without overflow; ``pos_weight`` weights the positive term."""
+    if casting.active:
+        input, target, weight, pos_weight = casting.arguments("binary_cross_entropy_with_logits", input, target, weight, pos_weight)
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     loss = _bce_logits(input, target) if pos_weight is None else _bce_logits_weighted(input, target, pos_weight)
@@ -404,6 +421,8 @@ def kl_div(
     log_target: bool = False,
 ) -> Tensor:
     """target · (log target − x), x (and with ``log_target`` the target) being log-probabilities; ``"batchmean"`` divides the sum by the batch size"""
+    if casting.active:
+        input, target = casting.arguments("kl_div", input, target)
     if log_target:
         loss = target.exp() * (target - input)  # type: ignore[attr-defined,operator]
     else:

@@ -9,21 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..autograd import casting
 from ..kernels import conv2d as kernels
 from ..tensor import Tensor
 from ._attach import public
 from ._operation import differentiable
 
-
-def _forward(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):  # type: ignore[no-untyped-def]
-    return kernels.conv2d(input, weight, bias, stride, padding, dilation, groups)
-
-
-_forward.__doc__ = kernels.conv2d.__doc__
-
-conv2d = differentiable(
+_conv2d = differentiable(
     "conv2d",
-    _forward,
+    lambda input, weight, bias, stride, padding, dilation, groups: kernels.conv2d(input, weight, bias, stride, padding, dilation, groups),
     input=lambda g, input_shape, weight, stride, padding, dilation, groups: _input_grad(
         g, weight, input_shape, stride, padding, dilation, groups
     ),
@@ -36,7 +30,7 @@ conv2d = differentiable(
 _input_grad = differentiable(
     "conv2d_input_grad",
     kernels.conv2d_input_grad,
-    grad=lambda g, weight, stride, padding, dilation, groups: conv2d(g, weight, None, stride, padding, dilation, groups),
+    grad=lambda g, weight, stride, padding, dilation, groups: _conv2d(g, weight, None, stride, padding, dilation, groups),
     weight=lambda g, grad, weight_shape, stride, padding, dilation, groups: _weight_grad(
         grad, g, weight_shape, stride, padding, dilation, groups
     ),
@@ -45,7 +39,7 @@ _input_grad = differentiable(
 _weight_grad = differentiable(
     "conv2d_weight_grad",
     kernels.conv2d_weight_grad,
-    grad=lambda g, x, stride, padding, dilation, groups: conv2d(x, g, None, stride, padding, dilation, groups),
+    grad=lambda g, x, stride, padding, dilation, groups: _conv2d(x, g, None, stride, padding, dilation, groups),
     x=lambda g, grad, x_shape, stride, padding, dilation, groups: _input_grad(grad, g, x_shape, stride, padding, dilation, groups),
 )
 
@@ -55,6 +49,22 @@ _bias_grad = differentiable(
     grad=lambda g, grad_shape: g.reshape(-1, 1, 1).expand(grad_shape),
 )
 
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    if casting.active:
+        input, weight, bias = casting.arguments("conv2d", input, weight, bias)
+    return _conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+conv2d.__doc__ = kernels.conv2d.__doc__
 public(conv2d, method=False)
 
 

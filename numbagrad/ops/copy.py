@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+from ..autograd import casting
 from ..kernels import copy as kernels
 from ..tensor import Tensor, wrap
 from ._arguments import is_recorded
@@ -64,14 +65,20 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
 
     An empty 1-d tensor is skipped.  An empty list is a ValueError.
     """
-    result = _joined(_cat, kernels.cat, _tensors(tensors, "cat"), dim)
+    tensors = _tensors(tensors, "cat")
+    if casting.active and out is None:
+        tensors = casting.arguments("cat", *tensors)
+    result = _joined(_cat, kernels.cat, tensors, dim)
     return result if out is None else into(out, result)
 
 
 @public(method=False)
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors, all of one shape (RuntimeError), along a new dimension ``dim``."""
-    result = _joined(_stack, kernels.stack, _tensors(tensors, "stack"), dim)
+    tensors = _tensors(tensors, "stack")
+    if casting.active and out is None:
+        tensors = casting.arguments("stack", *tensors)
+    result = _joined(_stack, kernels.stack, tensors, dim)
     return result if out is None else into(out, result)
 
 

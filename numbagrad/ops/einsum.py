@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
+from ..autograd import casting
 from ..tensor import Tensor
 from ._arguments import result_into
 from ._attach import public
@@ -178,6 +179,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"einsum(): expected Tensor as operand {i}, but got {type(x).__name__}")
+    if casting.active:
+        tensors = list(casting.arguments("einsum", *tensors))
 
     covered = []
     for op, (x, labels) in enumerate(zip(tensors, terms)):
@@ -248,6 +251,10 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
     The result has the other dimensions of a, then those of b.  Raises RuntimeError for sizes that do not match.
     """
     tensors_of("tensordot", a=a, b=b)
+    if casting.active and out is None and not casting.state.suspended:
+        a, b = casting.arguments("tensordot", a, b)
+        with casting.suspended():  # the product within computes in the type of the whole
+            return tensordot(a, b, dims)
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, builtins.int):

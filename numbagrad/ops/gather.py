@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autograd import casting
 from ..kernels import index as kernels
 from ..tensor import Tensor
 from ._arguments import is_recorded, result_into, rewritten, tensor_argument
@@ -80,6 +81,8 @@ def scatter_(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy with out[index[i][j][k]][j][k] += src[i][j][k] for dim = 0, and so on; several are added in order."""
     index, src = tensor_argument(index, "scatter_add", "index"), tensor_argument(src, "scatter_add", "src")
+    if casting.active and out is None:
+        input, src = casting.arguments("scatter_add", input, src)
     return result_into(out, _scatter_add(input, dim, index, src))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import casting
 from ..kernels import copy as copy_kernels
 from ..kernels import index as kernels
 from ..tensor import Tensor, wrap
@@ -204,6 +205,8 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 
     The last of several values for a place is the one that stays.
     """
+    if casting.active:
+        input, values = casting.arguments("index_put", input, values)
     found = _advanced(input, indices, "index_put")
     return _index_put(input, found, _without_leading_ones(tensor_argument(values, "index_put", "values"), found, input), accumulate)
 
@@ -265,6 +268,8 @@ def _slices(input: Tensor, dim: int, index: Tensor, op: str) -> Indices:
 @public
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with out[..., index[i], ...] = source[..., i, ...] along ``dim``."""
+    if casting.active:
+        input, source = casting.arguments("index_copy", input, source)
     _check_slices(input, dim, index, source, "index_copy_")
     indices = _slices(input, dim, index, "index_copy_")
     if not is_recorded(input, source):

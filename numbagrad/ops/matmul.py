@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from ..autograd import casting
 from ..kernels import matmul as kernels
 from ..kernels.elementwise import activations
 from ..kernels.matmul.gradients import linear_gradients, small_linear_gradients
@@ -114,6 +115,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
 
     Raises RuntimeError for shapes or dtypes that do not fit, TypeError for what is no tensor.
     """
+    if casting.active and out is None:
+        input, other = casting.arguments("matmul", input, other)
     if not (isinstance(input, Tensor) and isinstance(other, Tensor)):
         tensors_of("matmul", input=input, other=other)
     result = _OPERATIONS.get((input._data.ndim, other._data.ndim), _batched)(input, other)
@@ -135,6 +138,8 @@ Tensor.__rmatmul__ = _reflected_matmul_operator  # type: ignore[assignment]
 @public
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input·mat2 for matrices [m, k] and [k, n].  Raises RuntimeError for anything else."""
+    if casting.active and out is None:
+        input, mat2 = casting.arguments("mm", input, mat2)
     tensors_of("mm", input=input, mat2=mat2)
     _ndim("mm", "two matrices", (input, 2), (mat2, 2))
     return result_into(out, _mm(input, mat2))
@@ -143,6 +148,8 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
 @public
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input[i]·mat2[i] for batches of matrices [b, m, k] and [b, k, n].  Raises RuntimeError for anything else."""
+    if casting.active and out is None:
+        input, mat2 = casting.arguments("bmm", input, mat2)
     tensors_of("bmm", input=input, mat2=mat2)
     _check_batches("bmm", input, mat2)
     return result_into(out, _bmm(input, mat2))
@@ -158,6 +165,8 @@ def _check_batches(op: str, input: Tensor, mat2: Tensor) -> None:
 @public
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input·vec for a matrix [m, k] and a vector [k].  Raises RuntimeError for anything else."""
+    if casting.active and out is None:
+        input, vec = casting.arguments("mv", input, vec)
     tensors_of("mv", input=input, vec=vec)
     _ndim("mv", "a matrix and a vector", (input, 2), (vec, 1))
     return result_into(out, _mv(input, vec))
@@ -166,6 +175,8 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
 @public
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Σ input[i]·tensor[i] of two vectors of one length, without conjugation.  Raises RuntimeError for anything else."""
+    if casting.active and out is None:
+        input, tensor = casting.arguments("dot", input, tensor)
     tensors_of("dot", input=input, tensor=tensor)
     _ndim("dot", "1D tensors", (input, 1), (tensor, 1))
     return result_into(out, _dot(input, tensor))
@@ -174,6 +185,8 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
 @public
 def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Σ conj(input[i])·other[i] of two vectors of one length.  Raises RuntimeError for anything else."""
+    if casting.active and out is None:
+        input, other = casting.arguments("vdot", input, other)
     tensors_of("vdot", input=input, other=other)
     _ndim("vdot", "1D tensors", (input, 1), (other, 1))
     return result_into(out, _dot(input.conj(), other))  # type: ignore[attr-defined]
@@ -182,6 +195,8 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 @public
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sums of products over the last dimension of both, [..., k] and [---, k] → [..., ---]; a product where one is a scalar."""
+    if casting.active and out is None:
+        input, other = casting.arguments("inner", input, other)
     tensors_of("inner", input=input, other=other)
     if input.ndim == 0 or other.ndim == 0:
         return result_into(out, input * other)
@@ -241,6 +256,8 @@ _linear_relu = differentiable(
 
 def linear_relu(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """relu(linear(input, weight, bias)) in one pass: the same values and gradients, bit for bit, and the same errors."""
+    if casting.active:
+        input, weight, bias = casting.arguments("linear", input, weight, bias)
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor)) or weight._data.ndim != 2:
         return operation(activations.relu).call(linear(input, weight, bias))
     return _linear_relu(input, weight, bias)
@@ -251,6 +268,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises RuntimeError for shapes or dtypes that do not fit, TypeError for what is no tensor.
     """
+    if casting.active:
+        input, weight, bias = casting.arguments("linear", input, weight, bias)
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor)):
         tensors_of("linear", input=input, weight=weight)
     if bias is not None and not isinstance(bias, Tensor):
@@ -296,6 +315,8 @@ def _scaled(op: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> T
 @public
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """beta·input + alpha·(mat1·mat2) for matrices [m, k] and [k, n]; ``input`` broadcasts to [m, n] and is ignored if beta is 0."""
+    if casting.active and out is None:
+        input, mat1, mat2 = casting.arguments("addmm", input, mat1, mat2)
     tensors_of("addmm", input=input, mat1=mat1, mat2=mat2)
     _ndim("addmm", "two matrices", (mat1, 2), (mat2, 2))
     if beta == 1 and alpha == 1:
@@ -306,6 +327,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
 @public
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """beta·input + alpha·(mat·vec) for a matrix [m, k] and a vector [k]; ``input`` broadcasts to [m] and is ignored if beta is 0."""
+    if casting.active and out is None:
+        input, mat, vec = casting.arguments("addmv", input, mat, vec)
     tensors_of("addmv", input=input, mat=mat, vec=vec)
     _ndim("addmv", "a matrix and a vector", (mat, 2), (vec, 1))
     return result_into(out, _scaled("addmv", input, _mv(mat, vec), beta, alpha))
@@ -314,6 +337,8 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
 @public
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """beta·input + alpha·(vec1 ⊗ vec2) for vectors [m] and [n]; ``input`` broadcasts to [m, n] and is ignored if beta is 0."""
+    if casting.active and out is None:
+        input, vec1, vec2 = casting.arguments("addr", input, vec1, vec2)
     tensors_of("addr", input=input, vec1=vec1, vec2=vec2)
     return result_into(out, _scaled("addr", input, outer(vec1, vec2), beta, alpha))
 
@@ -321,6 +346,8 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
 @public
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """beta·input + alpha·(batch1[i]·batch2[i]); ``input`` broadcasts to [b, m, n] and is ignored if beta is 0."""
+    if casting.active and out is None:
+        input, batch1, batch2 = casting.arguments("baddbmm", input, batch1, batch2)
     tensors_of("baddbmm", input=input, batch1=batch1, batch2=batch2)
     _check_batches("baddbmm", batch1, batch2)
     return result_into(out, _scaled("baddbmm", input, _bmm(batch1, batch2), beta, alpha))
@@ -329,6 +356,8 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
 @public
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """beta·input + alpha·Σᵢ batch1[i]·batch2[i], one product over all of the batch; ``input`` broadcasts to [m, n]."""
+    if casting.active and out is None:
+        input, batch1, batch2 = casting.arguments("addbmm", input, batch1, batch2)
     tensors_of("addbmm", input=input, batch1=batch1, batch2=batch2)
     _check_batches("addbmm", batch1, batch2)
     size, m, k = batch1.shape

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
+from ..autograd import casting
 from ..kernels import norm as kernels
 from ..tensor import Tensor
 from ._operation import differentiable
@@ -140,5 +141,7 @@ def layer_norm(
 
     J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization" (2016).
     """
+    if casting.active:
+        input, weight, bias = casting.arguments("layer_norm", input, weight, bias)
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     return _layer_norm(input, shape, weight, bias, float(eps))[0]

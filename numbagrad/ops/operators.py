@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import casting
 from ..kernels.elementwise import formulas as f
 from ..kernels.elementwise import logic
 from ..tensor import Parameter, Tensor, wrap
@@ -63,7 +64,7 @@ def _power(a: Any, b: Any) -> Any:
         if b == 2 and (isinstance(b, int) or not is_integer(a)):
             return operation(f.square)(a)
         if b == 1 and not is_integer(a):
-            return a.clone()
+            return casting.arguments("pow", a)[0].clone() if casting.active else a.clone()
         if b == 0.5:
             return operation(f.root)(a)
         if isinstance(b, int) and b < 0 and is_integer(a):

@@ -16,13 +16,15 @@ _max_pool = differentiable(
     "max_pool2d_with_indices",
     kernels.max_pool2d,
     results=("y", "indices"),
-    x=lambda g, indices, x_shape: _scatter(g, indices, x_shape),
+    x=lambda g, indices, x_shape, kernel_size, stride, padding, dilation: _scatter(
+        g, indices, x_shape, (kernel_size, stride, padding, dilation)
+    ),
 )
 _adaptive_max_pool = differentiable(
     "adaptive_max_pool2d",
     kernels.adaptive_max_pool2d,
     results=("y", "indices"),
-    x=lambda g, indices, x_shape: _scatter(g, indices, x_shape),
+    x=lambda g, indices, x_shape: _scatter(g, indices, x_shape, ()),
 )
 
 # Averages are linear: the gradient of the gradient is the average itself.

@@ -1,4 +1,7 @@
-"""Random tensors and dropout.  Every function takes ``generator``, by default ``default_generator``, and moves its counter on."""
+"""Random tensors and dropout.  Every function takes ``generator``, by default the device's, and moves its counter on.
+
+A generator is a seed and a counter, and gives the same numbers on every device; so one of another device is taken as well.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,8 @@ import numpy as np
 from .. import dtypes
 from ..autograd.mode import no_grad, state
 from ..devices import as_device, cpu, device
-from ..generator import Generator, default_generator
+from ..generator import Generator, default_generator, default_generator_of
 from ..kernels import random as kernels
-from ..kernels._device import on_cpu
-from ..kernels.copy import copy_into, transfer
 from ..tensor import Tensor, wrap
 from ._attach import public
 from ._inplace import check_writable, overwrite, rebase
@@ -21,14 +22,27 @@ from ._operation import differentiable
 from .views import sizes_of
 
 
-def _key(generator: Generator | None, n: int, op: str) -> dict[str, Any]:
-    """Where a draw of ``n`` numbers starts."""
+def _key(generator: Generator | None, n: int, op: str, place: device = cpu) -> dict[str, Any]:
+    """Where a draw of ``n`` numbers starts, and unless it is on the CPU, on which device it is made."""
     if generator is None:
-        generator = default_generator
+        generator = default_generator if place is cpu else default_generator_of(place)
     elif not isinstance(generator, Generator):
         raise TypeError(f"{op}(): argument 'generator' must be a Generator, but got {type(generator).__name__}")
     seed, offset = generator.take(kernels.draws(n))
-    return {"seed": seed, "offset": offset}
+    return {"seed": seed, "offset": offset} if place is cpu else {"seed": seed, "offset": offset, "device": str(place)}
+
+
+def _key_beside(tensor: Tensor, generator: Generator | None, n: int, op: str) -> dict[str, Any]:
+    """``_key`` of a draw that is made where ``tensor`` is."""
+    data = tensor._data
+    key = _key(generator, n, op, cpu if type(data) is np.ndarray else tensor.device)
+    key.pop("device", None)
+    return key
+
+
+def _place(wanted: Any, out: Tensor | None, op: str) -> device:
+    """The device of the result: what was asked for, or that of ``out``."""
+    return out.device if out is not None and wanted is None else as_device(wanted, op)
 
 
 def _count(shape: Any, dtype: np.dtype) -> int:
@@ -53,10 +67,10 @@ def _numpy_dtype(dtype: Any, default: dtypes.dtype | None = None) -> np.dtype:
     return (default or dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)).numpy
 
 
-def _made(data: Any, out: Tensor | None, requires_grad: bool, op: str, place: device = cpu) -> Tensor:
-    """The tensor for numbers that were drawn, on ``place``: the CPU draws for every device, so that they are the same on all."""
+def _made(data: Any, out: Tensor | None, requires_grad: bool, op: str) -> Tensor:
+    """The tensor for numbers that were drawn."""
     if out is None:
-        made = wrap(data if place is cpu else transfer(data, str(place)))
+        made = wrap(data)
         return made.requires_grad_() if requires_grad else made
     if out._data.shape != data.shape:
         raise RuntimeError(f"{op}: expected out of shape {list(data.shape)}, but got {list(out._data.shape)}")
@@ -74,10 +88,10 @@ def rand(
     **named: Any,
 ) -> Tensor:
     """Numbers uniform on [0, 1)."""
-    place = as_device(device, "rand")
+    place = _place(device, out, "rand")
     shape, kind = _size(size, _only_size(named, "rand"), "rand"), _numpy_dtype(dtype, None if out is None else out.dtype)
-    data = kernels.uniform(shape, kind, **_key(generator, _count(shape, kind), "rand"))
-    return _made(data, out, requires_grad, "rand", place)
+    data = kernels.uniform(shape, kind, **_key(generator, _count(shape, kind), "rand", place))
+    return _made(data, out, requires_grad, "rand")
 
 
 @public(method=False)
@@ -91,10 +105,10 @@ def randn(
     **named: Any,
 ) -> Tensor:
     """Numbers of the standard normal distribution (complex ones of variance 1)."""
-    place = as_device(device, "randn")
+    place = _place(device, out, "randn")
     shape, kind = _size(size, _only_size(named, "randn"), "randn"), _numpy_dtype(dtype, None if out is None else out.dtype)
-    data = kernels.normal(shape, kind, **_key(generator, _count(shape, kind), "randn"))
-    return _made(data, out, requires_grad, "randn", place)
+    data = kernels.normal(shape, kind, **_key(generator, _count(shape, kind), "randn", place))
+    return _made(data, out, requires_grad, "randn")
 
 
 def _only_size(named: dict[str, Any], op: str) -> Any:
@@ -121,7 +135,7 @@ def randint(
     requires_grad: bool = False,
 ) -> Tensor:
     """``randint(low=0, high, size)``: integers uniform on [low, high), int64 unless ``dtype`` says otherwise."""
-    place = as_device(device, "randint")
+    place = _place(device, out, "randint")
     given: list[Any] = list(args)
     if given and isinstance(given[-1], (tuple, list)):
         if size is not None:
@@ -139,8 +153,8 @@ def randint(
         raise TypeError(f"randint() missing required argument: '{'high' if high is None else 'size'}'")
     shape = _size((), size, "randint")
     kind = _numpy_dtype(dtype, dtypes.int64 if out is None else out.dtype)
-    data = kernels.randint(int(low or 0), int(high), shape, kind, **_key(generator, math.prod(shape), "randint"))
-    return _made(data, out, requires_grad, "randint", place)
+    data = kernels.randint(int(low or 0), int(high), shape, kind, **_key(generator, math.prod(shape), "randint", place))
+    return _made(data, out, requires_grad, "randint")
 
 
 @public(method=False)
@@ -155,10 +169,10 @@ def randperm(
     pin_memory: bool = False,
 ) -> Tensor:
     """A random permutation of 0 ... n-1, int64 unless ``dtype`` says otherwise."""
-    place = as_device(device, "randperm")
+    place = _place(device, out, "randperm")
     kind = _numpy_dtype(dtype, dtypes.int64 if out is None else out.dtype)
-    data = kernels.randperm(n, kind, **_key(generator, max(int(n), 0), "randperm"))
-    return _made(data, out, requires_grad, "randperm", place)
+    data = kernels.randperm(n, kind, **_key(generator, max(int(n), 0), "randperm", place))
+    return _made(data, out, requires_grad, "randperm")
 
 
 def _like(input: Tensor, dtype: Any, op: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -238,10 +252,10 @@ def normal(
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         if size is None:
             raise TypeError("normal() missing required argument: 'size'")
-        place = as_device(device, "normal")
+        place = _place(device, out, "normal")
         shape, kind = _size((), size, "normal"), _numpy_dtype(dtype, None if out is None else out.dtype)
-        data = kernels.normal(shape, kind, mean, std, **_key(generator, _count(shape, kind), "normal"))
-        return _made(data, out, requires_grad, "normal", place)
+        data = kernels.normal(shape, kind, mean, std, **_key(generator, _count(shape, kind), "normal", place))
+        return _made(data, out, requires_grad, "normal")
     if size is not None:
         raise TypeError("normal() got an unexpected argument 'size': the shape is that of the tensors")
     with no_grad():
@@ -271,7 +285,7 @@ def bernoulli(
     Its gradient is zero.  Raises RuntimeError for probabilities outside [0, 1].
     """
     chance: Any = input._data if p is None else float(p)
-    key = _key(generator, input.numel(), "bernoulli")
+    key = _key(generator, input.numel(), "bernoulli", input.device)
     data = kernels.bernoulli(chance, input._data.shape, input._data.dtype, **key)
     return _made(data, out, False, "bernoulli")
 
@@ -289,21 +303,18 @@ def multinomial(
     data = input._data
     rows = data.shape[0] if data.ndim == 2 else 1
     numbers = rows * max(int(num_samples), 0) if replacement else data.size
-    found = kernels.multinomial(data, num_samples, replacement, **_key(generator, numbers, "multinomial"))
+    found = kernels.multinomial(data, num_samples, replacement, **_key_beside(input, generator, numbers, "multinomial"))
     return _made(found, out, False, "multinomial")
 
 
 def _refilled(tensor: Tensor, op: str) -> Any:
-    """The array to draw into: that of ``tensor``, checked to be writable, or for a tensor on a GPU one on the CPU."""
+    """The array of ``tensor``, to draw into, checked to be writable."""
     check_writable(tensor, op)
-    data = tensor._data
-    return data if on_cpu(data) else np.empty(data.shape, data.dtype)
+    return tensor._data
 
 
-def _done(tensor: Tensor, drawn: Any) -> Tensor:
-    """``tensor``, whose elements were all replaced by constants, those ``drawn``: the gradient of what it held before is zero."""
-    if drawn is not tensor._data:
-        copy_into(tensor._data, drawn)
+def _done(tensor: Tensor) -> Tensor:
+    """``tensor``, whose elements were all replaced by constants: the gradient of what it held before is zero."""
     tensor._bump()
     if state.recording and tensor.requires_grad:
         rebase(tensor, tensor.detach())
@@ -314,24 +325,24 @@ def _done(tensor: Tensor, drawn: Any) -> Tensor:
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with numbers uniform on [from, to)."""
     data = _refilled(self, "uniform_")
-    kernels.uniform(None, None, from_, to, out=data, **_key(generator, _count(data.shape, data.dtype), "uniform_"))
-    return _done(self, data)
+    kernels.uniform(None, None, from_, to, out=data, **_key_beside(self, generator, _count(data.shape, data.dtype), "uniform_"))
+    return _done(self)
 
 
 @public(function=False)
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with ``mean + std z``, z standard normal."""
     data = _refilled(self, "normal_")
-    kernels.normal(None, None, mean, std, out=data, **_key(generator, _count(data.shape, data.dtype), "normal_"))
-    return _done(self, data)
+    kernels.normal(None, None, mean, std, out=data, **_key_beside(self, generator, _count(data.shape, data.dtype), "normal_"))
+    return _done(self)
 
 
 @public(function=False)
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with numbers of density ``lambd exp(-lambd x)``."""
     data = _refilled(self, "exponential_")
-    kernels.exponential(None, None, lambd, out=data, **_key(generator, data.size, "exponential_"))
-    return _done(self, data)
+    kernels.exponential(None, None, lambd, out=data, **_key_beside(self, generator, data.size, "exponential_"))
+    return _done(self)
 
 
 @public(function=False)
@@ -339,8 +350,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """Fill with 1 with probability ``p``, a number or a tensor that broadcasts, and 0 otherwise."""
     data = _refilled(self, "bernoulli_")
     chance = p.expand(self.shape)._data if isinstance(p, Tensor) else float(p)  # type: ignore[attr-defined]
-    kernels.bernoulli(chance, out=data, **_key(generator, data.size, "bernoulli_"))
-    return _done(self, data)
+    kernels.bernoulli(chance, out=data, **_key_beside(self, generator, data.size, "bernoulli_"))
+    return _done(self)
 
 
 # Up to where every integer is a number of the type.
@@ -359,8 +370,8 @@ def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, ge
     if to is None:
         largest = _WHOLE.get(self.dtype)
         to = (int(np.iinfo(data.dtype).max) if largest is None and data.dtype.kind in "iu" else largest or 0) + 1
-    kernels.randint(int(from_ or 0), int(to), None, None, out=data, **_key(generator, data.size, "random_"))
-    return _done(self, data)
+    kernels.randint(int(from_ or 0), int(to), None, None, out=data, **_key_beside(self, generator, data.size, "random_"))
+    return _done(self)
 
 
 def _scale(p: float) -> float:
@@ -394,5 +405,5 @@ def dropout(
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0 or input.numel() == 0:
         return input
-    dropped, _ = _dropout(input, float(p), *_key(generator, input.numel(), "dropout").values())
+    dropped, _ = _dropout(input, float(p), *_key_beside(input, generator, input.numel(), "dropout").values())
     return overwrite(input, dropped, "dropout_") if inplace else dropped

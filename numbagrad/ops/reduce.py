@@ -7,6 +7,7 @@ import warnings
 from typing import Any, Callable
 
 from .. import dtypes
+from ..autograd import casting
 from ..kernels import reduce as kernels
 from ..kernels.elementwise import Box
 from ..kernels.reduce import normalize_dim, normalize_dims
@@ -59,7 +60,13 @@ _mean = differentiable(
 )
 
 
-_quick_sum = _quick("sum", "sum", lambda x, dim, keepdim: _sum(x, normalize_dims("sum", dim, x._data.ndim), keepdim, None))
+def _general_sum(x: Any, dim: Any, keepdim: bool) -> Any:
+    if casting.active:
+        (x,) = casting.arguments("sum", x)
+    return _sum(x, normalize_dims("sum", dim, x._data.ndim), keepdim, None)
+
+
+_quick_sum = _quick("sum", "sum", _general_sum)
 _quick_mean = _quick("mean", "mean", lambda x, dim, keepdim: _mean(x, normalize_dims("mean", dim, x._data.ndim), keepdim, None))
 
 
@@ -72,7 +79,10 @@ def sum_(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     if dtype is None and axis is None:
         return _quick_sum.boxed(input, dim, keepdim)
     x = _checked(input, "sum")
-    return _sum(x, normalize_dims("sum", axis if dim is None else dim, x._data.ndim), keepdim, _numpy(dtype, "sum"))
+    dims = axis if dim is None else dim
+    if dtype is None:
+        return _general_sum(x, dims, keepdim)
+    return _sum(x, normalize_dims("sum", dims, x._data.ndim), keepdim, _numpy(dtype, "sum"))
 
 
 @public
@@ -338,6 +348,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
 
     Raises RuntimeError for integers and other orders.
     """
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("norm", input)
     x = _checked(input, "norm")
     if dtype is not None:
         x = x.to(dtype)
@@ -357,5 +369,7 @@ _logsumexp = differentiable("logsumexp", kernels.logsumexp, x=_logsumexp_rule)
 @public
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log Σ exp(input) over ``dim``, without overflow.  Integers are taken as the default dtype."""
+    if casting.active:
+        (input,) = casting.arguments("logsumexp", input)
     x = _checked(input, "logsumexp")
     return _logsumexp(x, normalize_dims("logsumexp", dim, x._data.ndim), keepdim)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtypes
+from ..autograd import casting
 from ..kernels import copy as copy_kernels
 from ..kernels import reduce as kernels
 from ..kernels.reduce import normalize_dim
@@ -85,6 +86,8 @@ def _integer(dim: Any, op: str) -> int:
 @public
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_j = Σ_{i≤j} x_i along ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("cumsum", input)
     x = _converted(input, dtype, "cumsum")
     d, kind = normalize_dim(_integer(dim, "cumsum"), x._data.ndim), None if dtype is None else x._data.dtype
     return _cumsum(x, d, kind, False) if is_recorded(x) else wrap(kernels.cumsum(x._data, d, kind))
@@ -93,6 +96,8 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 @public
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_j = Π_{i≤j} x_i along ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("cumprod", input)
     x = _converted(input, dtype, "cumprod")
     d = normalize_dim(_integer(dim, "cumprod"), x._data.ndim)
     y = _cumprod(x, d, False) if is_recorded(x) else wrap(kernels.cumprod(x._data, d, None))
@@ -102,6 +107,8 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 @public
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Π input over all elements, or along one ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("prod", input)
     x = _converted(input, dtype, "prod")
     if dim is None:
         x, d, keepdim = x.reshape(-1), 0, False

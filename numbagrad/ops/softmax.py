@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ..autograd import casting
 from ..autograd.mode import state
+from ..kernels import copy
 from ..kernels import softmax as kernels
-from ..kernels._cpu import full
+from ..kernels._device import device_of
 from ..tensor import Tensor, wrap
 from ._attach import public
 from ._operation import differentiable
@@ -46,11 +48,15 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
     Raises IndexError for a ``dim`` out of range, NotImplementedError for an integer ``input``.
     """
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("softmax", input)
     return _softmax(input if dtype is None else input.to(dtype), _dimension("softmax", dim, input.ndim))  # type: ignore[attr-defined]
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """softmax(−x) along ``dim``"""
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("softmax", input)
     return _softmax(-(input if dtype is None else input.to(dtype)), _dimension("softmin", dim, input.ndim))  # type: ignore[attr-defined]
 
 
@@ -59,6 +65,8 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 
     Raises IndexError for a ``dim`` out of range, NotImplementedError for an integer ``input``.
     """
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("log_softmax", input)
     return _log_softmax(input if dtype is None else input.to(dtype), _dimension("log_softmax", dim, input.ndim))  # type: ignore[attr-defined]
 
 
@@ -80,11 +88,10 @@ def _log_softmax_along(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 def _targets_hit(shape: Any, dtype: Any, target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
     """weight[target] at each target's place, zero elsewhere: constant, shaped like the scores."""
     losses = (shape[0], *shape[2:]) if len(shape) > 1 else ()
-    none = full(1, 1, dtype)
-    hit = kernels.nll_loss_backward(
-        full(losses, -1, dtype), shape, target._data, none, None if weight is None else weight._data, ignore_index, "none"
-    )
-    return wrap(hit)
+    minus, none = (copy.empty(size, dtype, device_of(target._data)) for size in (losses, (1,)))
+    copy.fill(minus, -1.0)
+    copy.fill(none, 1.0)
+    return wrap(kernels.nll_loss_backward(minus, shape, target._data, none, None if weight is None else weight._data, ignore_index, "none"))
 
 
 def _cross_entropy_slope(
@@ -195,6 +202,8 @@ def cross_entropy(
     probabilities of input's shape.  "mean" divides by the weights of the targets, or by the number of samples for probabilities; targets equal
     to ``ignore_index`` count for nothing.  Raises IndexError for an index that is no class, ValueError or RuntimeError for what does not match.
     """
+    if casting.active:
+        input, target, weight = casting.arguments("cross_entropy", input, target, weight)
     if type(input) is not Tensor or type(target) is not Tensor:
         _check_tensors("cross_entropy_loss", input, target)
     if target._data.shape == input._data.shape and target.dtype != input.dtype and target.is_floating_point():
@@ -217,5 +226,7 @@ def nll_loss(
 
     Shapes, reductions and errors as in ``cross_entropy`` with class indices.
     """
+    if casting.active:
+        input, target, weight = casting.arguments("nll_loss", input, target, weight)
     _check_tensors("nll_loss_nd", input, target)
     return _nll_loss(input, target, weight, ignore_index, _reduction(size_average, reduce, reduction))[0]

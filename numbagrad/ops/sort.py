@@ -8,6 +8,7 @@ import numpy as np
 
 from ..kernels import copy as copy_kernels
 from ..kernels import sort as kernels
+from ..kernels._device import on_cpu
 from ..kernels.reduce import normalize_dim
 from ..tensor import Tensor, wrap
 from ._along import kept, named_result, pick, put
@@ -133,6 +134,12 @@ def unique(
     return results[0] if len(results) == 1 else tuple(results)
 
 
+def _number_beside(tensor: Tensor, value: Any) -> Any:
+    """A number as an array of ``tensor``'s dtype, on its device."""
+    array = np.asarray(value, tensor._data.dtype)
+    return array if on_cpu(tensor._data) else copy_kernels.transfer(array, str(tensor.device))
+
+
 @public(method=False)
 def searchsorted(
     sorted_sequence: Tensor,
@@ -162,7 +169,7 @@ def searchsorted(
                 f"but got {sorter.dtype} {list(sorter.shape)}"
             )
         sequence = pick(sequence.detach(), sorter, sequence._data.ndim - 1)
-    values = input._data if isinstance(input, Tensor) else np.asarray(input, sequence._data.dtype)
+    values = input._data if isinstance(input, Tensor) else _number_beside(sequence, input)
     found = kernels.searchsorted(sequence._data, values, bool(right or side == "right"))
     return wrap(copy_kernels.cast(found, np.dtype(np.int32)) if out_int32 else found)
 

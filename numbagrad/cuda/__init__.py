@@ -6,18 +6,19 @@ False, and what needs a GPU raises RuntimeError, which says what is missing.  De
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
-from .devices import device as _device
-from .kernels._cuda import devices as _devices
-from .kernels._cuda import driver as _driver
-from .kernels._cuda import streams as _streams
-from .kernels._cuda.driver import CudaError, OutOfMemoryError
-from .kernels._cuda.streams import Event
+from ..devices import device as _device
+from ..generator import Generator, default_generator_of, seed_gpus
+from ..kernels._cuda import devices as _devices
+from ..kernels._cuda import driver as _driver
+from ..kernels._cuda import streams as _streams
+from ..kernels._cuda.driver import CudaError, OutOfMemoryError
+from ..kernels._cuda.streams import Event
 
 if TYPE_CHECKING:
-    from .kernels._cuda.devices import DeviceProperties
-    from .tensor import Tensor
+    from ..kernels._cuda.devices import DeviceProperties
+    from ..tensor import Tensor
 
 __all__ = [
     "CudaError",
@@ -32,12 +33,18 @@ __all__ = [
     "device_count",
     "device_of",
     "empty_cache",
+    "get_arch_list",
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "get_rng_state",
+    "get_rng_state_all",
     "init",
+    "initial_seed",
+    "ipc_collect",
     "is_available",
     "is_bf16_supported",
+    "is_current_stream_capturing",
     "is_initialized",
     "manual_seed",
     "manual_seed_all",
@@ -47,12 +54,25 @@ __all__ = [
     "memory_allocated",
     "memory_reserved",
     "memory_stats",
+    "memory_summary",
     "reset_peak_memory_stats",
+    "seed",
+    "seed_all",
     "set_device",
+    "set_rng_state",
+    "set_rng_state_all",
     "set_stream",
     "stream",
     "synchronize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":  # few scripts need it
+        from importlib import import_module
+
+        return import_module(".amp", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _index(device: Any) -> int:
@@ -139,8 +159,13 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
     return _devices.get_device_capability(_index(device))
 
 
-def is_bf16_supported() -> bool:
-    """Whether the current GPU computes with bfloat16: from compute capability 8.0 on."""
+def get_arch_list() -> list[str]:
+    """The architectures that kernels are compiled for, when they are first called: those of the GPUs that are there."""
+    return sorted({"sm_{}{}".format(*get_device_capability(i)) for i in range(device_count())})
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """Whether the current GPU computes with bfloat16: from compute capability 8.0 on.  It is not emulated on others."""
     return get_device_capability() >= (8, 0)
 
 
@@ -201,6 +226,11 @@ def stream(stream: Stream | None) -> _streams.use:
     return _streams.use(stream)
 
 
+def is_current_stream_capturing() -> bool:
+    """Whether the current stream records a graph: never."""
+    return False
+
+
 # ---- memory -------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -209,7 +239,7 @@ def memory_stats(device: Any = None) -> dict[str, int]:
     ``reserved_bytes.all.current`` ...  Empty before the driver is started."""
     if not is_initialized():
         return {}
-    from .kernels._cuda import memory
+    from ..kernels._cuda import memory
 
     return memory.memory_stats(_index(device))
 
@@ -237,14 +267,35 @@ def max_memory_reserved(device: Any = None) -> int:
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Let the peaks begin again from what is in use now."""
     if is_initialized():
-        from .kernels._cuda import memory
+        from ..kernels._cuda import memory
 
         memory.reset_peak_memory_stats(_index(device))
 
 
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """What the allocator has handed out and holds of a GPU, as a table to print."""
+    index, found = _index(device), memory_stats(device)
+    width = 24
+    lines = [f"numbagrad CUDA memory, device {index}", f"{'':<{width}}{'now':>14}{'most':>14}"]
+    for label, name in (("allocated", "allocated_bytes"), ("reserved", "reserved_bytes")):
+        sizes = [found.get(f"{name}.all.{when}", 0) / 2**20 for when in ("current", "peak")]
+        lines.append(f"{label:<{width}}" + "".join(f"{size:>10.1f} MiB" for size in sizes))
+    if not abbreviated:
+        requested = found.get("requested_bytes.all.current", 0) / 2**20
+        lines.append(f"{'asked for':<{width}}{requested:>10.1f} MiB")
+    counts = {"allocations": "allocation.all.current", "segments": "segment.all.current"}
+    counts |= {"retries after freeing": "num_alloc_retries", "out of memory": "num_ooms"}
+    lines += [f"{label:<{width}}{found.get(name, 0):>14}" for label, name in counts.items()]
+    return "\n".join(lines)
+
+
+def ipc_collect() -> None:
+    """Memory is not shared between processes, so there is none to give back."""
+
+
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """The free and all bytes of a GPU's memory, as the driver sees them."""
-    from .kernels._cuda import memory
+    from ..kernels._cuda import memory
 
     return memory.memory_info(_index(device))
 
@@ -253,7 +304,7 @@ def empty_cache() -> None:
     """Give the memory back to the driver that the allocator holds but no tensor uses, pinned memory of the host too.  Without a GPU nothing
     happens, as in PyTorch."""
     if is_initialized():
-        from .kernels._cuda import memory, pinned
+        from ..kernels._cuda import memory, pinned
 
         memory.empty_cache()
         pinned.empty_pinned_cache()
@@ -262,9 +313,61 @@ def empty_cache() -> None:
 # ---- random numbers -----------------------------------------------------------------------------------------------------------------------
 
 
+def _generator(device: Any = None) -> Generator:
+    """The default generator of a GPU.  A string or a device without a number, and None, are the current one."""
+    return default_generator_of(_device("cuda", _index(device)))
+
+
+def _generators() -> list[Generator]:
+    """The default generators of all GPUs."""
+    return [_generator(index) for index in range(device_count())]
+
+
 def manual_seed(seed: int) -> None:
-    """Seed the GPU's generator; as in PyTorch, nothing happens where there is no GPU."""
+    """Seed the current GPU's generator; as in PyTorch, nothing happens where there is no GPU."""
+    if is_available():
+        _generator().manual_seed(seed)
 
 
 def manual_seed_all(seed: int) -> None:
     """Seed every GPU's generator; as in PyTorch, nothing happens where there is no GPU."""
+    if is_available():
+        seed_gpus(seed)
+
+
+def seed() -> None:
+    """Seed the current GPU's generator from the operating system; nothing happens where there is no GPU."""
+    if is_available():
+        _generator().seed()
+
+
+def seed_all() -> None:
+    """Seed every GPU's generator from the operating system, with one seed; nothing happens where there is no GPU."""
+    if is_available():
+        seed_gpus(Generator().seed())
+
+
+def initial_seed() -> int:
+    """The seed that the current GPU's generator was last given."""
+    return _generator().initial_seed()
+
+
+def get_rng_state(device: Any = "cuda") -> Tensor:
+    """The state of a GPU's generator, a uint8 tensor on the CPU."""
+    return _generator(device).get_state()
+
+
+def get_rng_state_all() -> list[Tensor]:
+    """The states of all GPUs' generators."""
+    return [generator.get_state() for generator in _generators()]
+
+
+def set_rng_state(new_state: Tensor, device: Any = "cuda") -> None:
+    """Set the state of a GPU's generator to what ``get_rng_state`` returned."""
+    _generator(device).set_state(new_state)
+
+
+def set_rng_state_all(new_states: Sequence[Tensor]) -> None:
+    """Set the states of the GPUs' generators, in their order."""
+    for index, state in enumerate(new_states):
+        set_rng_state(state, index)
