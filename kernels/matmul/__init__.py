@@ -1,6 +1,6 @@
 """Products of vectors, matrices and batches of matrices.
 
-Operands keep their strides: a transposed matrix is read as it lies.  Integers wrap around, float16 and bfloat16 are computed in float32.
+Operands keep their strides: a transposed matrix is read as it lies.  Integers wrap around, float16 and bfloat16 are summed in float32.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import _dtypes
 from .._cpu import layout
-from .._device import family
-from .._half import through_float32
+from .._device import family, on_cpu
+from .._half import float32_on_cpu, through_float32
 from ..copy import contiguous
 
 _on = family(__name__)
@@ -103,7 +103,7 @@ def matmul(a: Any, b: Any) -> Any:
     if product is not None:
         return product(a, b, None)
     _check_dtypes("matmul", a, b)
-    if a.dtype in _dtypes.HALVES:
+    if a.dtype in _dtypes.HALVES and on_cpu(a):
         return _widened_matmul(a, b)
     if a.ndim == b.ndim and a.ndim >= 2 and a.shape[-1] == b.shape[-2]:
         batch = broadcast_batch(a.shape[:-2], b.shape[:-2])
@@ -160,7 +160,7 @@ def addmm(input: Any, a: Any, b: Any) -> Any:
     return _addmm(input, a, b)
 
 
-@through_float32
+@float32_on_cpu
 def _addmm(input: Any, a: Any, b: Any) -> Any:
     return _on(input, a, b).matmul(a, b, (), input)
 
@@ -193,7 +193,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str = "") -> Any:
     if product is not None:
         return product(x, weight.T, bias)
     _check_dtypes("linear", x, weight)
-    if x.dtype not in _dtypes.HALVES and x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]:
+    if (x.dtype not in _dtypes.HALVES or not on_cpu(x)) and x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[1]:
         if bias is None or (x.dtype == bias.dtype and bias.shape == weight.shape[:1]):
             product = _on(x, weight, bias).prepare(x, weight.T, (), bias, activation)
             return _remember(checked, key, product)(x, weight.T, bias)
@@ -206,7 +206,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str = "") -> Any:
     return _linear(x, matrix, bias, activation).reshape((*x.shape[:-1], *weight.shape[:-1]))
 
 
-@through_float32
+@float32_on_cpu
 def _linear(x: Any, weight: Any, bias: Any, activation: str) -> Any:
     matrix = x[None, :] if x.ndim == 1 else x if x.ndim == 2 else _merged(x)
     if matrix is None:

@@ -15,9 +15,7 @@ import numpy as np
 from .._cpu import empty, full, get_num_threads, simd
 from ..copy import contiguous
 from ..elementwise import activations
-from . import _gemm, _vector
-from ._plain import plain
-from ._plan import SERIAL, allocator, is_blocked, strides_of, tiling
+from . import _gemm, _plain, _plan, _vector
 
 _DOT_BLOCK = 16_384
 _MOST_SPACE = 1 << 22
@@ -63,7 +61,7 @@ def _places(batch: tuple[int, ...], a: tuple[Any, ...], b: tuple[Any, ...]) -> n
 
 def _ready(x: Any) -> bool:
     """Whether rows or columns are contiguous."""
-    return x.itemsize in strides_of(x)
+    return x.itemsize in _plan.strides_of(x)
 
 
 def _readable(x: Any) -> Any:
@@ -104,7 +102,7 @@ def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any, activation: st
     """``matmul`` for operands of these dtypes, shapes and strides: a function of a, b and initial, which ends in ``activation``."""
     (m, k), n, dtype = a.shape[-2:], b.shape[-1], a.dtype
     shape = (*batch, m, n)
-    if activation and (k == 0 or not is_blocked(dtype)):
+    if activation and (k == 0 or not _plan.is_blocked(dtype)):
         return _activated(prepare(a, b, batch, initial), activation)
     if 0 in shape:
         return lambda a, b, initial: empty(shape, dtype)
@@ -114,11 +112,11 @@ def prepare(a: Any, b: Any, batch: tuple[int, ...], initial: Any, activation: st
     if d_row is None:
         in_rows = prepare(a, b, batch, _in_rows(initial, n), activation)
         return lambda a, b, initial: in_rows(a, b, _in_rows(initial, n))
-    blocked = is_blocked(dtype)
+    blocked = _plan.is_blocked(dtype)
     if blocked and not (_ready(a) and _ready(b)):
         readable = prepare(_readable(a), _readable(b), batch, initial, activation)
         return lambda a, b, initial: readable(_readable(a), _readable(b), initial)
-    if not blocked and strides_of(b)[1] != b.itemsize:
+    if not blocked and _plan.strides_of(b)[1] != b.itemsize:
         copied = prepare(a, contiguous(b), batch, initial)
         return lambda a, b, initial: copied(a, contiguous(b), initial)
     products, places = math.prod(batch), None
@@ -169,9 +167,9 @@ def _tiled(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d
     dtype, (m, k), n = a.dtype, a.shape[-2:], b.shape[-1]
     work = products * m * n * k
     places_at = 0 if places is None else places.ctypes.data
-    facts = (dtype, products, m, n, k, strides_of(a), strides_of(b), d_row, places_at, _gemm.ACTIVATIONS.index(activation))
-    gemm, new = _gemm.gemm(dtype), allocator(shape, dtype)
-    _, space, plan_at, plan = tiling(*facts, get_num_threads())
+    facts = (dtype, products, m, n, k, _plan.strides_of(a), _plan.strides_of(b), d_row, places_at, _gemm.ACTIVATIONS.index(activation))
+    gemm, new = _gemm.gemm(dtype), _plan.allocator(shape, dtype)
+    _, space, plan_at, plan = _plan.tiling(*facts, get_num_threads())
 
     def small(a: Any, b: Any, initial: Any) -> Any:
         out = new(shape, dtype)
@@ -182,13 +180,13 @@ def _tiled(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d
 
     def product(a: Any, b: Any, initial: Any) -> Any:
         threads = get_num_threads()
-        workers, space, plan_at, _ = plans.get(threads) or plans.setdefault(threads, tiling(*facts, threads))
+        workers, space, plan_at, _ = plans.get(threads) or plans.setdefault(threads, _plan.tiling(*facts, threads))
         out = new(shape, dtype)
         d_id, room = 0 if initial is None else id(initial), _workspace(space) if space else None
         gemm(workers, plan_at, id(out), id(a), id(b), d_id, id(room) if space else 0, work=work)
         return out
 
-    return _keeping(small if work < SERIAL and not space else product, plan, places)
+    return _keeping(small if work < _plan.SERIAL and not space else product, plan, places)
 
 
 def _keeping(product: Any, *arrays: Any) -> Product:
@@ -200,7 +198,7 @@ def _keeping(product: Any, *arrays: Any) -> Product:
 def _plainly(shape: tuple[int, ...], a: Any, b: Any, products: int, places: Any, d_row: int) -> Product:
     dtype, (m, k), n = a.dtype, a.shape[-2:], b.shape[-1]
     (a_row, a_col), b_row = a.strides[-2:], b.strides[-2]
-    places_id, kernel = 0 if places is None else id(places), plain(dtype)
+    places_id, kernel = 0 if places is None else id(places), _plain.plain(dtype)
 
     def product(a: Any, b: Any, initial: Any) -> Any:
         out = empty(shape, dtype)
@@ -221,8 +219,8 @@ def _thinly(
     turned = n < m  # the matrix is a, the vectors are the columns of b
     matrix, vectors = (a.swapaxes(-1, -2), b.swapaxes(-1, -2)) if turned else (b, a)
     few, count = vectors.shape[-2], matrix.shape[-1]
-    across, along = strides_of(matrix)  # from one k to the next, from one result to the next
-    x_vector, x_step = strides_of(vectors)
+    across, along = _plan.strides_of(matrix)  # from one k to the next, from one result to the next
+    x_vector, x_step = _plan.strides_of(vectors)
     y_vector, y_step, d_vector, d_step = (itemsize, n * itemsize, itemsize, d_row) if turned else (n * itemsize, itemsize, d_row, itemsize)
     in_rows = across == itemsize
     if in_rows and x_step != itemsize:
@@ -252,7 +250,7 @@ def _thinly(
 
 def _thin_product(kernel: Any, plan: _vector.Thin, shape: tuple[int, ...], dtype: np.dtype, turned: bool, places: Any) -> Product:
     words = np.array(plan, np.int64)
-    plan_at, indices, new = words.ctypes.data, plan.groups * plan.batch, allocator(shape, dtype)
+    plan_at, indices, new = words.ctypes.data, plan.groups * plan.batch, _plan.allocator(shape, dtype)
     work = plan.batch * plan.few * plan.extent * plan.k
 
     def product(a: Any, b: Any, initial: Any) -> Any:
@@ -269,7 +267,7 @@ def _thin_product(kernel: Any, plan: _vector.Thin, shape: tuple[int, ...], dtype
 def dot(a: Any, b: Any) -> Any:
     """Σ_k a[k]·b[k], summed in blocks."""
     dtype, k = a.dtype, a.shape[0]
-    if not is_blocked(dtype):
+    if not _plan.is_blocked(dtype):
         return matmul(a[None, :], b[:, None], (), None).reshape(())
     out = empty((), dtype)
     a, b = contiguous(a), contiguous(b)

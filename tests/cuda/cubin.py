@@ -67,15 +67,33 @@ def disassembler() -> str | None:
     return next((str(file.locate()) for file in files if file.stem == "nvdisasm"), None)
 
 
-def instructions(code: bytes) -> list[str]:
-    """The instructions of a cubin, one a line, without addresses: ``LDG.E.128 R4, desc[UR4][R2.64]``."""
+@functools.lru_cache(maxsize=4)
+def _disassembled(code: bytes) -> str:
     tool = disassembler()
     assert tool is not None
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(code)
         file.flush()
-        text = subprocess.run([tool, "-c", file.name], capture_output=True, text=True, check=True).stdout
-    return [line.strip() for line in re.findall(r"/\*[0-9a-f]{4,}\*/\s+(.*?);", text)]
+        return subprocess.run([tool, "-c", file.name], capture_output=True, text=True, check=True).stdout
+
+
+def instructions(code: bytes) -> list[str]:
+    """The instructions of a cubin, one a line, without addresses: ``LDG.E.128 R4, desc[UR4][R2.64]``."""
+    return [line.strip() for line in re.findall(r"/\*[0-9a-f]{4,}\*/\s+(.*?);", _disassembled(code))]
+
+
+def loops(code: bytes) -> list[list[str]]:
+    """The instructions of each loop of a cubin: from where a branch goes back to, up to the branch."""
+    found, lines, labels = [], [], {}
+    for label, line in re.findall(r"^\s*(?:(\.L_\S+):|/\*[0-9a-f]{4,}\*/\s+(.*?);)", _disassembled(code), re.MULTILINE):
+        if label:
+            labels[label] = len(lines)
+            continue
+        lines.append(line.strip())
+        target = re.search(r"\bBRA\b.*`\((\.L_\S+)\)", line)
+        if target is not None and target[1] in labels:
+            found.append(lines[labels[target[1]] :])
+    return found
 
 
 def opcode(instruction: str) -> str:
