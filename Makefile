@@ -27,10 +27,13 @@ mnist: $(VENV)/.examples
 test: $(VENV)/.test
 	$(python) -m pytest $(ARGS)
 
-# Twice: as machine code, which is read but not run, and in the simulator, where every thread is one of Python's.
+# As machine code, which is read but not run; in the simulator, where threads take turns; and the general tests with tensors on the simulated GPU, those
+# that it does not take too long for.
 test-cuda: $(VENV)/.test $(VENV)/.test-cuda
 	NUMBAGRAD_NUM_THREADS=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
 	NUMBAGRAD_NUM_THREADS=1 NUMBA_ENABLE_CUDASIM=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
+	NUMBAGRAD_NUM_THREADS=1 NUMBA_ENABLE_CUDASIM=1 $(python) -m pytest -n auto -q --device cuda @tests/on_device.txt $(ARGS)
+	NUMBAGRAD_NUM_THREADS=1 $(python) -m pytest -q tests/test_examples.py -k adding_a_kernel
 
 # ARGS="--only tests sanitizers" runs these steps alone.
 gpu: $(VENV)/.test $(VENV)/.cuda $(VENV)/.examples $(VENV)/.bench

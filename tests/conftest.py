@@ -51,3 +51,4 @@ def on_device(request, monkeypatch):
     monkeypatch.setattr(ng, "from_numpy", lambda array: from_numpy(array).to(device))
     with ng.device(device):
         yield
+    ng.cuda.synchronize()  # what its kernels have to report is this test's

@@ -28,6 +28,7 @@ def leaf(*values):
     return ng.tensor([float(v) for v in values], dtype=ng.float64, requires_grad=True)
 
 
+@pytest.mark.cpu
 def test_together_takes_the_place_of_the_rules():
     calls = []
     x, y = leaf(1, 2), leaf(3, 4)
@@ -36,6 +37,7 @@ def test_together_takes_the_place_of_the_rules():
 
 
 @pytest.mark.parametrize(("first", "wanted"), [(True, (True, False)), (False, (False, True))])
+@pytest.mark.cpu
 def test_together_is_told_what_is_wanted(first, wanted):
     calls = []
     x, y = leaf(1, 2), leaf(3, 4)
@@ -45,6 +47,7 @@ def test_together_is_told_what_is_wanted(first, wanted):
     assert (x.grad if first else y.grad).tolist() == ([3, 4] if first else [1, 2])
 
 
+@pytest.mark.cpu
 def test_together_may_decline():
     calls = []
     x, y = leaf(1, 2), leaf(3, 4)
@@ -52,6 +55,7 @@ def test_together_may_decline():
     assert x.grad.tolist() == [3, 4] and y.grad.tolist() == [1, 2] and calls == [(True, True)]
 
 
+@pytest.mark.cpu
 def test_a_recorded_backward_runs_the_rules():
     calls = []
     product = scaled_product(calls)
@@ -61,6 +65,7 @@ def test_a_recorded_backward_runs_the_rules():
     assert calls == [] and dxy.tolist() == [1, 1]
 
 
+@pytest.mark.cpu
 def test_together_sees_what_was_changed_in_place():
     x, y = leaf(1, 2), leaf(3, 4)
     kept = y * 1
@@ -70,6 +75,7 @@ def test_together_sees_what_was_changed_in_place():
         result.sum().backward()
 
 
+@pytest.mark.cpu
 def test_together_keeps_no_more_than_the_rules_of_what_is_wanted():
     x, y = leaf(1, 2), leaf(3, 4)
     left, right = x * 1, (y * 1).detach()

@@ -1,6 +1,6 @@
 """Everything that only a machine with an NVIDIA GPU can show: ``make gpu``, or ``python tests/scripts/gpu.py [--only STEP ...]``.
 
-tests        the tests marked ``gpu``
+tests        the tests marked ``gpu``, and general ones with their tensors on the GPU
 sanitizers   the kernel tests under compute-sanitizer: out-of-bounds accesses, races in shared memory, reads of what was never written
 examples     the examples on ``--device cuda``, MNIST with each network, and in mixed precision
 benchmarks   all of them on both devices beside PyTorch, saved in benchmarks/results
@@ -48,6 +48,8 @@ def steps(python: str, sanitizer: str | None, out: Path) -> Iterator[Step]:
     """All there is to run.  ``sanitizer``: the path of compute-sanitizer, if it is installed."""
     tests = [python, "-m", "pytest", "-m", "gpu", "-q"]
     yield Step("tests", "pytest -m gpu", tests)
+    general = [python, "-m", "pytest", "-q", "--device", "cuda", "@tests/on_device.txt", "tests/ops"]
+    yield Step("tests", "pytest --device cuda", general)
     for tool in SANITIZERS:
         command = [
             sanitizer or "compute-sanitizer",
@@ -88,7 +90,7 @@ def run(step: Step) -> Outcome:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     start = time.perf_counter()
     try:
-        status = subprocess.run(step.command, cwd=ROOT, env={**os.environ, "NUMBAGRAD_CUDA": "1", "PYTHONPATH": path}).returncode
+        status = subprocess.run(step.command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}).returncode
     except OSError as error:
         print(error, flush=True)
         status = 127
