@@ -13,7 +13,7 @@ MODULES = [
     ('F.conv2d(X,ng.ones(4,3,3,3),dilation=0)', RuntimeError, 'conv2d: dilation should be greater than zero (non-positive dilation'),
     ('F.conv2d(X,ng.ones(4,3,3,3,dtype=ng.float64))', RuntimeError, 'conv2d: Input type (float32) and weight type (float64) should be the'),
     ('F.conv2d(X,ng.ones(4,3,3,3),stride=(1,2,3))', RuntimeError, 'conv2d: expected stride to be a single integer value or a list of 2'),
-    ('F.conv2d(X)', TypeError, "conv2d() missing required argument: 'weight'"),
+    ('F.conv2d(X)', TypeError, "conv2d() missing 1 required positional argument: 'weight'"),
     ('F.max_pool2d(X,9)', RuntimeError, 'max_pool2d: Given input size: (3x8x8). Calculated output size:'),
     ('F.max_pool2d(X,0)', RuntimeError, 'max_pool2d: kernel size should be greater than zero,'),
     ('F.max_pool2d(X,2,padding=2)', RuntimeError, 'max_pool2d: pad should be at most half of effective kernel size,'),

@@ -74,8 +74,13 @@ def numba_type(parameter: Any) -> Any:
 def architecture(capability: Capability) -> tuple[Any, ...]:
     """What to compile for so that a device of this compute capability runs it; from 9.0 on with what that architecture alone has.
 
-    Raises RuntimeError where the toolkit is older than the device.
+    Raises RuntimeError where the toolkit is older than the device, and for devices before sm_80, which lack what kernels are made of: conversions to
+    bfloat16, asynchronous copies, its products on tensor cores.
     """
+    if capability < (8, 0):
+        raise RuntimeError(
+            f"CUDA error: kernels need a GPU of compute capability 8.0 (Ampere) or newer, but the device has {capability[0]}.{capability[1]}"
+        )
     known = [tuple(cc[:2]) for cc in _known_architectures()]
     fitting = [cc for cc in known if cc[0] == capability[0] and cc[1] <= capability[1]]
     if not fitting:

@@ -148,7 +148,20 @@ def first_address(context: Any, builder: Any, kind: Any, value: Any) -> Any:
     return context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
 
 
-@_or_simulated(lambda pointer, index, lanes: tuple([pointer[int(index) + k] for k in range(lanes)]))
+def check_vector(pointer: Any, index: Any, lanes: int) -> None:
+    """Raise where a vector is not aligned to its size, in the simulator."""
+    if isinstance(pointer, simulator.Pointer):
+        pointer.check_vector(index, lanes)
+    elif int(index) % lanes:
+        raise RuntimeError(f"a kernel's vector of {lanes} elements of shared memory is not aligned to its size")
+
+
+def _load_each(pointer: Any, index: Any, lanes: int) -> tuple[Any, ...]:
+    check_vector(pointer, index, lanes)
+    return tuple([pointer[int(index) + k] for k in range(lanes)])
+
+
+@_or_simulated(_load_each)
 def load_vector(typingctx: Any, pointer: Any, index: Any, lanes: Any) -> Any:
     """``load_vector(p, i, 4)``: the tuple of p[i], ..., p[i + 3], by one load, from a pointer or a shared array.  The address of p[i] is a multiple of
     the vector's size, a power of two of up to 16 bytes; ``lanes`` is a constant."""
@@ -168,6 +181,7 @@ def load_vector(typingctx: Any, pointer: Any, index: Any, lanes: Any) -> Any:
 
 
 def _store_each(pointer: Any, index: Any, values: Any) -> None:
+    check_vector(pointer, index, len(values))
     for k, value in enumerate(values):
         pointer[int(index) + k] = value
 

@@ -95,7 +95,8 @@ class _Block:
             if number % WARP == 0:
                 warp = _Meeting(min(WARP, count - number))
             members.append(_Thread(self, number, warp))
-        self.ready.extend((thread, self.arguments) for thread in members)
+        # In every other block the last thread begins.
+        self.ready.extend((thread, self.arguments) for thread in (members if self.index.x % 2 else reversed(members)))
         try:
             self._take_turns()
         finally:
@@ -150,7 +151,11 @@ class _Shared:
 
 
 def run(cuda: Cuda, function: Callable[..., Any], grid: Sequence[int], block: Sequence[int], arguments: Any, shared: int) -> None:
-    """Run the blocks one after the other; ``cuda`` is what ``function`` knows by that name."""
+    """Run the blocks one after the other; ``cuda`` is what ``function`` knows by that name.  Raises RuntimeError for what a driver refuses to launch."""
+    if min(*grid, *block) < 1 or grid[0] >= 1 << 31 or max(grid[1:]) >= 1 << 16 or np.prod(block) > 1024 or shared > 227 << 10:
+        raise RuntimeError(
+            f"CUDA error: blocks {tuple(grid)} of threads {tuple(block)} with {shared} bytes of shared memory cannot be launched"
+        )
     for z in range(grid[2]):
         for y in range(grid[1]):
             for x in range(grid[0]):

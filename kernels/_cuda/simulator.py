@@ -34,10 +34,11 @@ cuda = _Cuda()
 class Pointer:
     """``pointer[i]`` of a kernel: the element of ``dtype`` that lies i elements behind ``address``."""
 
-    __slots__ = ("elements", "start", "dtype")
+    __slots__ = ("address", "elements", "start", "dtype")
 
     def __init__(self, address: int, dtype: np.dtype):
         self.dtype = dtype
+        self.address = address
         base, size = driver.load().extent(address) if address else (0, 0)  # type: ignore[attr-defined]
         self.start = (address - base) // dtype.itemsize
         first = address - self.start * dtype.itemsize
@@ -51,6 +52,13 @@ class Pointer:
         if not 0 <= place < self.elements.size:
             raise IndexError(f"a kernel's access to element {int(index)} of a pointer lies outside of the allocation")
         return place
+
+    def check_vector(self, index: Any, lanes: int) -> None:
+        """Raise where a vector from element ``index`` on is not aligned to its size, which a device faults at."""
+        if (self.address + int(index) * self.dtype.itemsize) % (lanes * self.dtype.itemsize):
+            raise RuntimeError(
+                f"a kernel's vector of {lanes} elements of {self.dtype} begins at an address that is not aligned to its size"
+            )
 
     def __getitem__(self, index: Any) -> Any:
         return self.elements[self._place(index)]

@@ -153,11 +153,15 @@ class Event:
 
     def query(self) -> bool:
         """Whether it has happened, or was never recorded."""
-        return not self._handle or load().EventQuery(self._handle)
+        if not self._handle:
+            return True
+        current_device()  # a thread needs a context to ask
+        return load().EventQuery(self._handle)
 
     def synchronize(self) -> None:
         """Wait until it has happened.  Raises what kernels on its device have reported."""
         if self._handle:
+            current_device()
             load().EventSynchronize(self._handle)
             after_waiting(self.device_index)
 
@@ -168,6 +172,7 @@ class Event:
             raise ValueError("Both events must be created with argument 'enable_timing=True'.")
         if not (self._handle and end_event._handle):
             raise ValueError("Both events must be recorded before calculating elapsed time.")
+        current_device()
         return load().EventElapsedTime(self._handle, end_event._handle)
 
     def __repr__(self) -> str:

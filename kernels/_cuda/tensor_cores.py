@@ -37,11 +37,14 @@ _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _SHARED, _GLOBAL = 3, 1  # address spaces
 
 
-def _asm(builder: Any, results: list[Any], arguments: list[Any], text: str, constraints: str, effect: bool) -> list[Any]:
-    """The results of PTX instructions."""
+def _asm(
+    builder: Any, results: list[Any], arguments: list[Any], text: str, constraints: str, effect: bool, together: bool = True
+) -> list[Any]:
+    """The results of PTX instructions; ``together``: of those that all lanes of a warp execute at once, and that stay where they are."""
     kind = results[0] if len(results) == 1 else ir.LiteralStructType(results) if results else ir.VoidType()
     function = ir.FunctionType(kind, [x.type for x in arguments])
-    found = builder.call(ir.InlineAsm(function, text, constraints, side_effect=effect), arguments)
+    attributes = ("convergent", "nounwind") if together else ()
+    found = builder.call(ir.InlineAsm(function, text, constraints, side_effect=effect), arguments, attrs=attributes)
     return [found] if len(results) == 1 else _parts(builder, found, len(results))
 
 
@@ -164,7 +167,7 @@ def round_tf32(typingctx: Any, words: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         found = []
         for word in _parts(builder, args[0], words.count):
-            found += _asm(builder, [_I32], [builder.bitcast(word, _F32)], "cvt.rna.tf32.f32 $0, $1;", "=r,f", False)
+            found += _asm(builder, [_I32], [builder.bitcast(word, _F32)], "cvt.rna.tf32.f32 $0, $1;", "=r,f", False, False)
         return context.make_tuple(builder, signature.return_type, found)
 
     return words(words), codegen
@@ -232,6 +235,8 @@ def _simulated_copy(shared: Any, index: Any, pointer: Any, place: Any, count: An
     elements, wanted = 16 // shared.itemsize, int(count) // shared.itemsize
     if int(index) % elements:
         raise RuntimeError("copy_async: the destination is not aligned to 16 bytes")
+    if wanted > 0:
+        pointer.check_vector(place, elements)
 
     def copy() -> None:
         for k in range(elements):

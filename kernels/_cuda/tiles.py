@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba import types
 from numba.core.errors import TypingError
 
-from .intrinsics import _is_pointer, _or_simulated, _Vector, first_address, inline
+from .intrinsics import _is_pointer, _or_simulated, _Vector, check_vector, first_address, inline
 
 __all__ = ["Fragment", "each_add", "head", "load_vectors", "outer_add", "picked", "pushed", "repeat", "rotated", "tile_product"]
 
@@ -108,6 +108,7 @@ def picked(typingctx: Any, values: Any, first: Any, groups: Any, step: Any, widt
 
 
 def _load_each(array: Any, index: Any, step: int, groups: int, lanes: int) -> Any:
+    check_vector(array, index, lanes)
     return tuple([array[int(index) + g * step + k] for g in range(groups) for k in range(lanes)])
 
 

@@ -58,9 +58,10 @@ def splits_at_least(splits: int, k: int) -> int:
     return max(splits, -(-k // _LONGEST))
 
 
-def part_size(k: int, splits: int, depth: int) -> int:
-    """The elements along k of each part but the last, a multiple of ``depth``."""
-    return -(-k // (splits * depth)) * depth
+def parts(k: int, splits: int, depth: int) -> tuple[int, int]:
+    """The elements along k of each part but the last, a multiple of ``depth``, and how many parts that makes: ``splits`` or fewer."""
+    size = -(-k // (splits * depth)) * depth
+    return size, -(-k // size)
 
 
 def tiles_for(dtype: np.dtype) -> Sequence[Tile]:

@@ -281,6 +281,8 @@ def product(
             read = np.uint32(0) if read == ring else read
             to = np.uint32(to + np.uint32(stage))
             to = np.uint32(0) if to == ring else to
+        wait_copies(0)
+        cuda.syncthreads()  # ``kept`` is there, also where the part has nothing to sum
 
         row, column, base = np.int32(kept[0]), np.int32(kept[1]), np.int64(kept[2]) * m * n
         for i in range(high):

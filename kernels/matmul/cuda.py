@@ -180,7 +180,8 @@ def _simt(found: _Shape) -> Product:
     tile = how.tile
     vector = _cuda_simt.shared_vector(dtype)
     of_a, of_b = _walks(found, vector)
-    part_k = _cuda_plan.part_size(found.k, how.splits, tile.depth)
+    part_k, splits = _cuda_plan.parts(found.k, how.splits, tile.depth)
+    how = how._replace(splits=splits)
     numbers = _numbers(found, of_a, of_b, how, part_k)
     grid = math.prod(numbers[-5:-2]) * batch.products
     out_lanes = 1 if found.n % vector else vector
@@ -202,7 +203,8 @@ def _on_tensor_cores(found: _Shape) -> Product:
     how = _cuda_plan.cut(_cuda_tensor.tiles(), batch.products, found.m, found.n, found.k)
     tile, vector = how.tile, _cuda_tensor.vector_of(dtype)
     of_a, of_b = _walks(found, vector, True)
-    part_k = _cuda_plan.part_size(found.k, how.splits, _cuda_tensor.depth_of(dtype))
+    part_k, splits = _cuda_plan.parts(found.k, how.splits, _cuda_tensor.depth_of(dtype))
+    how = how._replace(splits=splits)
     numbers = _numbers(found, of_a, of_b, how, part_k)
     grid = math.prod(numbers[-5:-2]) * batch.products
     shared = _cuda_tensor.shared_bytes(dtype, tile, of_a.along_k, of_b.along_k)
@@ -230,7 +232,7 @@ def _with_vector(found: _Shape) -> Product:
     of_x = _cuda_plan.walk(1, found.k, 0, x_step, x_batch, starts[not turned], lanes)
     by_columns = not of_m.along_k
     splits = _cuda_plan.vector_splits(rows * batch.products, found.k, by_columns)
-    part_k = _cuda_plan.part_size(found.k, splits, lanes)
+    part_k, splits = _cuda_plan.parts(found.k, splits, lanes)
     kernels = _cuda_vector.column_sums if by_columns else _cuda_vector.row_dots
     numbers = (
         rows, found.k, part_k, of_m.across, of_m.step, of_x.step, found.d[turned], *m_batch, *x_batch, batch.inner, batch.products, splits

@@ -133,10 +133,12 @@ def forward(dtype: np.dtype, shape: Shape, weighs: bool, shifts: bool) -> Any:
         vectors.mapped(plus, lanes, 2),
     )
     total_of, fold, finish = vectors.summed(lanes, real), _folding(real, shape), finisher(real)
+    # Eight elements at once take more registers than 2048 threads have, and would be spilled.
+    bounds = (shape.block, max(1, 1536 // shape.block)) if lanes > 4 else shape.block
 
     @kernel(
         pointer(dtype), pointer(kind), pointer(kind), pointer(dtype), pointer(kind), pointer(kind),
-        np.uint64, np.uint32, kind, kind, bounds=shape.block,
+        np.uint64, np.uint32, kind, kind, bounds=bounds,
     )  # fmt: skip
     def layer_norm(y, mean, rstd, x, weight, bias, count, width, share, eps):  # type: ignore[no-untyped-def]
         values = cuda.local.array(room, real)

@@ -8,6 +8,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..autograd.mode import state
+from ..kernels import _dtypes
 from ..kernels.copy import contiguous
 from ..size import dimension
 from ..tensor import Tensor, wrap
@@ -141,6 +142,13 @@ def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
     from ..dtypes import as_dtype
 
     target = as_dtype(dtype, "view").numpy
+    times = target.itemsize // x.itemsize
+    if times > 1:
+        places = [("storage_offset()", x.storage_offset()), *((f"stride({d})", step) for d, step in enumerate(x.stride()[:-1]))]
+        for name, place in places:
+            if place % times:
+                kinds = f"{x.dtype.title} as {_dtypes.title(target)}"
+                raise RuntimeError(f"self.{name} must be divisible by {times} to view {kinds} (different element sizes), but got {place}")
     result = wrap(x._data.view(target))
     result._counter = x._shared_counter()
     return result

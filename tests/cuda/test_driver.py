@@ -169,6 +169,7 @@ class TestUnavailable:
 
     def test_simulator_that_lacks_something(self):
         self.patch.setattr(driver, "SIMULATED", True)
+        self.patch.setattr(driver.config, "ENABLE_CUDASIM", 1)
         self.patch.setattr(driver, "find_spec", lambda name: None if name == "greenlet" else name)
         with pytest.raises(Unavailable, match=r"NUMBA_ENABLE_CUDASIM=1\) needs greenlet; pip install 'numbagrad\[test-cuda\]'"):
             driver.load()

@@ -46,7 +46,7 @@ def looked_up(index: list[int], error: type[Exception] = IndexError, device: int
 def test_raised_after_the_fact_and_once():
     devices.synchronize()
     out = looked_up([0, 7, 2, -1])
-    with pytest.raises(IndexError, match=r"index 7 is out of bounds for dimension 1 with size 3\nA kernel on cuda:0 .* a later call"):
+    with pytest.raises(IndexError, match=r"index (7|-1) is out of bounds for dimension 1 with size 3\nA kernel on cuda:0 .* a later call"):
         devices.synchronize()
     devices.synchronize()
     np.testing.assert_array_equal(to_host(out), np.float32([10, 0, 12, 0]))

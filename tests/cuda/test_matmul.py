@@ -296,7 +296,8 @@ def test_cut():
     assert cut(1, 32, 32, 1 << 20) == (small, 64)
     assert cut(500, 32, 32, 32) == (small, 1)
     assert cut(1, 4096, 4096, 1 << 31)[1] == 2
-    assert _cuda_plan.part_size(100, 3, 8) == 40
+    assert _cuda_plan.parts(100, 3, 8) == (40, 3)
+    assert _cuda_plan.parts(10000, 39, 32) == (288, 35), "no part is empty"
 
 
 def test_small_matrices_take_small_tiles():

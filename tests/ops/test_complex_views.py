@@ -57,3 +57,20 @@ def test_a_real_tensor_is_its_real_part():
 def test_bad_arguments(call):
     with pytest.raises(RuntimeError):
         call()
+
+
+def test_views_that_are_not_aligned():
+    """What begins in the middle of a wider element, or steps by parts of one, has no view as such."""
+    flat = ng.arange(13, dtype=ng.float32)
+    with pytest.raises(RuntimeError, match="storage_offset divisible by 2"):
+        ng.view_as_complex(flat[1:].reshape(6, 2))
+    with pytest.raises(RuntimeError, match="stride divisible by 2 for all but last dimension"):
+        ng.view_as_complex(flat[:12].reshape(4, 3)[:, :2])
+    assert ng.view_as_complex(flat[2:12].reshape(5, 2)).tolist()[0] == 2 + 3j
+    with pytest.raises(
+        RuntimeError, match=r"self.storage_offset\(\) must be divisible by 2 to view Float as Double \(different element sizes\), but got 1"
+    ):
+        flat[1:].view(ng.float64)
+    with pytest.raises(RuntimeError, match=r"self.stride\(0\) must be divisible by 2 to view Float as Double"):
+        flat[:12].reshape(4, 3)[:, :2].view(ng.float64)
+    assert flat[2:4].view(ng.float64).shape == (1,)
