@@ -273,6 +273,8 @@ def foreign(source: Any) -> CudaArray:
     steps = about.get("strides")
     steps = strides.row_major(shape, dtype.itemsize) if steps is None else tuple(steps)
     device = devices.of_pointer(pointer) if pointer else devices.current_device()
+    if any(place % dtype.itemsize for place in (pointer, *steps)):
+        raise ValueError(f"expected an array of {dtype} whose address and strides are multiples of {dtype.itemsize} bytes")
     low, high = strides.span(shape, steps, dtype.itemsize)
     allocation = memory.borrowed(pointer + low, high - low, device, source)
     theirs = about.get("stream")

@@ -143,5 +143,7 @@ def imported(source: Any) -> CudaArray:
     shape = tuple(tensor.shape[: tensor.ndim])
     steps = tuple(s * dtype.itemsize for s in tensor.strides[: tensor.ndim]) if tensor.strides else strides.row_major(shape, dtype.itemsize)
     pointer = (tensor.data or 0) + tensor.byte_offset
+    if pointer % dtype.itemsize:
+        raise BufferError(f"from_dlpack: expected an address that is a multiple of {dtype.itemsize} bytes, as elements of {dtype} have")
     low, high = strides.span(shape, steps, dtype.itemsize)
     return CudaArray(memory.borrowed(pointer + low, high - low, index, owner), pointer, shape, steps, dtype)

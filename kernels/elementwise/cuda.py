@@ -178,6 +178,8 @@ def _launcher(given: _Arguments, lanes: int, walk: Callable[[int], _Walk], start
     """What launches ``walk(lanes)``, or ``walk(1)`` where the arrays are not aligned; ``starts``: for each launch how many bytes behind its first
     element each array is begun with."""
     masks = given.masks(lanes)
+    if any(s & mask for start in starts for s, mask in zip(start, masks)):
+        lanes = 1
     walks: dict[int, _Walk] = {}
 
     def run(results: Sequence[Any], values: Sequence[Any]) -> None:

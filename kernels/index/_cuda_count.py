@@ -105,7 +105,8 @@ def embedding_backward(g: CudaArray, index: CudaArray, rows: int, padding: int, 
     found = sorted_places(where, 0, rows * columns, columns)
     add(out, found, g, Walk(((columns, 1),), ()))
     if by_frequency:
-        launch(_sharer(g.dtype), *blocks(out.size), (out.pointer, _measured(found, rows).pointer, columns, out.size))
+        counts = _measured(found, rows)
+        launch(_sharer(g.dtype), *blocks(out.size), (out.pointer, counts.pointer, columns, out.size))
     return out
 
 

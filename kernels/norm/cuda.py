@@ -177,7 +177,7 @@ def batch_norm_backward(g: CudaArray, x: CudaArray, weight: CudaArray | None, me
     joined = dw.pointer, db.pointer, factors.pointer, part.pointer, _address(weight), rstd.pointer
     join = passes.join_products(kind, weight is not None, training)
     launch(join, *_channel_grid(channels), (*joined, channels, slices, 1 / (samples * positions)))
-    how, shape = _pass(x, g, dx)
+    how, shape = _pass(x, g, dx, mean)
     last = passes.slopes(x.dtype, *how, training)
     launch(last, *blocks(shape[-1]), (dx.pointer, g.pointer, x.pointer, mean.pointer, factors.pointer, *shape))
     return dx, dw, db

@@ -11,7 +11,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from .. import _dtypes
-from .._cuda import transfer
+from .._cuda import streams, transfer
 from .._cuda.array import CudaArray, empty
 from .._cuda.driver import SIMULATED
 
@@ -53,9 +53,11 @@ class Table:
 
     def point(self, gradients: Sequence[CudaArray]) -> None:
         """Let the row of the gradients refer to ``gradients``, which the caller keeps alive until the kernel is launched."""
-        pointers = [g.pointer for g in gradients]
+        stream = streams.current_stream(self.device)
+        self.words.allocation.record_stream(stream)
+        pointers = [stream.handle, *[g.pointer for g in gradients]]
         if pointers != self._pointers:
-            _write(self.words[GRADIENT * self.count : (GRADIENT + 1) * self.count], pointers, _WORD)
+            _write(self.words[GRADIENT * self.count : (GRADIENT + 1) * self.count], pointers[1:], _WORD)
             self._pointers = pointers
 
     def numbers(self, *rows: float | Sequence[float]) -> tuple[bool, CudaArray | None, list[float]]:

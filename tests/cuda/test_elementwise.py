@@ -198,6 +198,18 @@ def test_more_dimensions_than_a_kernel_walks(launched):
     assert launched == ["add_rows1"] * 4
 
 
+@pytest.mark.parametrize("odd", [0, 1])
+def test_launches_that_begin_anywhere(odd, launched):
+    """The outermost dimension is walked by launches; where its stride is no whole vector, neither is what they begin with."""
+    steps = [8 * 3**7 + odd, *(8 * 3**k for k in range(6, -1, -1)), 1]
+    base = np.arange(sum(steps[:-1]) + 4, dtype=np.float32)
+    shape = (2,) * 8 + (4,)
+    seen = np.lib.stride_tricks.as_strided(base, shape, [4 * step for step in steps])
+    found = elementwise.run(formulas.neg, _put(base).as_strided(shape, [4 * step for step in steps]))
+    _same(found, elementwise.run(formulas.neg, np.ascontiguousarray(seen)))
+    assert launched == ["neg_rows1" if odd else "neg_rows4"] * 2
+
+
 def test_numbers_and_arrays_without_dimensions():
     x = _dense(5)
     for other in (2, 2.5, True, np.float32(0.1), 1e300, -math.inf):
