@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SUITES = ("ops", "train", "launch", "compile", "memory", "threads", "gpu")
-# How time is taken: "wall", until the device has done it; on a GPU also "events", what its stream takes while work lies ready, and "host", until
-# it has been handed over.
-CLOCKS = ("wall", "events", "host")
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,9 @@ class Case:
     scaling: bool = False  # one row per number of threads, each beside a single thread
     quick: bool = False  # part of --quick
     devices: tuple[str, ...] = ("cpu", "cuda")  # where it can be measured; the number of threads means something on the CPU alone
-    clocks: tuple[str, ...] = ("events", "wall")  # on a GPU; the goals are for the first
+    # How time is taken on a GPU: "events", what its stream takes while work lies ready, "wall", until the device has done it, "host", until it has
+    # been handed over.  The goals are for the first.
+    clocks: tuple[str, ...] = ("events", "wall")
 
     @property
     def id(self) -> str:

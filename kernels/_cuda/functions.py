@@ -123,11 +123,9 @@ def _rounded(function: Callable[..., float], T: Any) -> Callable[..., Any]:
 def _simulated(T: Any) -> dict[str, Any]:
     names = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
     names |= {"atan2": "arctan2"}
-    found = {"pow": _power}
-    own = {"erf": math.erf, "erfc": math.erfc, "erfinv": _erfinv, "normcdf": lambda x: 0.5 * math.erfc(-x / math.sqrt(2))}
-    return found | {
-        name: _rounded(own[name], T) if name in own else getattr(np, names.get(name, name)) for name in _LIBDEVICE if name not in found
-    }
+    exact = {"erf": math.erf, "erfc": math.erfc, "erfinv": _erfinv, "normcdf": lambda x: 0.5 * math.erfc(-x / math.sqrt(2))}
+    own = {"pow": _power} | {name: _rounded(function, T) for name, function in exact.items()}
+    return {name: own.get(name) or getattr(np, names.get(name, name)) for name in _LIBDEVICE}
 
 
 # ---- the tables --------------------------------------------------------------------------------------------------------------------------------

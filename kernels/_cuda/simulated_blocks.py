@@ -16,7 +16,8 @@ import numpy as np
 from greenlet import GreenletExit, greenlet
 from numba.cuda.simulator.kernelapi import Dim3, FakeCUDAModule
 
-WARP = 32
+from .simulator import WARP
+
 _GARBAGE = 0xCB
 
 

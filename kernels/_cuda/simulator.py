@@ -85,13 +85,13 @@ def run(function: Callable[..., Any], grid: Sequence[int], block: Sequence[int],
 
 # ---- warps ----------------------------------------------------------------------------------------------------------------------------------
 
-_WARP = 32
+WARP = 32  # lanes
 
 
 def shuffle(value: Any, lane: Any) -> Any:
     """``value`` of the lane ``lane``."""
     here, values = cuda.launch.exchange(value)
-    return values[here // _WARP * _WARP + int(lane) % _WARP]
+    return values[here // WARP * WARP + int(lane) % WARP]
 
 
 def shuffle_down(value: Any, distance: Any) -> Any:
@@ -109,5 +109,5 @@ def shuffle_xor(value: Any, mask: Any) -> Any:
 def ballot(vote: Any) -> np.uint32:
     """A bit for each lane: whether its ``vote`` is true."""
     here, votes = cuda.launch.exchange(vote)
-    first = here // _WARP * _WARP
+    first = here // WARP * WARP
     return np.uint32(sum(1 << (lane - first) for lane, yes in votes.items() if yes))

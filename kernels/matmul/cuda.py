@@ -24,7 +24,6 @@ Product = Callable[[Any, Any, Any], Any]
 
 # Rows or columns of one launch, which kernels count in 32 bits.
 _MOST = 1 << 30
-_MOST_BLOCKS = (1 << 31) - 1
 
 
 class _Shape(NamedTuple):
