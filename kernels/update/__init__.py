@@ -15,19 +15,17 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from .._device import device_of, family, on_cpu
+from .._device import device_of, on_cpu
 from ..copy import cat, empty, fill, transfer
 from ._plan import Part, Plan, parts_of
+from ._step import on as _on
+from ._step import parts_for as _parts
+from .adaptive import adadelta, adamax, asgd, nadam, radam, rprop
 
-__all__ = ["Plan", "adagrad", "adam", "norms", "rmsprop", "scale_", "sgd", "total_norm", "unscale_", "zero_"]
-
-_on = family(__name__)
-
-
-def _parts(op: str, plan: Plan | None, params: Sequence[Any], grads: Sequence[Any], **states: Sequence[Any]) -> list[Part]:
-    if len(grads) != len(params):
-        raise RuntimeError(f"{op}: expected {len(params)} gradients, but got {len(grads)}")
-    return parts_of(_on, op, plan, params, states, 1)
+__all__ = [
+    "Plan", "adadelta", "adagrad", "adam", "adamax", "asgd", "nadam", "norms", "radam", "rmsprop", "rprop", "scale_", "sgd", "total_norm", "unscale_",
+    "zero_",
+]  # fmt: skip
 
 
 def sgd(

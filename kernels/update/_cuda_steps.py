@@ -12,6 +12,7 @@ from .. import _dtypes
 from .._cuda.functions import functions_for
 from .._cuda.intrinsics import inline
 from ._cuda_source import Loop, looped
+from ._rules import RULES
 
 
 @functools.lru_cache(maxsize=None)
@@ -118,6 +119,15 @@ def rmsprop_kernel(dtype: np.dtype, centered: bool, buffered: bool) -> Any:
     function = {(False, False): plain, (True, False): with_average, (False, True): with_buffer, (True, True): with_both}[centered, buffered]
     states = tuple(range(2, 3 + centered + buffered))
     return looped("rmsprop", dtype, function, Loop((0, 1, *states), (0, *states), 0, 7))
+
+
+@functools.lru_cache(maxsize=None)
+def rule_kernel(name: str, dtype: np.dtype) -> Any:
+    """The step ``name`` of ``_rules``, with the settings in the order in which ``cuda`` passes them."""
+    rule, kind = RULES[name], _dtypes.compute_dtype(dtype)
+    function = rule.make(kind.type, inline, functions_for(kind, {"sqrt"})["sqrt"])
+    states = tuple(range(2, 2 + rule.states))
+    return looped(name, dtype, inline(function), Loop((0, 1, *states), (0, *states), rule.numbers, rule.settings(function)))
 
 
 @functools.lru_cache(maxsize=None)

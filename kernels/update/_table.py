@@ -17,7 +17,7 @@ GRADIENT = 1  # the column of the gradients; parameters are column 0, states fol
 
 # The table's words, as kernels find them.
 _IDS, _COUNT, _CHUNKS, _NUMBERS, _SETTINGS = range(0, 40, 8)
-_MOST_SETTINGS = 12
+_MOST_SETTINGS, _MOST_NUMBERS = 12, 3
 _PACKERS = [struct.Struct(f"={n}d") for n in range(_MOST_SETTINGS + 1)]
 
 
@@ -51,7 +51,7 @@ class Table:
         self.chunks = chunks
         self.dtype = dtype
         self.total = sum(sizes)
-        self.numbers = np.zeros((2, n))
+        self.numbers = np.zeros((_MOST_NUMBERS, n))
         self.settings = np.zeros(_MOST_SETTINGS)
         addresses = [x.ctypes.data for x in (self.ids, chunks, self.numbers, self.settings)]
         self.words = np.array([addresses[0], n, *addresses[1:]], np.int64)

@@ -10,11 +10,12 @@ import numpy as np
 
 from .. import _dtypes
 from .._cpu import empty
+from ._loops import rule_kernel
 from ._steps import list_kernels, rmsprop_kernel, step_kernels
 from ._table import Table
 
 __all__ = [
-    "Table", "adagrad", "adam", "amsgrad", "norms", "rmsprop", "scale", "sgd", "sgd_momentum", "total_norm", "unscale", "work_dtype", "zero",
+    "Table", "adagrad", "adam", "amsgrad", "norms", "rmsprop", "rule", "scale", "sgd", "sgd_momentum", "total_norm", "unscale", "work_dtype", "zero",
 ]  # fmt: skip
 
 
@@ -69,6 +70,13 @@ def rmsprop(centered: bool, buffered: bool) -> Any:
         rmsprop_kernel(table.dtype, centered, buffered)(len(table.chunks), table.address, work=12 * table.total)
 
     return step
+
+
+def rule(name: str, table: Table, numbers: Sequence[Any], *settings: float) -> None:
+    """The step ``name`` of ``_rules``; ``numbers``: each one for all arrays, or a list."""
+    table.give(*numbers)
+    table.set(*settings)
+    rule_kernel(name, table.dtype)(len(table.chunks), table.address, work=12 * table.total)
 
 
 def norms(table: Table, power: float, parts: Sequence[int]) -> Any:

@@ -13,11 +13,11 @@ from .._cuda.launch import Kernel, launch
 from .._cuda.transfer import to_device
 from . import _cuda_sums as sums
 from ._cuda_source import COMMON, GIVEN, OWN
-from ._cuda_steps import list_kernels, rmsprop_kernel, step_kernels
+from ._cuda_steps import list_kernels, rmsprop_kernel, rule_kernel, step_kernels
 from ._cuda_table import THREADS, Table
 
 __all__ = [
-    "Table", "adagrad", "adam", "amsgrad", "norms", "rmsprop", "scale", "sgd", "sgd_momentum", "total_norm", "unscale", "work_dtype", "zero",
+    "Table", "adagrad", "adam", "amsgrad", "norms", "rmsprop", "rule", "scale", "sgd", "sgd_momentum", "total_norm", "unscale", "work_dtype", "zero",
 ]  # fmt: skip
 
 
@@ -78,6 +78,11 @@ def rmsprop(centered: bool, buffered: bool) -> Any:
         _run(rmsprop_kernel(table.dtype, centered, buffered), table, (), *settings)
 
     return step
+
+
+def rule(name: str, table: Table, numbers: Sequence[Any], *settings: float) -> None:
+    """The step ``name`` of ``_rules``; ``numbers``: each one for all arrays, or a list."""
+    _run(rule_kernel(name, table.dtype), table, numbers, *settings)
 
 
 def norms(table: Table, power: float, parts: Sequence[int]) -> Any:

@@ -51,12 +51,6 @@ class Adagrad(FusedOptimizer):
         for p in param_group["params"]:
             self.state[p] = {"step": new_step(), "sum": filled_like(p, complex(start, start) if p.is_complex() else start)}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            for option, default in (("foreach", None), ("maximize", False), ("differentiable", False), ("fused", None)):
-                group.setdefault(option, default)
-
     def _update(self, group: dict[str, Any], plan: update.Plan, params: list[Tensor]) -> None:
         states = [self.state[p] for p in params]
         update.adagrad(

@@ -66,10 +66,8 @@ class Adam(FusedOptimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
-            for option in ("amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay"):
+            for option in ("amsgrad", "decoupled_weight_decay"):
                 group.setdefault(option, False)
-            group.setdefault("foreach", None)
-            group.setdefault("fused", None)
 
     def _update(self, group: dict[str, Any], plan: update.Plan, params: list[Tensor]) -> None:
         amsgrad, states = group["amsgrad"], []

@@ -250,11 +250,15 @@ class Optimizer:
             hook(self)
 
 
+# States that are one number, which the host computes with: the count of steps, and what NAdam and ASGD follow up.
+_NUMBERS = ("step", "mu_product", "eta", "mu")
+
+
 def _adopted(param: Tensor, value: Any, key: Any = None) -> Any:
-    """A copy of a loaded state on the device and in the dtype that go with ``param``; the count of steps keeps its own, and is the host's."""
+    """A copy of a loaded state on the device and in the dtype that go with ``param``; numbers keep their own, and are the host's."""
     if isinstance(value, Tensor):
         copied = copy_kernels.clone(value._data)
-        if key == "step":
+        if key in _NUMBERS:
             return wrap(copy_kernels.transfer(copied, "cpu"))
         copied = copy_kernels.transfer(copied, str(param.device))
         return wrap(copy_kernels.cast(copied, param._data.dtype) if param.is_floating_point() else copied)
@@ -263,6 +267,10 @@ def _adopted(param: Tensor, value: Any, key: Any = None) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_adopted(param, v) for v in value)
     return value
+
+
+# Options that older state dicts of PyTorch's do not have.
+_LATER = {"foreach": None, "fused": None, "maximize": False, "differentiable": False, "capturable": False}
 
 
 class FusedOptimizer(Optimizer):
@@ -306,8 +314,22 @@ class FusedOptimizer(Optimizer):
     def _update(self, group: dict[str, Any], plan: update.Plan, params: list[Tensor]) -> None:
         raise NotImplementedError
 
+    def _states(self, params: Iterable[Tensor], *names: str) -> list[dict[str, Any]]:
+        """The states of ``params``; a new one counts no steps and has zeros of each name."""
+        found = []
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["step"] = new_step()
+                state.update((name, filled_like(p)) for name in names)
+            found.append(state)
+        return found
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        for group in self.param_groups:
+            for option in _LATER.keys() & self.defaults.keys():
+                group.setdefault(option, _LATER[option])
         self._plans: list[update.Plan] = []
         for value in self.state.values():
             if isinstance(value, dict) and isinstance(value.get("step"), (int, float)):
@@ -346,12 +368,24 @@ def advance(steps: Iterable[Tensor]) -> list[float]:
     return counts
 
 
+def column(states: Iterable[dict[str, Any]], name: str) -> list[Any]:
+    """The arrays that ``states`` have under ``name``."""
+    return [state[name]._data for state in states]
+
+
 def check_rate(lr: Any) -> None:
     """Raise ValueError for a learning rate that is negative or a tensor of several elements."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     if not float(lr) >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr}")
+
+
+def check_betas(betas: Any) -> None:
+    """Raise ValueError for a pair of decay rates of which one is not in [0, 1)."""
+    for i, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
 
 def check_not_negative(**values: Any) -> None:

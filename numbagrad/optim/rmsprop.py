@@ -53,9 +53,7 @@ class RMSprop(FusedOptimizer):
         super().__setstate__(state)
         for group in self.param_groups:
             group.setdefault("momentum", 0)
-            group.setdefault("foreach", None)
-            for option in ("centered", "maximize", "differentiable", "capturable"):
-                group.setdefault(option, False)
+            group.setdefault("centered", False)
 
     def _update(self, group: dict[str, Any], plan: update.Plan, params: list[Tensor]) -> None:
         buffered, centered, states = group["momentum"] > 0, group["centered"], []

@@ -54,10 +54,7 @@ class SGD(FusedOptimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
-            group.setdefault("foreach", None)
-            group.setdefault("fused", None)
-            for option in ("nesterov", "maximize", "differentiable"):
-                group.setdefault(option, False)
+            group.setdefault("nesterov", False)
 
     def _update(self, group: dict[str, Any], plan: update.Plan, params: list[Tensor]) -> None:
         buffers = first = None

@@ -23,6 +23,27 @@ CASES = [
     ("ExponentialLR", {"gamma": 0.8}),
     ("CosineAnnealingLR", {"T_max": 5}),
     ("CosineAnnealingLR", {"T_max": 12, "eta_min": 0.01}),
+    ("MultiplicativeLR", {"lr_lambda": lambda epoch: 0.9 + 0.01 * epoch}),
+    ("PolynomialLR", {}),
+    ("PolynomialLR", {"total_iters": 15, "power": 0.7}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 4}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2, "eta_min": 0.01}),
+    ("CyclicLR", {"base_lr": 0.1, "max_lr": [0.7, 1.1], "step_size_up": 3}),
+    (
+        "CyclicLR",
+        {"base_lr": 0.1, "max_lr": 0.7, "step_size_up": 3, "step_size_down": 5, "mode": "triangular2", "base_momentum": [0.5, 0.6]},
+    ),
+    ("CyclicLR", {"base_lr": 0.1, "max_lr": 0.7, "step_size_up": 4, "mode": "exp_range", "gamma": 0.9, "cycle_momentum": False}),
+    (
+        "CyclicLR",
+        {"base_lr": 0.1, "max_lr": 0.7, "step_size_up": 4, "scale_fn": lambda x: 1 / (5 ** (x * 0.0001)), "scale_mode": "iterations"},
+    ),
+    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 26}),
+    ("OneCycleLR", {"max_lr": [0.5, 3.0], "epochs": 5, "steps_per_epoch": 6, "anneal_strategy": "linear", "three_phase": True}),
+    (
+        "OneCycleLR",
+        {"max_lr": 0.5, "total_steps": 25, "pct_start": 0.5, "cycle_momentum": False, "div_factor": 5.0, "final_div_factor": 10.0},
+    ),
 ]
 METRICS = [5, 4, 4, 4, 3.9999, 4, 4, 4, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, float("nan"), 0.5, 1, 1, 1, 1]
 PLATEAUS = [
@@ -35,13 +56,17 @@ PLATEAUS = [
 
 def new_optimizer(library=None):
     if library is None:
-        return optim.SGD([{"params": [Parameter(ng.zeros(1))]}, {"params": [Parameter(ng.zeros(1))], "lr": 2.0}], lr=0.1)
+        return optim.SGD([{"params": [Parameter(ng.zeros(1))]}, {"params": [Parameter(ng.zeros(1))], "lr": 2.0}], lr=0.1, momentum=0.3)
     zero = library.nn.Parameter
-    return library.optim.SGD([{"params": [zero(library.zeros(1))]}, {"params": [zero(library.zeros(1))], "lr": 2.0}], lr=0.1)
+    return library.optim.SGD([{"params": [zero(library.zeros(1))]}, {"params": [zero(library.zeros(1))], "lr": 2.0}], lr=0.1, momentum=0.3)
 
 
 def rates(optimizer):
     return [group["lr"] for group in optimizer.param_groups]
+
+
+def momenta(optimizer):
+    return [group["momentum"] for group in optimizer.param_groups]
 
 
 @pytest.mark.parametrize("name, options", CASES)
@@ -52,6 +77,7 @@ def test_rates(name, options):
     for _ in range(25):
         assert rates(ours) == pytest.approx(rates(theirs), rel=1e-12, abs=1e-15)
         assert a.get_last_lr() == rates(ours)
+        assert momenta(ours) == pytest.approx(momenta(theirs), rel=1e-12)
         for optimizer in (ours, theirs):
             optimizer.step()
         a.step()
@@ -221,3 +247,107 @@ def test_rates_that_are_tensors_are_set_in_place():
 def test_bad_arguments(call, error, message):
     with pytest.raises(error, match=message):
         call(new_optimizer())
+
+
+def composed(library, optimizer, kind):
+    schedules = library.optim.lr_scheduler
+    if kind == "chained":
+        return schedules.ChainedScheduler([schedules.ConstantLR(optimizer, 0.1, total_iters=4), schedules.ExponentialLR(optimizer, 0.9)])
+    if kind == "nested":
+        inner = schedules.SequentialLR(optimizer, [schedules.StepLR(optimizer, 2), schedules.ExponentialLR(optimizer, 0.7)], milestones=[3])
+        return schedules.SequentialLR(optimizer, [inner, schedules.ConstantLR(optimizer, 0.5)], milestones=[8])
+    parts = [
+        schedules.LinearLR(optimizer, 0.1, total_iters=4),
+        schedules.CosineAnnealingLR(optimizer, 6),
+        schedules.ExponentialLR(optimizer, 0.9),
+    ]
+    return schedules.SequentialLR(optimizer, parts, milestones=[5, 11])
+
+
+@pytest.mark.parametrize("kind", ["sequential", "chained", "nested"])
+def test_schedules_of_schedules(kind):
+    torch = pytest.importorskip("torch")
+    ours, theirs = new_optimizer(), new_optimizer(torch)
+    a, b = composed(ng, ours, kind), composed(torch, theirs, kind)
+    saved = None
+    for step in range(20):
+        assert rates(ours) == pytest.approx(rates(theirs), rel=1e-12)
+        assert a.get_last_lr() == rates(ours)
+        if step == 7:
+            saved = copy.deepcopy(a.state_dict()), rates(ours)
+        for optimizer in (ours, theirs):
+            optimizer.step()
+        a.step()
+        b.step()
+    again = new_optimizer()
+    resumed = composed(ng, again, kind)
+    resumed.load_state_dict(saved[0])
+    for group, lr in zip(again.param_groups, saved[1]):
+        group["lr"] = lr
+    for _ in range(13):
+        again.step()
+        resumed.step()
+    assert rates(again) == rates(ours)
+
+
+def test_warm_restarts_at_fractions_of_an_epoch():
+    torch = pytest.importorskip("torch")
+    ours, theirs = new_optimizer(), new_optimizer(torch)
+    options = {"T_0": 2, "T_mult": 3, "eta_min": 0.01}
+    a = lr_scheduler.CosineAnnealingWarmRestarts(ours, **options)
+    b = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(theirs, **options)
+    for tenth in range(100):
+        a.step(tenth / 10)
+        b.step(tenth / 10)
+        assert rates(ours) == pytest.approx(rates(theirs), rel=1e-12)
+    with pytest.raises(ValueError, match="non-negative"):
+        a.step(-1)
+
+
+def test_momentum_of_adam_is_its_first_beta():
+    torch = pytest.importorskip("torch")
+    found = []
+    for library in (ng, torch):
+        optimizer = library.optim.Adam([library.nn.Parameter(library.zeros(1))])
+        schedule = library.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=10)
+        found.append([])
+        for _ in range(9):
+            optimizer.step()
+            schedule.step()
+            found[-1] += optimizer.param_groups[0]["betas"]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_errors_of_cycles_and_compositions():
+    plain = optim.Adagrad([Parameter(ng.zeros(1))])
+    sgd, other = new_optimizer(), new_optimizer()
+    schedules = lr_scheduler
+    for refused in (
+        lambda: schedules.CyclicLR(sgd, 0.1, 0.2, mode="square"),
+        lambda: schedules.CyclicLR(sgd, [0.1], 0.2),
+        lambda: schedules.CyclicLR(plain, 0.1, 0.2),
+        lambda: schedules.OneCycleLR(plain, 0.1, total_steps=3),
+        lambda: schedules.OneCycleLR(sgd, 0.1),
+        lambda: schedules.OneCycleLR(sgd, 0.1, epochs=3),
+        lambda: schedules.OneCycleLR(sgd, 0.1, total_steps=0),
+        lambda: schedules.OneCycleLR(sgd, 0.1, total_steps=3, pct_start=1.5),
+        lambda: schedules.OneCycleLR(sgd, 0.1, total_steps=3, anneal_strategy="step"),
+        lambda: schedules.CosineAnnealingWarmRestarts(sgd, 0),
+        lambda: schedules.CosineAnnealingWarmRestarts(sgd, 2, T_mult=0),
+        lambda: schedules.SequentialLR(sgd, [], []),
+        lambda: schedules.SequentialLR(sgd, [schedules.StepLR(sgd, 1)], [1]),
+        lambda: schedules.SequentialLR(sgd, [schedules.StepLR(sgd, 1), schedules.StepLR(other, 1)], [1]),
+        lambda: schedules.ChainedScheduler([schedules.ReduceLROnPlateau(sgd)]),
+    ):
+        with pytest.raises(ValueError):
+            refused()
+    with pytest.raises(TypeError):
+        schedules.MultiplicativeLR(sgd, [1.0, 2.0])
+    with pytest.raises(TypeError):
+        schedules.CyclicLR(3, 0.1, 0.2)
+    once = schedules.OneCycleLR(new_optimizer(), 0.1, total_steps=2)
+    once.optimizer.step()
+    once.step()
+    once.step()
+    with pytest.raises(ValueError, match="total steps"):
+        once.step()

@@ -27,6 +27,21 @@ OPTIONS = {
     "AdamW": [{}, {"lr": 0.1, "amsgrad": True, "maximize": True}],
     "Adagrad": [{}, {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2}],
     "RMSprop": [{}, {"momentum": 0.9, "weight_decay": 0.1, "alpha": 0.9}, {"centered": True, "momentum": 0.5, "lr": 1e-3}],
+    "Adadelta": [{}, {"lr": 0.5, "rho": 0.7, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}],
+    "Adamax": [{}, {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.1, "maximize": True}],
+    "NAdam": [
+        {},
+        {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.1, "momentum_decay": 0.1},
+        {"weight_decay": 0.1, "decoupled_weight_decay": True},
+    ],
+    "RAdam": [
+        {},
+        {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.1},
+        {"weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True},
+    ],
+    "Rprop": [{}, {"lr": 0.1, "etas": (0.3, 1.9), "step_sizes": (0.05, 0.2), "maximize": True}],
+    "Adafactor": [{}, {"lr": 0.1, "beta2_decay": -0.5, "eps": (1e-3, 1e-2), "d": 2.0, "weight_decay": 0.1, "maximize": True}],
+    "ASGD": [{}, {"lr": 0.1, "lambd": 0.1, "alpha": 0.5, "t0": 4, "weight_decay": 0.1, "maximize": True}],
 }
 CASES = [(name, options) for name, every in OPTIONS.items() for options in every]
 
