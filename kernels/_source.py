@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ._formula import ARGUMENT, CONSTANT, Expr, Formula, conj, expand, order, where
+from ._formula import ARGUMENT, CONSTANT, Expr, Formula, conj, div, expand, order, where
 
 
 def variable(parameter: Expr) -> str:
@@ -45,7 +45,10 @@ def statements(formula: Formula, scalar: Callable[[Expr], str], integer: bool, i
             args = [number(a) for a in e.args]
         else:
             args = [names[id(a)] for a in e.args]
-        if e.op.template:
+        if e.op is div and is_complex:
+            calls.add("complex_div")
+            text = f"complex_div({', '.join(args)})"
+        elif e.op.template:
             text = e.op.template.format(*args)
         else:
             calls.add(e.op.name)

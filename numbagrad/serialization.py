@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Iterator
 import numpy as np
 import safetensors
 
-from . import dtypes
+from . import dtypes, torch_files
 from .devices import as_device, cpu, device
 from .kernels import copy as copy_kernels
 from .tensor import Parameter, Tensor, wrap
@@ -150,7 +150,8 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
 
 
 def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weights_only: bool = True) -> Any:
-    """What ``save`` stored; a safetensors file from elsewhere gives a dict of its tensors.
+    """What ``save`` stored; a safetensors file from elsewhere gives a dict of its tensors, and of PyTorch's ``.pt`` and ``.pth`` files tensors and plain
+    containers are read.
 
     Never executes anything in the file.  A tensor comes to the device that it was saved from; ``map_location`` changes that: a device for all, a dict from
     devices' names to devices, or a function of the tensor on the CPU and the name of its device, that returns the tensor where it is to be, or None.
@@ -160,6 +161,8 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weig
         map_location = as_device(map_location, "load")
     name = getattr(f, "name", "the given file") if hasattr(f, "read") else os.fspath(f)  # type: ignore[arg-type]
     data = f.read() if hasattr(f, "read") else Path(f).read_bytes()  # type: ignore[union-attr,arg-type]
+    if torch_files.is_torch_file(data):
+        return torch_files.read(data, name, lambda tensor, place: _located(tensor, place, map_location))
     try:
         found = safetensors.deserialize(data)
         size = int.from_bytes(data[:8], "little")

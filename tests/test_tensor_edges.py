@@ -30,3 +30,15 @@ def test_one_value_into_overlapping_elements():
     ):
         with pytest.raises(RuntimeError, match="single memory location"):
             refused()
+
+
+def test_complex_division_by_zero():
+    """Infinite in each part that is not 0, as everywhere; not an error, and not the end of the loop."""
+    x = ng.tensor([1 + 1j, 2, 0, -3j, 6 + 8j] * 5)
+    y = ng.tensor([0j, 0, 0, 0, 2j] * 5)
+    for dtype in (ng.complex64, ng.complex128):
+        found = (x.to(dtype) / y.to(dtype)).tolist()
+        assert str(found[:4]) == "[(inf+infj), (inf+nanj), (nan+nanj), (nan-infj)]" and found[4::5] == [4 - 3j] * 5
+    z = ng.zeros(3, dtype=ng.complex128, requires_grad=True)
+    (z.abs() ** 2).sum().backward()
+    assert z.grad.tolist() == [0, 0, 0]
