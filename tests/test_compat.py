@@ -129,7 +129,7 @@ def test_pytorch_that_is_imported_already_is_left_alone(tmp_path):
             print("refused", torch.__file__ is not None)
     """
     script = tmp_path / "own.py"
-    script.write_text(source)
+    script.write_text(textwrap.dedent(source))
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300
     )
