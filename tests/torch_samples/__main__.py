@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import sys
 import warnings
 
@@ -33,7 +34,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     kinds = {**dict.fromkeys(entries(), OPERATION_CHECKS), **dict.fromkeys(modules(), MODULE_CHECKS)}
     found = {**entries(), **modules()}
-    names = [n for n in found if not sys.argv[1:] or any(n == a or (a.endswith("*") and n.startswith(a[:-1])) for a in sys.argv[1:])]
+    names = [n for n in found if not sys.argv[1:] or any(fnmatch.fnmatchcase(n, a) for a in sys.argv[1:])]
     right = 0
     for name in sorted(names):
         said = verdict(found[name], kinds[name])

@@ -17,6 +17,8 @@ RANDOM = frozenset(
     "nn.functional.alpha_dropout nn.functional.feature_alpha_dropout nn.functional.rrelu nn.functional.fractional_max_pool2d "
     "nn.functional.fractional_max_pool3d svd_lowrank pca_lowrank resize_ resize_as_".split()
 )
+# Entries whose second derivative is NaN in PyTorch on some samples where it exists (log(e^a + e^b) at b = −∞).
+NO_SECOND = frozenset({"masked.logaddexp"})
 # Elements of a sample beyond which the second derivative is not taken, and how many samples it is taken of.
 _SMALL, _SECONDS = 400, 6
 
@@ -39,6 +41,13 @@ def _processed(sample: Any, result: Any, ours: bool) -> Any:
     return translate.rebound(process)(result) if ours else process(result)
 
 
+def _is_known(op: Any, sample: Any) -> bool:
+    """Whether the values are not random."""
+    if op.name == "nn.functional.multi_head_attention_forward":
+        return not (sample.args[9] and sample.kwargs.get("training", True))  # dropout_p
+    return op.name not in RANDOM and not sample.kwargs.get("dropout_p")
+
+
 def check_values(op: Any, dtype: torch.dtype = torch.float32) -> int:
     """Every sample: shape, dtype and values as PyTorch's.  The number of samples."""
     fn = translate.function(op)
@@ -47,7 +56,7 @@ def check_values(op: Any, dtype: torch.dtype = torch.float32) -> int:
         expected = op.op(sample.input, *sample.args, **sample.kwargs) if not _changes(op) else _on_copy(op.op, sample)
         result, _, _ = translate.call(op, fn, sample)
         compare.same(
-            _processed(sample, result, True), _processed(sample, expected, False), values=op.name not in RANDOM, what=_title(sample)
+            _processed(sample, result, True), _processed(sample, expected, False), values=_is_known(op, sample), what=_title(sample)
         )
         count += 1
     return count
@@ -60,14 +69,14 @@ def check_gradients(op: Any) -> int:
     fn = translate.function(op)
     count = seconds = 0
     for sample in samples(op, torch.float64, True):
-        twice = op.supports_gradgrad and seconds < _SECONDS and _elements(sample) <= _SMALL
+        twice = op.supports_gradgrad and seconds < _SECONDS and _elements(sample) <= _SMALL and op.full_name not in NO_SECOND
         expected = op.op(sample.input, *sample.args, **sample.kwargs) if not _changes(op) else _on_copy(op.op, sample)
         result, inputs, theirs = translate.call(op, fn, sample)
         if not theirs:
             continue
         first, second = compare.gradients(torch, _processed(sample, expected, False), theirs, twice)
         mine, mine_second = compare.gradients(compare.ng, _processed(sample, result, True), inputs, twice)
-        known = op.name not in RANDOM
+        known = _is_known(op, sample)
         compare.same_gradients(mine, first, f"gradient, {_title(sample)}", values=known)
         compare.same_gradients(mine_second, second, f"second gradient, {_title(sample)}", loose=10, values=known)
         count += 1
@@ -90,7 +99,7 @@ def check_in_place(op: Any) -> int:
             expected = variant(sample.input.clone(), *sample.args, **sample.kwargs)
         except RuntimeError:
             continue  # not possible in place: another dtype, or a shape that broadcasts
-        x = translate.value(sample.input)
+        x = translate.value(sample.input.clone())
         version = x._version
         result = mine(x, *translate.value(sample.args), **translate.value(sample.kwargs))
         assert result is x, f"{name} returns another tensor"

@@ -22,6 +22,11 @@ class Missing(Exception):
     """numbagrad has no function or argument of this name."""
 
 
+def is_module(name: str) -> bool:
+    """Whether an entry is a layer (``nn.Linear``) rather than an operation (``nn.functional.linear``)."""
+    return name.startswith("nn.") and name[3].isupper()
+
+
 def find(path: str) -> Any:
     """``numbagrad.<path>``.  Raises Missing."""
     found: Any = ng
@@ -94,6 +99,8 @@ def tensor(t: torch.Tensor) -> Any:
     """A tensor with the same values, strides and need of a gradient."""
     if t.layout is not torch.strided:
         raise Missing(f"numbagrad has no {t.layout}")
+    if t.device.type != "cpu":
+        raise Missing(f"numbagrad has no device {t.device}")
     plain = t.detach().resolve_conj().resolve_neg()
     if plain.storage_offset() and plain.is_contiguous() and plain.numel():  # a part of something, which as_strided is to reach
         whole = tensor(torch.empty(0, dtype=plain.dtype).set_(plain.untyped_storage()))
@@ -132,7 +139,7 @@ def value(x: Any) -> Any:
     if isinstance(x, torch.nn.utils.rnn.PackedSequence):
         return find("nn.utils.rnn.PackedSequence")(*map(value, x))
     if isinstance(x, torch.nn.Module):
-        return find(f"nn.{type(x).__name__}")()
+        return _module(x)
     if isinstance(x, dict):
         return {k: value(v) for k, v in x.items()}
     if isinstance(x, (list, tuple)) and type(x) in (list, tuple):
@@ -140,8 +147,20 @@ def value(x: Any) -> Any:
     if isinstance(x, types.FunctionType) and x.__module__.startswith("torch.testing."):
         return rebound(x)
     if callable(x) and getattr(x, "__module__", None) and str(x.__module__).startswith("torch") and hasattr(x, "__name__"):
-        return find(f"nn.functional.{x.__name__}" if "functional" in x.__module__ else x.__name__)
+        return find(f"nn.functional.{x.__name__}" if "functional" in x.__module__ or "._nn" in x.__module__ else x.__name__)
     return x
+
+
+def _module(x: torch.nn.Module) -> Any:
+    """A module of the same kind; of a transformer's layers also of the same sizes and values."""
+    kind = find(f"nn.{type(x).__name__}")
+    if not isinstance(x, (torch.nn.TransformerEncoderLayer, torch.nn.TransformerDecoderLayer)):
+        return kind()
+    attention, dtype_ = x.self_attn, dtype(x.linear1.weight.dtype)
+    sizes = attention.embed_dim, attention.num_heads, x.linear1.out_features, x.dropout.p, value(x.activation), x.norm1.eps
+    made = kind(*sizes, attention.batch_first, x.norm_first, x.linear1.bias is not None, dtype=dtype_)
+    made.load_state_dict({k: tensor(v.detach()) for k, v in x.state_dict().items()})
+    return made.train(x.training)
 
 
 def call(op: Any, fn: Callable[..., Any], sample: Any) -> tuple[Any, list[Any], list[Any]]:
