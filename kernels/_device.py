@@ -78,7 +78,8 @@ def family(package: str, across: bool = False) -> Callable[..., ModuleType]:
             if device and here != device:
                 if not across:
                     raise RuntimeError(
-                        f"Expected all tensors to be on the same device, but found at least two devices, {device} and {here}!"
+                        f"Expected all tensors to be on the same device, but found at least two devices, {device} and {here}! "
+                        f"(when checking the arguments of {package.rpartition('.')[2]})"
                     )
                 here = max(device, here)
             device = here

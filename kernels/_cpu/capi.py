@@ -220,6 +220,12 @@ def call_new(typingctx: Any, address: Any, kind: Any, args: Any, named: Any) -> 
 
 
 @intrinsic
+def call_get(typingctx: Any, address: Any, x: Any, key: Any) -> Any:
+    """``PyObject *f(PyObject *, PyObject *)``"""
+    return _call(2, [_WORD] * 2, _WORD)
+
+
+@intrinsic
 def call_pack(typingctx: Any, address: Any, count: Any) -> Any:
     """``PyObject *f(Py_ssize_t)``"""
     return _call(1, [_WORD], _WORD)

@@ -391,6 +391,11 @@ class Entry:
         self._known: set[tuple[Any, ...]] = set()
         self.call = capi.builtin(name, address(_compiled_dispatch, (int64, int64, int64)), self.table)
 
+    def leave_to(self, general: Callable[..., Any]) -> None:
+        """Let ``call`` leave to ``general`` what is not plain, from now on."""
+        self.table.keeps.append(general)
+        self.table[_GENERAL // 8] = id(general)
+
     def add(
         self,
         keys: Sequence[Any],

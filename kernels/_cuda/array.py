@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
 from .. import _dtypes
-from . import devices, memory, streams, strides
+from . import devices, memory, objects, streams, strides
 from .driver import load
 
 
@@ -28,12 +28,32 @@ class Flags(NamedTuple):
 _DENSE, _STRIDED = Flags(True), Flags(False)
 
 
+class Form:
+    """What an array is but for its place: shape, strides in bytes, dtype, flags, and the bytes of its elements.
+
+    Forms are made by ``form_of``, once for each that is in use, so that what is known of calls with arrays of some forms is kept by the forms themselves,
+    which are told apart by where they are.
+    """
+
+    __slots__ = ("shape", "strides", "dtype", "flags", "nbytes")
+
+    def __init__(self, shape: tuple[int, ...], strides_: tuple[int, ...], dtype: np.dtype):
+        self.shape, self.strides, self.dtype = tuple(map(int, shape)), tuple(map(int, strides_)), dtype
+        self.flags = _DENSE if strides.is_contiguous(shape, strides_, dtype.itemsize) else _STRIDED
+        self.nbytes = math.prod(self.shape) * dtype.itemsize
+
+
+# One that is forgotten while it is still in use has a second beside it: what was known by the first is found out anew.
+form_of = functools.lru_cache(maxsize=4096)(Form)
+
+
 class CudaArray:
     """A strided view of an allocation on one device; all views of an allocation keep it alive."""
 
-    __slots__ = ("allocation", "pointer", "shape", "strides", "dtype", "flags", "__weakref__")
+    __slots__ = ("allocation", "pointer", "form", "shape", "strides", "dtype", "flags", "__weakref__")
     allocation: Any  # memory.Allocation
     pointer: int  # the address of the first element
+    form: Form  # and so much of it as is looked at often:
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in bytes
     dtype: np.dtype
@@ -43,24 +63,14 @@ class CudaArray:
     __array_ufunc__ = None  # NumPy's operators leave the answer to the other operand
     __hash__ = object.__hash__
 
-    def __init__(
-        self,
-        allocation: Any,
-        pointer: int,
-        shape: tuple[int, ...],
-        strides_: tuple[int, ...],
-        dtype: np.dtype,
-        contiguous: bool | None = None,
-    ):
-        """``contiguous`` may say what the strides would show."""
+    def __init__(self, allocation: Any, pointer: int, shape: tuple[int, ...], strides_: tuple[int, ...], dtype: np.dtype):
         self.allocation = allocation
         self.pointer = pointer
-        self.shape = shape
-        self.strides = strides_
-        self.dtype = dtype
-        if contiguous is None:
-            contiguous = strides.is_contiguous(shape, strides_, dtype.itemsize)
-        self.flags = _DENSE if contiguous else _STRIDED
+        self.form = form = form_of(shape, strides_, dtype)
+        self.shape = form.shape
+        self.strides = form.strides
+        self.dtype = form.dtype
+        self.flags = form.flags
 
     # ---- what it is ---------------------------------------------------------------------------------------------------------------
 
@@ -82,7 +92,7 @@ class CudaArray:
 
     @property
     def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+        return self.form.nbytes
 
     def __len__(self) -> int:
         if not self.shape:
@@ -107,11 +117,11 @@ class CudaArray:
     # ---- views --------------------------------------------------------------------------------------------------------------------
 
     def _seen_as(self, shape: tuple[int, ...], strides_: tuple[int, ...], offset: int = 0, dtype: np.dtype | None = None) -> CudaArray:
-        return CudaArray(self.allocation, self.pointer + offset, shape, strides_, self.dtype if dtype is None else dtype)
+        return _viewed(self.allocation, self.pointer + offset, form_of(shape, strides_, self.dtype if dtype is None else dtype))
 
-    def as_strided(self, shape: Sequence[int], strides_: Sequence[int]) -> CudaArray:
-        """The view of that shape and those strides in bytes, which the caller answers for."""
-        return self._seen_as(tuple(shape), tuple(strides_))
+    def as_strided(self, shape: Sequence[int], strides_: Sequence[int], offset: int = 0) -> CudaArray:
+        """The view of that shape and those strides, ``offset`` behind the first element, all in bytes, which the caller answers for."""
+        return self._seen_as(tuple(shape), tuple(strides_), offset)
 
     def view(self, dtype: Any = None) -> CudaArray:
         """The same memory as elements of another type.  Raises ValueError where the last dimension does not come out even."""
@@ -131,7 +141,7 @@ class CudaArray:
     def reshaped(self, shape: tuple[int, ...]) -> CudaArray | None:
         """The view in a ``shape`` of as many elements, or None where that needs a copy."""
         if self.flags.c_contiguous:
-            return CudaArray(self.allocation, self.pointer, shape, strides.row_major(shape, self.dtype.itemsize), self.dtype, True)
+            return _viewed(self.allocation, self.pointer, dense(shape, self.dtype))
         found = strides.reshaped(self.shape, self.strides, shape, self.dtype.itemsize)
         return None if found is None else self._seen_as(shape, found)
 
@@ -227,11 +237,12 @@ LEGACY_STREAM = 1
 
 
 @functools.lru_cache(maxsize=4096)
-def _dense(shape: tuple[int, ...], itemsize: int) -> tuple[int, tuple[int, ...]]:
-    """The bytes and the strides of a C-contiguous array: shapes repeat, and to work this out takes as long as to allocate."""
+def dense(shape: tuple[int, ...], dtype: Any) -> Form:
+    """The form of a C-contiguous array.  Raises RuntimeError for a negative size."""
     if shape and min(shape) < 0:
         raise RuntimeError(f"empty: expected sizes that are not negative and fit in memory, but got {shape}")
-    return math.prod(shape) * itemsize, strides.row_major(shape, itemsize)
+    dtype = np.dtype(dtype)
+    return form_of(shape, strides.row_major(shape, dtype.itemsize), dtype)
 
 
 def empty(shape: Sequence[int] | int, dtype: Any, device: int | None = None) -> CudaArray:
@@ -241,11 +252,27 @@ def empty(shape: Sequence[int] | int, dtype: Any, device: int | None = None) -> 
     """
     if type(shape) is not tuple:
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if not isinstance(dtype, np.dtype):
-        dtype = np.dtype(dtype)
-    nbytes, steps = _dense(shape, dtype.itemsize)
-    allocation = memory.allocate(nbytes, device)
-    return CudaArray(allocation, allocation.pointer, shape, steps, dtype, True)
+    form = dense(shape, dtype)
+    return _empty(form) if device is None else _empty_slowly(form, device)
+
+
+def _empty_slowly(form: Form, device: int | None = None) -> CudaArray:
+    allocation = memory.allocate(form.nbytes, device)
+    return _viewed(allocation, allocation.pointer, form)
+
+
+def _viewed_slowly(allocation: Any, pointer: int, form: Form) -> CudaArray:
+    return CudaArray(allocation, pointer, form.shape, form.strides, form.dtype)
+
+
+def table(size: int = objects.END) -> objects.Table:
+    """A table of ``size`` bytes by which compiled code makes arrays."""
+    return objects.table(devices.thread, devices.Here, memory.Desk, memory.Allocation, _empty_slowly, CudaArray, Form, size)
+
+
+# ``_empty(form)``: a new array on the current device.  ``_viewed(allocation, pointer, form)``: an array over memory that there is.
+_empty: Callable[..., CudaArray] = objects.builtin("empty", objects.empty, table()) if objects.SUPPORTED else _empty_slowly
+_viewed: Callable[..., CudaArray] = objects.builtin("viewed", objects.viewed, table()) if objects.SUPPORTED else _viewed_slowly
 
 
 def zeros(shape: Sequence[int] | int, dtype: Any, device: int | None = None) -> CudaArray:
@@ -261,7 +288,7 @@ def foreign(source: Any) -> CudaArray:
     """The array over the memory of an object with ``__cuda_array_interface__``, which is kept alive.  What the object's stream has still to do
     comes before what the current stream does next.
 
-    Raises TypeError for an element type that there is none of here, ValueError for a mask.
+    Raises TypeError for an element type that there is none of here and for memory that may only be read, ValueError for a mask and for no address.
     """
     about = source.__cuda_array_interface__
     if about.get("mask") is not None:
@@ -269,7 +296,11 @@ def foreign(source: Any) -> CudaArray:
     dtype = np.dtype(about["typestr"])
     if dtype not in _dtypes.NAMES:
         raise TypeError(f"can't convert an array of type {dtype} to a tensor")
-    pointer, shape = about["data"][0], tuple(about["shape"])
+    (pointer, only_read), shape = about["data"], tuple(about["shape"])
+    if only_read:
+        raise TypeError("the read only flag is not supported, should always be False: a tensor can be written to")
+    if not pointer and math.prod(shape):
+        raise ValueError(f"expected the address of an array of shape {list(shape)}, but got {pointer}")
     steps = about.get("strides")
     steps = strides.row_major(shape, dtype.itemsize) if steps is None else tuple(steps)
     device = devices.of_pointer(pointer) if pointer else devices.current_device()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import re
 import threading
 from collections.abc import Iterator
 from importlib import metadata
@@ -17,7 +16,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numba
 import numpy as np
-from numba import cuda, types
+from numba import types
 
 from .. import _dtypes
 from .._cpu.cache import read_entry, write_entry
@@ -122,24 +121,28 @@ def _compiling_for(arch: tuple[Any, ...]) -> Iterator[None]:
         dispatcher.get_current_device = asked
 
 
-def _compile(function: Callable[..., Any], signature: Any, options: Options, arch: tuple[Any, ...]) -> Cubin:
-    from numba.cuda.cudadrv.driver import _Linker
+def _compile(function: Callable[..., Any], signature: Any, options: Options, archs: Sequence[tuple[Any, ...]]) -> list[Cubin]:
+    """The function is typed and lowered once. What Numba asks of an architecture meanwhile is whether it has what all ours have, which begin at sm_80: the
+    LLVM IR is the same for each."""
+    from numba.cuda import compiler
+    from numba.cuda.cudadrv import nvvm
 
-    with _building, _compiling_for(arch):
-        codes, _ = cuda.compile_all(
-            function, signature, cc=arch, device=False, abi="numba", output="ltoir", fastmath=options.fastmath, launch_bounds=options.bounds
+    with _building, _compiling_for(archs[0]):
+        compiled = compiler.compile_cuda(
+            function,
+            types.void,
+            signature.args,
+            fastmath=options.fastmath,
+            nvvm_options={"fastmath": options.fastmath, "opt": 3},
+            cc=archs[0],
+            max_registers=options.registers,
+            lto=True,
         )
-        linker = _Linker(cc=arch, lto=True, max_registers=options.registers)
-        for code in codes:
-            if hasattr(code, "kind"):  # code in another language that an intrinsic of Numba's asks for
-                linker.add_file_guess_ext(code)
-            else:
-                linker.add_ltoir(getattr(code, "code", code))
-        linked = linker.complete()
-    code = getattr(linked, "code", linked)
-    name = re.search(rb"\.text\.([^\0]+)\0", code)
-    assert name is not None
-    return Cubin(name[1].decode(), code)
+        name, library = compiled.fndesc.llvm_func_name, compiled.library
+        entry = library.get_function(name)
+        compiler.kernel_fixup(entry, debug=False)
+        nvvm.set_launch_bounds(entry, options.bounds)
+        return [Cubin(name, library.get_cubin(cc=arch).code) for arch in archs]
 
 
 def build(
@@ -150,17 +153,33 @@ def build(
     ``source`` is the text of a generated function.  Raises Numba's TypingError
     where the function cannot be compiled for these types.
     """
-    arch = architecture(capability)
+    return build_each(function, parameters, options, [capability], source)[0]
+
+
+def build_each(
+    function: Callable[..., Any], parameters: Sequence[Any], options: Options, capabilities: Sequence[Capability], source: str | None = None
+) -> list[Cubin]:
+    """``build`` for several compute capabilities, in less time than one after the other: what they share is compiled once."""
     signature = types.void(*map(numba_type, parameters))
-    entry = _entry_name(function, f"{signature} {options} {arch} {_tool_versions()}", source)
+    archs = [architecture(capability) for capability in capabilities]
+    entries = [_entry_name(function, f"{signature} {options} {arch} {_tool_versions()}", source) for arch in archs]
+    cubins = {arch: cubin for arch, entry in zip(archs, entries) if (cubin := _kept(entry)) is not None}
+    missing = [arch for arch in dict.fromkeys(archs) if arch not in cubins]
+    if missing:
+        cubins.update(zip(missing, _compile(function, signature, options, missing)))
+    for arch, entry in zip(archs, entries):
+        if entry is not None and arch in missing:
+            write_entry(entry, cubins[arch].name.encode() + b"\0" + cubins[arch].code)
+    return [cubins[arch] for arch in archs]
+
+
+def _kept(entry: str | None) -> Cubin | None:
+    """The cubin of that name in the cache."""
     kept = None if entry is None else read_entry(entry)
-    if kept is not None:
-        name, _, code = kept.partition(b"\0")
-        return Cubin(name.decode(), code)
-    cubin = _compile(function, signature, options, arch)
-    if entry is not None:
-        write_entry(entry, cubin.name.encode() + b"\0" + cubin.code)
-    return cubin
+    if kept is None:
+        return None
+    name, _, code = kept.partition(b"\0")
+    return Cubin(name.decode(), code)
 
 
 def _entry_name(function: Any, how: str, source: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """The devices: how many there are, what each can do, and which one a thread works on.
 
-Every thread begins on device 0 and keeps, per device, the stream that it launches on; ``thread`` holds both, so that a launch finds its
-stream in one look.  A device's primary context, which the CUDA runtime and so every other library uses too, is retained once.
+Every thread begins on device 0 and keeps, per device, the stream that it launches on; ``thread.here`` holds both, so that a launch finds them
+in one look.  A device's primary context, which the CUDA runtime and so every other library uses too, is retained once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,19 @@ from typing import Any, Callable
 
 from .driver import CudaError, load
 
-# ``device``: the thread's device.  ``streams``: its current stream on each device, where that is not the default one.  ``handle``: of the current
-# stream on the current device; it is there exactly when the thread is set up, that device's context being current.
+
+class Here:
+    """Where a thread works: a device, and the handle of a stream of it.  ``desk``: where memory for that comes from, once there was any (``memory``)."""
+
+    __slots__ = ("device", "stream", "desk")
+
+    def __init__(self, device: int, stream: int):
+        self.device, self.stream = device, stream
+        self.desk: Any = None
+
+
+# ``device``: the thread's device.  ``streams``: its current stream on each device, where that is not the default one.  ``here``: the two together;
+# it is there exactly when the thread is set up, that device's context being current.  ``places``: all that it has been, by device and handle.
 thread: Any = threading.local()
 _contexts: dict[int, int] = {}
 
@@ -57,24 +68,30 @@ def context(index: int) -> int:
     return _contexts[index]
 
 
-def current_device() -> int:
-    """The device that this thread works on.  Its context is current from here on."""
+def here() -> Here:
+    """Where this thread works.  The device's context is current from here on."""
     try:
-        thread.handle  # noqa: B018
+        return thread.here
     except AttributeError:
         set_device(getattr(thread, "device", 0))
-    return thread.device
+    return thread.here
+
+
+def current_device() -> int:
+    """The device that this thread works on.  Its context is current from here on."""
+    return here().device
 
 
 def set_device(index: int) -> None:
     """Let this thread work on device ``index``."""
     index = check_index(index)
     # An interrupt may strike anywhere: until the last line is done, the next use of the thread's device comes here again.
-    thread.__dict__.pop("handle", None)
+    thread.__dict__.pop("here", None)
     thread.device = index
     load().CtxSetCurrent(context(index))
     stream = thread.__dict__.setdefault("streams", {}).get(index)
-    thread.handle = 0 if stream is None else stream.handle
+    place = index, 0 if stream is None else stream.handle
+    thread.here = thread.__dict__.setdefault("places", {}).get(place) or thread.places.setdefault(place, Here(*place))
 
 
 class guard:

@@ -73,7 +73,13 @@ def _release(address: int) -> None:
 @_Deleter
 def _destroy(capsule: int) -> None:
     """A capsule that nobody took over is gone."""
-    if _is_valid(capsule, _FRESH):
+    try:
+        fresh = _is_valid(capsule, _FRESH)
+    except (
+        Exception
+    ):  # of who refused to take it over: while that error is on its way the capsule goes, and the first call from here meets it
+        fresh = _is_valid(capsule, _FRESH)
+    if fresh:
         _exported.pop(_pointer(capsule, _FRESH), None)
 
 

@@ -87,7 +87,7 @@ def look(device: int) -> None:
     error, text = _kinds[number - 1]
     raise error(
         f"{text.format(index=index, size=size, dim=dim)}\n"
-        f"A kernel on cuda:{device} has found this, and a later call reports it: what lies out of range was read as 0 and not written."
+        f"A kernel on cuda:{device} has found this, and a later call reports it: what that kernel has computed is not to be used."
     )
 
 

@@ -21,7 +21,7 @@ from .driver import SIMULATED
 from .intrinsics import inline
 
 _LIBDEVICE = """sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv
-floor ceil rint trunc pow atan2 fmod copysign hypot normcdf""".split()
+floor ceil rint trunc pow atan2 fmod copysign hypot normcdf lgamma nextafter""".split()
 _DENSITY = 0.3989422804014327  # of the normal distribution at 0
 
 
@@ -93,7 +93,7 @@ def _defined(T: Any, found: dict[str, Any]) -> dict[str, Any]:
         """The derivative of x Phi(x): Phi(x) + x exp(-x**2/2)/sqrt(2 pi)."""
         return normcdf(x) + x * (density * exp(minus_half * x * x))
 
-    return {"sigmoid": sigmoid, "gelu": gelu, "gelu_slope": gelu_slope, "bit_not": _not_bool}
+    return {"sigmoid": sigmoid, "gelu": gelu, "gelu_slope": gelu_slope, "ndtr": normcdf, "bit_not": _not_bool}
 
 
 # ---- twins for the simulator --------------------------------------------------------------------------------------------------------------------
@@ -115,6 +115,10 @@ def _power(x: Any, y: Any) -> Any:
     return np.power([x, x], [y, y], dtype=type(x))[0]
 
 
+def _lgamma(x: float) -> float:
+    return math.inf if x <= 0.0 and x == math.floor(x) else math.lgamma(x)
+
+
 def _rounded(function: Callable[..., float], T: Any) -> Callable[..., Any]:
     """``function`` of Python floats, rounded to ``T``."""
     return lambda *x: T(function(*map(float, x)))
@@ -124,6 +128,7 @@ def _simulated(T: Any) -> dict[str, Any]:
     names = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
     names |= {"atan2": "arctan2"}
     exact = {"erf": math.erf, "erfc": math.erfc, "erfinv": _erfinv, "normcdf": lambda x: 0.5 * math.erfc(-x / math.sqrt(2))}
+    exact["lgamma"] = _lgamma
     own = {"pow": _power} | {name: _rounded(function, T) for name, function in exact.items()}
     return {name: own.get(name) or getattr(np, names.get(name, name)) for name in _LIBDEVICE}
 
@@ -155,7 +160,7 @@ def _complex() -> dict[str, Any]:
     def sigmoid(x):  # type: ignore[no-untyped-def]
         return 1 / (1 + exp(-x))
 
-    return {name: getattr(cmath, name) for name in names} | {"pow": power, "sigmoid": sigmoid, "bit_not": _not_bool}
+    return {name: getattr(cmath, name) for name in names} | {"pow": power, "sigmoid": sigmoid, "angle": cmath.phase, "bit_not": _not_bool}
 
 
 @functools.lru_cache(maxsize=None)
@@ -174,6 +179,11 @@ def functions_for(dtype: np.dtype, names: set[str]) -> dict[str, Any]:
     """The function for each of ``names`` in the computing type ``dtype``.  Raises NotImplementedError for one that has no meaning there."""
     table = _table(dtype)
     missing = sorted(names - table.keys())
+    if missing:
+        from .. import _special  # which few programs need
+
+        table = table | _special.find(set(missing), inline, dtype, table)
+        missing = sorted(names - table.keys())
     if missing:
         raise NotImplementedError(f"{', '.join(missing)} not implemented for {dtype}")
     return {name: table[name] for name in names}

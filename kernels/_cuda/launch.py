@@ -29,7 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .._cpu import jit
-from . import devices, driver, simulator, streams
+from . import devices, driver, simulator
 from .build import Capability, Cubin, Options, Pointer, build, pointer, storage
 from .driver import SIMULATED
 
@@ -54,7 +54,7 @@ BLOCK = 256  # threads
 _MOST_BLOCKS = 1 << 20
 _SIMULATED_BLOCK, _SIMULATED_BLOCKS = 4, 2  # a simulated thread is one of Python's
 
-_BLOCKING = os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"
+BLOCKING = os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"
 _loading = threading.RLock()
 
 
@@ -174,11 +174,11 @@ def launch(kernel: Kernel, grid: Any, block: Any, arguments: Sequence[Any], shar
     bx, by, bz = (block, 1, 1) if type(block) is int else _three(block)
     if SIMULATED:
         return kernel.simulate((gx, gy, gz), (bx, by, bz), arguments, shared)
-    stream = streams.current_handle()
-    device = devices.current_device()
-    function = kernel.functions.get(device) or kernel.load(device)
+    here = devices.here()
+    stream = here.stream
+    function = kernel.functions.get(here.device) or kernel.load(here.device)
     if shared > _SHARED_BYTES:
-        kernel.make_room(device, shared)
+        kernel.make_room(here.device, shared)
     try:
         words = kernel.pack(_entry, function, stream, gx, gy, gz, bx, by, bz, shared, *arguments)
     except OverflowError:  # a number that is infinite in float32
@@ -186,17 +186,24 @@ def launch(kernel: Kernel, grid: Any, block: Any, arguments: Sequence[Any], shar
     driver.launched.append(kernel)
     code = _start(id(words) + _BYTES, kernel.count)
     if code:
-        _refused(kernel, code, (gx, gy, gz), (bx, by, bz), shared)
-    if _BLOCKING:
+        refused(kernel, code, (gx, gy, gz), (bx, by, bz), shared)
+    if BLOCKING:
         driver.load().StreamSynchronize(stream)
     return None
+
+
+def packed(kernel: Kernel, here: devices.Here, grid: int, block: int, arguments: Sequence[Any]) -> bytes:
+    """The words of a launch where ``kernel`` is loaded already, for compiled code that launches the like by ``call_driver``.  It sees to it that observers
+    are called, and appends to ``driver.launched``."""
+    return kernel.pack(_entry, kernel.functions[here.device], here.stream, grid, 1, 1, block, 1, 1, 0, *arguments)
 
 
 def _as_single(x: Any) -> Any:
     return math.copysign(math.inf, x) if type(x) is float and abs(x) > _LARGEST else x
 
 
-def _refused(kernel: Kernel, code: int, grid: Any, block: Any, shared: int) -> None:
+def refused(kernel: Kernel, code: int, grid: Any, block: Any, shared: int) -> None:
+    """Raise what ``code`` stands for, which a launch has returned."""
     try:
         driver.load().check(code, "cuLaunchKernel")
     except RuntimeError as error:
@@ -212,7 +219,7 @@ _LAUNCH = ir.FunctionType(_INT, [_WORD, *[_INT] * 7, _WORD, _WORD, _WORD])
 
 
 @intrinsic
-def _call_driver(typingctx: Any, words: Any, count: Any) -> Any:
+def call_driver(typingctx: Any, words: Any, count: Any) -> Any:
     """Call cuLaunchKernel as the packed ``words`` of a launch say, with the addresses of ``count`` arguments behind their head."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -234,7 +241,7 @@ def _call_driver(typingctx: Any, words: Any, count: Any) -> Any:
 
 
 def _launch_words(words, count):  # type: ignore[no-untyped-def]
-    return _call_driver(words, count)
+    return call_driver(words, count)
 
 
 # What ``launch`` calls, and the address of cuLaunchKernel; set when the first kernel is loaded.

@@ -16,12 +16,11 @@ from itertools import count
 from typing import Any, Callable
 
 from . import block_table as table
-from .devices import check_index, current_device, guard, thread
+from . import objects
+from .devices import Here, check_index, current_device, guard, here, thread
 from .driver import OutOfMemoryError, load
 from .streams import Event, Stream, current_handle
 
-# Until the interpreter ends: then memory goes with the process, and finalisers find nothing left to call.
-_open = True
 MIB = 1 << 20
 _SMALL = MIB
 _SMALL_SEGMENT = 2 * MIB
@@ -34,25 +33,23 @@ _MOST_BYTES = 1 << 47
 class Allocation:
     """``nbytes`` of memory from ``pointer`` on, of ``device``; they go back when the last reference goes."""
 
-    __slots__ = ("pointer", "nbytes", "device", "owner", "_pool", "_row", "_stream", "_users", "__weakref__")
+    __slots__ = ("pointer", "nbytes", "device", "owner", "_desk", "_row", "_users", "__weakref__")
 
-    def __init__(self, nbytes: int, device: int, pool: Any = None, stream: int = 0):
+    def __init__(self, nbytes: int, device: int, desk: Any = None):
         self._row = 0  # of the pool's table, once there is one
-        self._pool = pool
+        self._desk = desk
         self.pointer = 0
         self.nbytes = nbytes
         self.device = device
-        self._stream = stream
         self._users: set[Stream] | None = None
         self.owner: Any = None  # keeps memory alive that is not ours
 
     def __del__(self) -> None:
-        if self._row:
-            self._pool.release(self._row, self._users)
+        _give_back(self)
 
     def record_stream(self, stream: Stream) -> None:
         """Let the memory not be used again before ``stream`` has done what it is given until the last reference goes."""
-        if self._row and (stream.handle != self._stream or stream.device_index != self.device):
+        if self._row and (stream.handle != self._desk.stream or stream.device_index != self.device):
             if self._users is None:
                 self._users = set()
             self._users.add(stream)
@@ -87,6 +84,18 @@ class _Returned:
         return all(event.query() for event in self._events)
 
 
+class Desk:
+    """Where the blocks for one stream come from and go back to: its two queues in the books of a pool.  It has what compiled code needs."""
+
+    __slots__ = ("pool", "device", "stream", "small", "large", "blocks", "heads", "returned")
+
+    def __init__(self, pool: Pool, stream: int, first_queue: int):
+        self.pool, self.device, self.stream = pool, pool.device, stream
+        self.small, self.large = first_queue, first_queue + 1
+        self.blocks, self.heads = pool.blocks.ctypes.data, pool.heads.ctypes.data
+        self.returned = pool._returned
+
+
 class Pool:
     """A caching allocator for ``device`` (-1: the host) over ``reserve(size) -> pointer``, which raises OutOfMemoryError, and ``release(pointer)``.
 
@@ -98,8 +107,8 @@ class Pool:
         self._reserve, self._unreserve = reserve, release
         self.blocks, self.heads = table.new_tables(most_blocks)
         self._tables = self.blocks.ctypes.data, self.heads.ctypes.data
-        self._queues: dict[tuple[int, bool], int] = {}
-        self._numbers = count(1)  # of queues; row 0 of ``heads`` is taken
+        self._desks: dict[int, Desk] = {}  # by stream
+        self._first_queues = count(1, 2)  # row 0 of ``heads`` is taken
         self._returned: deque[_Returned] = deque()
         self.retries = self.failures = 0
 
@@ -108,20 +117,23 @@ class Pool:
         if self._returned:
             self.settle()
         size = (nbytes + table.UNIT - 1) & -table.UNIT
-        small = size <= _SMALL
-        queue = self._queues.get((stream, small)) or self._new_queue(stream, small)
-        made = Allocation(nbytes, self.device, self, stream)
+        small, desk = size <= _SMALL, self.desk(stream)
+        queue = desk.small if small else desk.large
+        made = Allocation(nbytes, self.device, desk)
         made._row, made.pointer = table.take(*self._tables, queue, size, nbytes, table.UNIT if small else _SMALL)
         if not made._row:
             self._grow(made, queue, size)
         return made
 
-    def _new_queue(self, stream: int, small: bool) -> int:
-        """The number of the queue for one stream and kind of blocks."""
-        number = next(self._numbers)
-        if number >= table.QUEUES:
-            raise RuntimeError(f"memory of more than {table.QUEUES // 2 - 1} streams cannot be kept apart")
-        return self._queues.setdefault((stream, small), number)
+    def desk(self, stream: int) -> Desk:
+        """The desk of the stream of that handle.  Raises RuntimeError when there are too many streams."""
+        found = self._desks.get(stream)
+        if found is None:
+            first = next(self._first_queues)
+            if first + 1 >= table.QUEUES:
+                raise RuntimeError(f"memory of more than {(table.QUEUES - 1) // 2} streams cannot be kept apart")
+            found = self._desks.setdefault(stream, Desk(self, stream, first))
+        return found
 
     def _grow(self, made: Allocation, queue: int, size: int) -> None:
         """Find a block for ``made`` in a new segment, or in what comes free when there is no memory for one."""
@@ -158,7 +170,7 @@ class Pool:
         call the driver."""
         if users:
             self._returned.append(_Returned(row, users))
-        elif _open:
+        else:
             table.give(*self._tables, row)
 
     def settle(self, wait: bool = False) -> None:
@@ -209,10 +221,15 @@ class Pool:
         self.heads[0, table.PEAK_RESERVED] = self.heads[0, table.RESERVED]
 
 
+def _give_back_slowly(allocation: Allocation) -> None:
+    if allocation._row:
+        allocation._desk.pool.release(allocation._row, allocation._users)
+
+
 @atexit.register
 def _close() -> None:
-    global _open
-    _open = False
+    """From here on memory goes with the process, and finalisers would find nothing left to call."""
+    del Allocation.__del__
 
 
 # ---- the devices' pools -------------------------------------------------------------------------------------------------------------------
@@ -224,14 +241,12 @@ def _new_pool(device: int) -> Pool:
     return _pools.setdefault(device, Pool(device, lambda size: load().MemAlloc(size), lambda pointer: load().MemFree(pointer)))
 
 
-def allocate(nbytes: int, device: int | None = None) -> Allocation:
-    """``nbytes`` of memory of ``device`` (None: the thread's), for use on its current stream.  None are at the pointer 0.
-
-    Raises RuntimeError for a negative number, OutOfMemoryError when there is no memory left, and what ``driver.load`` raises.
-    """
+def _allocate_slowly(nbytes: int, device: int | None = None) -> Allocation:
+    """``allocate`` for all that is rare."""
+    found = here()
     stream = current_handle(device)
     if device is None:
-        device = thread.device
+        device = found.device
     if nbytes <= 0:
         if nbytes:
             raise RuntimeError(f"allocate: expected a number of bytes that is not negative, but got {nbytes}")
@@ -240,9 +255,21 @@ def allocate(nbytes: int, device: int | None = None) -> Allocation:
     try:
         if nbytes > _MOST_BYTES:
             raise OutOfMemoryError
-        return pool.allocate(nbytes, stream)
+        made = pool.allocate(nbytes, stream)
     except OutOfMemoryError:
         raise OutOfMemoryError(_out_of_memory(nbytes, device, pool)) from None
+    if (made.device, made._desk.stream) == (found.device, found.stream):
+        found.desk = made._desk
+    return made
+
+
+# ``allocate(nbytes, device=None)``: ``nbytes`` of memory of ``device`` (None: the thread's), for use on its current stream.  None are at the pointer 0.
+# Raises RuntimeError for a negative number, OutOfMemoryError when there is no memory left, and what ``driver.load`` raises.
+allocate: Callable[..., Allocation] = _allocate_slowly
+_give_back: Callable[[Allocation], None] = _give_back_slowly
+if objects.SUPPORTED:
+    allocate = objects.builtin("allocate", objects.allocate, objects.table(thread, Here, Desk, Allocation, _allocate_slowly))
+    _give_back = objects.builtin("give_back", objects.give_back, objects.table(thread, Here, Desk, Allocation, _give_back_slowly))
 
 
 def _out_of_memory(nbytes: int, device: int, pool: Pool) -> str:

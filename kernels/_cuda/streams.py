@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import Any
 
-from .devices import after_waiting, check_index, current_device, guard, set_device, thread
+from .devices import after_waiting, check_index, current_device, guard, here, set_device, thread
 from .driver import load
 
 DEFAULT = 0  # the handle of every device's default stream
@@ -46,6 +46,9 @@ class Stream:
                 self.handle = driver.StreamCreateWithPriority(_NON_BLOCKING, self.priority)
         self._home = home
 
+    def __reduce__(self) -> Any:
+        raise TypeError(f"cannot pickle or copy a {type(self).__name__}: its handle has one owner")
+
     @classmethod
     def default(cls, device: int) -> Any:
         """The default stream of ``device``."""
@@ -54,8 +57,9 @@ class Stream:
         return self
 
     def __del__(self) -> None:
-        if self._home is not None:
-            self._home.append(self.handle)
+        home = getattr(self, "_home", None)  # not there where the constructor refused its arguments
+        if home is not None:
+            home.append(self.handle)
 
     @property
     def cuda_stream(self) -> int:
@@ -119,9 +123,13 @@ class Event:
         self._handle = 0
         self.device_index = -1
 
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot pickle or copy an Event: its handle has one owner")
+
     def __del__(self) -> None:
-        if self._home is not None:
-            self._home.append(self._handle)
+        home = getattr(self, "_home", None)
+        if home is not None:
+            home.append(self._handle)
 
     @property
     def cuda_event(self) -> int:
@@ -184,12 +192,8 @@ class Event:
 
 def current_handle(device: int | None = None) -> int:
     """The handle of this thread's current stream on ``device`` (None: the current device).  Raises as ``driver.load`` does."""
-    if device is None or device == getattr(thread, "device", None):
-        try:
-            return thread.handle
-        except AttributeError:
-            device = current_device() if device is None else device
-    return current_stream(device).handle
+    found = here()
+    return found.stream if device is None or device == found.device else current_stream(device).handle
 
 
 def current_stream(device: int | None = None) -> Stream:
@@ -208,7 +212,7 @@ def set_stream(stream: Stream) -> None:
     """Make ``stream`` the one that this thread launches on, on its device, which becomes the thread's device."""
     current_device()
     thread.streams[stream.device_index] = stream
-    # Also when the device stays: from here on ``thread.handle`` is the new stream's.
+    # Also when the device stays: from here on ``thread.here`` says the new stream.
     set_device(stream.device_index)
 
 
@@ -232,12 +236,11 @@ class use:
 
     def __enter__(self) -> None:
         if self.stream is not None:
-            here, there = current_stream(), current_stream(self.stream.device_index)
-            self._before = here, there
+            self._before = current_stream(), current_stream(self.stream.device_index)
             set_stream(self.stream)
 
     def __exit__(self, *_: Any) -> None:
         if self.stream is not None:
-            here, there = self._before
+            before, there = self._before
             set_stream(there)
-            set_stream(here)
+            set_stream(before)

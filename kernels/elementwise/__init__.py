@@ -243,6 +243,7 @@ class Route(NamedTuple):
     results: tuple[Any, ...]  # per result: its shape in memory, its dtype, and the order of its dimensions (None: as in memory)
     implementation: Any
     launch: Callable[[Sequence[Any], Sequence[Any]], None]  # given the results and the values of the operands
+    teach: Callable[[Sequence[Any], Sequence[Any]], None] | None  # given the operands and the results, makes the next such call quicker
 
 
 _MOST_ROUTES = 256  # of one operation; a program with more shapes than that settles them anew
@@ -271,6 +272,8 @@ def run(op: Elementwise, *operands: Any, out: Sequence[Any] | None = None) -> An
         values = [x if s is None else _passed(x, s, number) for x, s in zip(operands, route.scalars)]
     results = _allocate(route.implementation, route.results) if out is None else out
     route.launch(results, values)
+    if route.teach is not None:
+        route.teach(operands, results)
     return results[0] if len(results) == 1 else tuple(results)
 
 
@@ -306,12 +309,14 @@ def _first(op: Elementwise, key: Any, operands: Sequence[Any], out: Sequence[Any
     else:
         launch = _rows(op, settled.compute, implementation, shape, results, values)
     launch(results, values)
+    in_place, teach = out is not None, None
+    if in_place in op.callers and not settled.divisors and (not in_place or (_own(operands, results) == 0 and len(results) == 1)):
+        teach = implementation.learn(op, settled.compute, results, operands, values, in_place, flat, launch)
+        if teach is not None:
+            teach(operands, results)
     if len(op.routes) >= _MOST_ROUTES:
         op.routes.clear()
-    op.routes[key] = Route(settled.scalars if any(settled.scalars) else (), settled.divisors, made, implementation, launch)
-    in_place = out is not None
-    if flat and in_place in op.callers and not settled.divisors and (not in_place or (_own(operands, results) == 0 and len(results) == 1)):
-        implementation.learn(op, settled.compute, results, operands, values, in_place)
+    op.routes[key] = Route(settled.scalars if any(settled.scalars) else (), settled.divisors, made, implementation, launch, teach)
     return results[0] if len(results) == 1 else tuple(results)
 
 

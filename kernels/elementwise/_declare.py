@@ -16,13 +16,15 @@ RESULTS = ("same", "number", "float", "bool", "real", "auto")
 class Caller(NamedTuple):
     """Who calls an operation and wants a quicker way to: ``install`` is given a function that does small calls at once (on arrays boxed as ``box``
     says), passes results that concern ``marked`` by it, and leaves the other calls to ``general``; see ``_cpu.entry``.  ``large`` makes a function
-    of arrays one of boxes, for big calls that need no further look."""
+    of arrays one of boxes, for big calls that need no further look.  ``aside``: a module's variables and the name of one that is False unless ``general``
+    has to look at every call on a GPU."""
 
     general: Callable[..., Any]
     marked: Callable[..., Any]
     box: Box
     install: Callable[[Callable[..., Any]], None]
     large: Callable[[Callable[..., Any]], Callable[..., Any]]
+    aside: tuple[dict[str, Any], str]
 
 
 class Elementwise:
@@ -60,7 +62,9 @@ class Elementwise:
         self.plans: dict[Any, Any] = {}  # filled by the contract: how to run on given dtypes
         self.routes: dict[Any, Any] = {}  # and on given shapes and strides
         self.callers: dict[bool, Caller] = {}  # set by whoever calls it often on small operands; True: the caller in place
-        self.entries: dict[bool, Any] = {}  # made by the devices for ``callers``: the loops for contiguous operands of one shape
+        self.entries: dict[
+            Any, Any
+        ] = {}  # made by the devices for ``callers``: the loops for contiguous operands of one shape, the launches
         self.compiled: dict[Any, Any] = {}  # filled by the devices: kernels by dtype and layout
 
     def __repr__(self) -> str:

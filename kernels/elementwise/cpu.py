@@ -74,10 +74,17 @@ def _bound(op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], va
 
 
 def learn(
-    op: Elementwise, compute: np.dtype, results: Sequence[np.ndarray], operands: Sequence[Any], values: Sequence[Any], in_place: bool
+    op: Elementwise,
+    compute: np.dtype,
+    results: Sequence[np.ndarray],
+    operands: Sequence[Any],
+    values: Sequence[Any],
+    in_place: bool,
+    flat: bool,
+    launch: Launch,
 ) -> None:
     """Let the entry that ``op.callers[in_place]`` calls from now on take small calls with operands of these types."""
-    if not entry.SUPPORTED or len(operands) > entry.MOST_OPERANDS or len(results) > entry.MOST_RESULTS:
+    if not flat or not entry.SUPPORTED or len(operands) > entry.MOST_OPERANDS or len(results) > entry.MOST_RESULTS:
         return
     keys = [x.dtype if type(x) is np.ndarray else type(x) for x in operands]
     forms = [entry.NOT_A_NUMBER if type(x) is np.ndarray else _FORMS.get(compute) for x in values]

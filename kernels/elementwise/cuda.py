@@ -7,6 +7,7 @@ An array without dimensions is read on the device: to look at it here would wait
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from typing import Any, Callable, NamedTuple, Sequence
@@ -14,7 +15,10 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from .. import _dtypes
+from .._cpu.entry import DOUBLE, INTEGER, NOT_A_NUMBER, SINGLE
 from .._cpu.jit import compile_source
+from .._cuda import devices
+from .._cuda import launch as door
 from .._cuda.array import CudaArray, empty
 from .._cuda.functions import functions_for
 from .._cuda.intrinsics import (
@@ -29,8 +33,9 @@ from .._cuda.intrinsics import (
     load_vector,
     store_vector,
 )
-from .._cuda.launch import Kernel, blocks, kernel, launch, pointer
+from .._cuda.launch import Kernel, blocks, kernel, pointer
 from .._source import statements
+from . import _cuda_entry
 from . import _cuda_source as printed
 from . import cpu as _cpu
 from ._declare import Elementwise
@@ -45,6 +50,9 @@ _NARROW = 1 << 31  # more elements than this need 64-bit indices
 _HALF_FUNCTIONS = {f"{a}_to_{b}": f for a, b, f in (
     ("float16", "float32", float16_to_float32), ("float32", "float16", float32_to_float16),
     ("bfloat16", "float32", bfloat16_to_float32), ("float32", "bfloat16", float32_to_bfloat16))}  # fmt: skip
+
+# How the short way passes a number, by the type of the kernel's parameter.
+_WAYS = {np.int64: INTEGER, np.float32: SINGLE, np.float64: DOUBLE}
 
 Launch = Callable[[Sequence[Any], Sequence[Any]], None]
 
@@ -62,9 +70,72 @@ def flat(op: Elementwise, compute: np.dtype, results: Sequence[Any], values: Seq
 
 
 def learn(
-    op: Elementwise, compute: np.dtype, results: Sequence[Any], operands: Sequence[Any], values: Sequence[Any], in_place: bool
+    op: Elementwise,
+    compute: np.dtype,
+    results: Sequence[Any],
+    operands: Sequence[Any],
+    values: Sequence[Any],
+    in_place: bool,
+    flat: bool,
+    launch: Launch,
+) -> Callable[[Sequence[Any], Sequence[Any]], None] | None:
+    """What lets ``op.callers[in_place]`` go the short way from now on with operands like those that it is given with the results; None for a kind of call
+    that has no short way."""
+    launcher = getattr(launch, "__wrapped__", launch)  # there are several devices: see ``_device``
+    if not _cuda_entry.SUPPORTED or door.BLOCKING or not isinstance(launcher, _Launcher) or launcher.starts:
+        return None
+    ways = [NOT_A_NUMBER if isinstance(x, CudaArray) else _WAYS.get(_number_type(compute)) for x in values]
+    plain = all(isinstance(x, CudaArray) or type(x) in (int, float) for x in operands)
+    # A type that is the default dtype's doing may change; so do addresses of results that are not in order.
+    settled = _dtypes.category(compute) < 2 or any(isinstance(x, CudaArray) and _dtypes.category(x.dtype) >= 2 for x in operands)
+    ordered = all(x.flags.c_contiguous for x in (*results, *(x for x in operands if in_place and isinstance(x, CudaArray))))
+    split = compute.kind == "c" and set(ways) != {NOT_A_NUMBER}  # a complex number is two arguments
+    if split or not (plain and settled and ordered and _cuda_entry.has_room(operands, results)):
+        return None
+    return functools.partial(_teach, op, launcher, tuple(ways), in_place)
+
+
+def _teach(
+    op: Elementwise, launcher: _Launcher, ways: Sequence[Any], in_place: bool, operands: Sequence[Any], results: Sequence[Any]
 ) -> None:
-    """Nothing: the quick way from Python into a kernel is for small arrays of the host."""
+    """Let the entry of ``op`` know how these operands were dealt with, if they were aligned, on the current device's stream."""
+    walk, here = launcher.walks.get(launcher.lanes), devices.here()
+    if walk is None or walk.kernel.count > _cuda_entry.MOST_ARGUMENTS or here.desk is None or here.device != results[0].device_index:
+        return
+    entry = op.entries.get(("cuda", in_place)) or _new_entry(op, len(operands), len(results), in_place)
+    if entry.knows(operands, here.desk):
+        return
+    arguments = [0] * (walk.kernel.count - len(walk.scalars))
+    launch = door.packed(walk.kernel, here, *walk.grid, (*arguments, *walk.scalars))
+    refused = functools.partial(_refused, walk)
+    masks = iter(launcher.masks[len(results) :])
+    entry.add(
+        operands,
+        here.desk,
+        ways,
+        [next(masks) if way == NOT_A_NUMBER else 0 for way in ways],
+        results,
+        launch,
+        walk.kernel,
+        refused,
+    )
+
+
+def _refused(walk: _Walk, code: int) -> None:
+    grid, block = walk.grid
+    door.refused(walk.kernel, code, (grid, 1, 1), (block, 1, 1), 0)
+
+
+def _new_entry(op: Elementwise, ins: int, outs: int, in_place: bool) -> Any:
+    """The entry for an operation's launches, before what is called for all else: by the caller itself, or by the entry for arrays of the host."""
+    caller, host = op.callers[in_place], op.entries.get(in_place)
+    entry = op.entries["cuda", in_place] = _cuda_entry.Entry(op.name, ins, outs, caller, in_place)
+    op.callers[in_place] = caller._replace(general=entry.call)
+    if host is None:
+        caller.install(entry.call)
+    else:
+        host.leave_to(entry.call)
+    return entry
 
 
 class _Arguments:
@@ -174,29 +245,31 @@ class _Walk(NamedTuple):
     scalars: tuple[int, ...]
 
 
-def _launcher(given: _Arguments, lanes: int, walk: Callable[[int], _Walk], starts: Sequence[Sequence[int]] = ()) -> Launch:
+class _Launcher:
     """What launches ``walk(lanes)``, or ``walk(1)`` where the arrays are not aligned; ``starts``: for each launch how many bytes behind its first
     element each array is begun with."""
-    masks = given.masks(lanes)
-    if any(s & mask for start in starts for s, mask in zip(start, masks)):
-        lanes = 1
-    walks: dict[int, _Walk] = {}
 
-    def run(results: Sequence[Any], values: Sequence[Any]) -> None:
-        pointers, numbers = given.split(results, values)
-        taken = lanes
-        for p, mask in zip(pointers, masks):
+    def __init__(self, given: _Arguments, lanes: int, walk: Callable[[int], _Walk], starts: Sequence[Sequence[int]] = ()):
+        self.masks = given.masks(lanes)
+        aligned = not any(s & mask for start in starts for s, mask in zip(start, self.masks))
+        self.lanes = lanes if aligned else 1
+        self.starts = starts
+        self.walks: dict[int, _Walk] = {}  # by lanes
+        self._given, self._walk = given, walk
+
+    def __call__(self, results: Sequence[Any], values: Sequence[Any]) -> None:
+        pointers, numbers = self._given.split(results, values)
+        lanes = self.lanes
+        for p, mask in zip(pointers, self.masks):
             if p & mask:
-                taken = 1
-        found = walks.get(taken)
+                lanes = 1
+        found = self.walks.get(lanes)
         if found is None:
-            found = walks[taken] = walk(taken)
-        if not starts:
-            launch(found.kernel, *found.grid, (*pointers, *numbers, *found.scalars))
-        for start in starts:
-            launch(found.kernel, *found.grid, (*(p + s for p, s in zip(pointers, start)), *numbers, *found.scalars))
-
-    return run
+            found = self.walks[lanes] = self._walk(lanes)
+        if not self.starts:
+            door.launch(found.kernel, *found.grid, (*pointers, *numbers, *found.scalars))
+        for start in self.starts:
+            door.launch(found.kernel, *found.grid, (*(p + s for p, s in zip(pointers, start)), *numbers, *found.scalars))
 
 
 def _nothing(results: Sequence[Any], values: Sequence[Any]) -> None:
@@ -215,7 +288,7 @@ def _flat(given: _Arguments, n: int) -> Launch:
     def walk(lanes: int) -> _Walk:
         return _Walk(given.kernel("flat", lanes, 1, index, np.int32), blocks(-(-n // lanes)), (n,))
 
-    return _launcher(given, _lanes(given.itemsizes, given.modes), walk) if n else _nothing
+    return _Launcher(given, _lanes(given.itemsizes, given.modes), walk) if n else _nothing
 
 
 # ---- any strides ----------------------------------------------------------------------------------------------------------------------------
@@ -241,7 +314,7 @@ def rows(
     outer = max(0, len(sizes) - _MOST_DIMS)
     starts = [[sum(i * s for i, s in zip(at, row)) for row in strides] for at in np.ndindex(*sizes[:outer])] if outer else []
     inner, steps = list(sizes[outer:]), [list(row[outer:]) for row in strides]
-    return _launcher(given, _row_lanes(given, inner, steps), lambda lanes: _walk(given, inner, steps, lanes), starts)
+    return _Launcher(given, _row_lanes(given, inner, steps), lambda lanes: _walk(given, inner, steps, lanes), starts)
 
 
 def _row_lanes(given: _Arguments, sizes: Sequence[int], strides: Sequence[Sequence[int]]) -> int:

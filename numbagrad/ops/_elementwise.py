@@ -8,17 +8,16 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from ..autograd import anomaly, casting
-from ..autograd.graph import Node, edge_of, numbers
+from ..autograd.graph import Node, numbers
 from ..autograd.mode import state
 from ..kernels import _dtypes
 from ..kernels import copy as copy_kernels
 from ..kernels import elementwise as kernels
-from ..kernels._device import on_cpu
 from ..kernels._dtypes import DIFFERENTIABLE
 from ..kernels._formula import Expr
 from ..tensor import NEW, Parameter, Tensor, wrap
 from ._inplace import check_writable, may_overlap, overwrite
-from ._operation import Saved, freed, keep, kept
+from ._operation import freed, keep, keep_result, kept, moved
 
 
 class ElementwiseNode(Node):
@@ -90,6 +89,7 @@ class Recipe(NamedTuple):
 
 
 _RESULT, _SEED = -1, -2
+_CASTING = vars(casting), "active"
 _BOX = kernels.Box(Tensor, "_data", NEW, marks=("_node", "_requires_grad", "_base"), too=Parameter)
 
 
@@ -112,9 +112,11 @@ class ElementwiseOperation:
         self._recipes: dict[Any, Recipe] = {}
         self.change: Callable[..., Tensor] = self.in_place
         install, install_change = functools.partial(setattr, self, "call"), functools.partial(setattr, self, "change")
-        kernel.callers[False] = kernels.Caller(self.general, self._recorded, _BOX, install, lambda run: functools.partial(self._large, run))
+        kernel.callers[False] = kernels.Caller(
+            self.general, self._recorded, _BOX, install, lambda run: functools.partial(self._large, run), _CASTING
+        )
         kernel.callers[True] = kernels.Caller(
-            self.in_place, _written, _BOX, install_change, lambda run: functools.partial(_overwritten, run)
+            self.in_place, _written, _BOX, install_change, lambda run: functools.partial(_overwritten, run), _CASTING
         )
 
     @classmethod
@@ -178,7 +180,7 @@ class ElementwiseOperation:
         if not wanted or not state.recording:
             return result
         if type((result[0] if type(result) is tuple else result)._data) is not np.ndarray:
-            edges = _moved(edges, operands)
+            edges = moved(edges, operands)
         recipe = self._recipes.get(wanted) or self.recipe(wanted)
         if type(result) is tuple:
             node = ElementwiseNode(self, recipe, edges, [(y._data.shape, y._data.dtype) for y in result])
@@ -193,7 +195,7 @@ class ElementwiseOperation:
             result._node = node = ElementwiseNode(self, recipe, edges, ((data.shape, dtype),))
         if recipe.keeps:
             node.saved = [
-                None if source == _SEED else Saved(result, node, 0) if source == _RESULT else keep(operands[source])
+                None if source == _SEED else keep_result(result, node, 0) if source == _RESULT else keep(operands[source])
                 for source in recipe.sources
             ]
         return result
@@ -239,24 +241,27 @@ class ElementwiseOperation:
         if state.recording and any(isinstance(x, Tensor) and x.requires_grad for x in operands):
             kept = target.clone()  # what the derivative may read must survive the change
             written = self(kept, *others)
-            self._check_result(target, written)
+            check_result(target, written)
             return overwrite(target, written, op)
         arrays = [x._data if isinstance(x, Tensor) else x for x in operands]
-        self._check_type(target, kernels.settle(self.kernel, arrays).outputs[0])
+        _check_type(target, kernels.settle(self.kernel, arrays).outputs[0])
         kernels.run(self.kernel, *arrays, out=(data,))
         target._bump()
         return target
 
-    def _check_type(self, target: Tensor, dtype: np.dtype) -> None:
-        if _dtypes.category(dtype) > _dtypes.category(target._data.dtype):
-            raise RuntimeError(
-                f"result type {_dtypes.title(dtype)} can't be cast to the desired output type {_dtypes.title(target._data.dtype)}"
-            )
 
-    def _check_result(self, target: Tensor, written: Tensor) -> None:
-        self._check_type(target, written._data.dtype)
-        if written.shape != target.shape:
-            raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(written.shape)}")
+def _check_type(target: Tensor, dtype: np.dtype) -> None:
+    if _dtypes.category(dtype) > _dtypes.category(target._data.dtype):
+        raise RuntimeError(
+            f"result type {_dtypes.title(dtype)} can't be cast to the desired output type {_dtypes.title(target._data.dtype)}"
+        )
+
+
+def check_result(target: Tensor, written: Tensor) -> None:
+    """Raise RuntimeError where ``written`` cannot be put into ``target``: of a dtype that does not convert, or another shape."""
+    _check_type(target, written._data.dtype)
+    if written.shape != target.shape:
+        raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(written.shape)}")
 
 
 def _zeros_for(edge: Any, grads: Sequence[Any]) -> Tensor:
@@ -264,12 +269,6 @@ def _zeros_for(edge: Any, grads: Sequence[Any]) -> Tensor:
     target, index = edge
     shape, dtype = target.outputs[index] if isinstance(target, Node) else (target._data.shape, target._data.dtype)
     return wrap(copy_kernels.zeros(shape, dtype, next(g for g in grads if g is not None)._data))
-
-
-def _moved(edges: list[Any], operands: Sequence[Any]) -> list[Any]:
-    """``edges`` of a result on a GPU, with those of numbers on the CPU by way of a move, so that gradients go where they belong."""
-    place = next(x for x in operands if isinstance(x, Tensor) and not on_cpu(x._data)).device
-    return [edge_of(x.to(place)) if edge and on_cpu(x._data) else edge for edge, x in zip(edges, operands)]
 
 
 def _overwritten(run: Callable[..., Any], *operands: Any) -> Tensor:

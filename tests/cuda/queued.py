@@ -17,7 +17,7 @@ Row = namedtuple("Row", "pointer size asked queue before after back forth")
 
 def check_tables(pool: Pool) -> tuple[set[int], int]:
     """See that the books of ``pool`` are in order; the pointers of its blocks in use and the bytes of its segments."""
-    heads = pool.heads[: len(pool._queues) + 1]
+    heads = pool.heads[: 2 * len(pool._desks) + 1]
     blocks = [Row(*row) for row in pool.blocks[: heads[0, table.ROWS] + 1].tolist()]
     rows = [row for row in range(1, len(blocks)) if blocks[row].size]
     spare, row = set(), heads[0, table.SPARE]

@@ -233,6 +233,10 @@ def test_foreign_memory():
         foreign(Foreign(x, mask=x))
     with pytest.raises(TypeError, match="can't convert"):
         foreign(Foreign(x, typestr="<u4"))
+    with pytest.raises(TypeError, match="read only"):
+        foreign(Foreign(x, data=(x.pointer, True)))
+    with pytest.raises(ValueError, match=r"expected the address of an array of shape \[4, 6\], but got 0"):
+        foreign(Foreign(x, data=(0, False)))
 
 
 class Capsule:
@@ -266,6 +270,9 @@ def test_dlpack_keeps_the_memory():
     del x
     assert used() > before and dlpack._exported
     del capsule  # which nobody took over
+    assert used() == before and not dlpack._exported
+    with pytest.raises((SystemError, RuntimeError, BufferError)):  # NumPy says that it has no arrays on a GPU; its versions differ in how
+        np.from_dlpack(Capsule(put(numbers(1 << 16))))
     assert used() == before and not dlpack._exported
     x = put(numbers(1 << 16))
     y = dlpack.imported(Capsule(x))

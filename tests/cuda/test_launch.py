@@ -159,7 +159,7 @@ def test_a_fault_names_the_kernels_before_it(stubbed, monkeypatch):
     assert "launched" not in str(driver.CudaError("cuMemAlloc", 1, "CUDA_ERROR_INVALID_VALUE", "invalid argument"))
     # CUDA_LAUNCH_BLOCKING=1: the launch itself waits
     waited = []
-    monkeypatch.setattr(door, "_BLOCKING", True)
+    monkeypatch.setattr(door, "BLOCKING", True)
     monkeypatch.setattr(stubbed, "StreamSynchronize", waited.append)
     launch(first, 1, 1, (1,))
     assert waited == [streams.current_handle()]
