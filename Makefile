@@ -21,7 +21,7 @@ help:
 	@echo "make bench   run the benchmarks             ARGS=\"goals\" or ARGS=\"ops --filter matmul\""
 	@echo "make clean   remove everything these commands made"
 
-mnist: $(VENV)/.examples
+mnist: $(VENV)/.examples $(if $(findstring cuda,$(ARGS)),$(VENV)/.cuda)
 	$(python) examples/train_mnist.py $(ARGS)
 
 test: $(VENV)/.test
@@ -30,7 +30,7 @@ test: $(VENV)/.test
 # As machine code, which is read but not run; in the simulator, where threads take turns; and the general tests with tensors on the simulated GPU, those
 # that it does not take too long for.
 test-cuda: $(VENV)/.test $(VENV)/.test-cuda
-	NUMBAGRAD_NUM_THREADS=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
+	NUMBAGRAD_NUM_THREADS=1 $(python) -m pytest -n auto --dist loadgroup -q tests/cuda $(ARGS)
 	NUMBAGRAD_NUM_THREADS=1 NUMBA_ENABLE_CUDASIM=1 $(python) -m pytest -n auto -q tests/cuda $(ARGS)
 	NUMBAGRAD_NUM_THREADS=1 NUMBA_ENABLE_CUDASIM=1 $(python) -m pytest -n auto -q --device cuda @tests/on_device.txt $(ARGS)
 	NUMBAGRAD_NUM_THREADS=1 $(python) -m pytest -q tests/test_examples.py -k adding_a_kernel

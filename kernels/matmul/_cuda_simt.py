@@ -24,7 +24,9 @@ from ._cuda_kind import Ending, Tile, computed, finishing, stored, widening
 
 # Tiles in a band: the blocks that run together take a square of tiles rather than a row, and share more of A and B in the second-level cache.
 BAND = 16
-THREADS = 512  # that a multiprocessor holds at least: 128 registers for each, and twice as many for sums of 16 bytes
+THREADS = 512  # that a multiprocessor holds at least: 128 registers for each
+# Elements with which the largest tile takes more than that, on sm_80 at least: half as many threads.
+LARGER = (np.complex128, np.float64, np.int32)
 _ALONG_WARP = 8  # threads of a warp side by side
 
 
@@ -185,7 +187,7 @@ def product(dtype: np.dtype, tile: Tile, a_lies: Operand, b_lies: Operand, out_l
     a_apart, b_apart = rows_ // a_groups, columns_ // b_groups
     multiply = tile_product(Fragment(a_pitch, a_apart, a_groups, vector), Fragment(b_pitch, b_apart, b_groups, vector), depth)
     place = _places(columns_ // wide, vector)
-    resident = max(1, (THREADS if T is not np.complex128 else THREADS // 2) // threads)
+    resident = max(1, THREADS // (2 if dtype.type in LARGER else 1) // threads)
     write, zero, sums_count = writer(out_dtype, ending, out_lanes, vector), T(0), high * wide
 
     @kernel(*[pointer(out_dtype), pointer(dtype), pointer(dtype), pointer(out_dtype)], *PARAMETERS, bounds=(threads, resident))

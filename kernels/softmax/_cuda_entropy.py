@@ -112,8 +112,9 @@ def rows(dtype: np.dtype, stored: np.dtype, plan: _cuda_rows.Plan, soft: bool, w
             at = I(at + step)
         return spread, mass
 
-    # Told the bounds, the compiler would rather spill in float64 than take more than 64 registers; 512 threads have 128.
-    bounds, most = (None, 128) if dtype == _dtypes.float64 else (plan.block, None)
+    # Told the bounds, the compiler would rather spill than take more than 64 registers: in float64, and for odd rows in blocks of 256 on sm_80.  512
+    # threads have 128, and 768 have 80.
+    bounds, most = (None, 128) if dtype == _dtypes.float64 else (None, 80) if (plan.block, plan.lanes) == (256, 1) else (plan.block, None)
 
     @kernel(*_types(dtype, stored, soft, T), np.int64, I, bounds=bounds, registers=most)
     def cross_entropy_rows(losses, counts, saved, x, target, weight, ignore, keep, each, record, outside, samples, classes):

@@ -141,8 +141,9 @@ def total(kind: str) -> Kernel:
     """out[0] = the norm of that order of ``n`` norms, all float64.  Sums are taken of what the norms are of the largest: powers do not overflow."""
     combine, neutral = _combination(kind, np.float64)
     most, fold = block_fold(largest(np.float64), np.float64, FOLDERS), block_fold(combine, np.float64, FOLDERS)
-    functions = functions_for(_DOUBLE, {"sqrt", "pow"})
-    root, raised, zero, one, infinite = functions["sqrt"], functions["pow"], np.float64(0), np.float64(1), np.float64(np.inf)
+    functions = functions_for(_DOUBLE, {"sqrt", "pow", "exp", "log"})
+    root, raised, exp, log = (functions[name] for name in ("sqrt", "pow", "exp", "log"))
+    zero, one, infinite = np.float64(0), np.float64(1), np.float64(np.inf)
     sums = kind in (SQUARES, ABSOLUTES, POWERS)
 
     @kernel(pointer(np.float64), pointer(np.float64), np.uint32, np.float64, bounds=FOLDERS)
@@ -176,7 +177,7 @@ def total(kind: str) -> Kernel:
             if kind == SQUARES:
                 result = root(result)
             elif kind == POWERS:
-                result = raised(result, one / power)
+                result = exp(log(result) / power)  # called twice, pow would keep numbers on a stack
             out[0] = scale * result
 
     return norm_total

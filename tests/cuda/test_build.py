@@ -17,7 +17,7 @@ from numbagrad.kernels._cuda import build as door
 from numbagrad.kernels._cuda.driver import SIMULATED
 from numbagrad.kernels._cuda.intrinsics import cuda, load_readonly, load_vector, shuffle, shuffle_down, shuffle_xor, store_vector
 from numbagrad.kernels._cuda.launch import kernel, pointer
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
+from tests.cuda.cubin import disassembler, doubles, instructions, opcode, sections, usage
 
 pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator compiles nothing")
 reads_code = pytest.mark.skipif(disassembler() is None, reason="needs nvdisasm (the wheel nvidia-cuda-nvdisasm)")
@@ -77,6 +77,37 @@ def test_what_a_cubin_depends_on(compiled):
     assert compiled[0] == 7
     kernel(*types)(function).build((9, 0))
     assert compiled[0] == 7
+
+
+def test_several_architectures_share_what_is_common(compiled, monkeypatch):
+    """One front end serves both; the instructions are those of a build for each alone, only the name differs: it holds the flags of the first."""
+    from numbagrad.kernels.softmax import _cuda_rows
+
+    plan = _cuda_rows.plan(1024, 4, np.dtype(np.float32))
+    for built in (_scaled(2.0), _cuda_rows.softmax(np.dtype(np.float32), plan, False)):
+        what = built.function, built.parameters, built.options
+        compiled[0] = 0
+        together = door.build_each(*what, [(8, 0), (9, 0), (8, 0)])
+        assert compiled[0] == 1 and together[0] == together[2] and together[0].name == together[1].name
+        assert door.build_each(*what, [(9, 0)]) == [together[1]] and compiled[0] == 1, "kept"
+        with monkeypatch.context() as nothing_kept:
+            nothing_kept.setattr(cache, "_version_directory", lambda: None)
+            for capability, cubin in zip([(8, 0), (9, 0)], together):
+                (alone,) = door.build_each(*what, [capability])
+                assert _of_code(alone) == _of_code(cubin)
+
+
+def _of_code(cubin) -> dict[str, bytes | int]:
+    """The sections that a kernel is run from: what is named after it, without the name."""
+    return {name.replace(cubin.name, ""): part for name, part in sections(cubin.code).items() if cubin.name in name or name == ".nv.info"}
+
+
+def test_only_what_is_missing_is_compiled(compiled):
+    kept = _scaled(2.0).build((9, 0))
+    found = _scaled(2.0)
+    older, newer = door.build_each(found.function, found.parameters, found.options, [(8, 0), (9, 0)])
+    assert newer == kept and older.code != newer.code and compiled[0] == 2
+    assert found.build((8, 0)) == older and compiled[0] == 2
 
 
 def test_a_damaged_entry_is_compiled_again(compiled, tmp_path):

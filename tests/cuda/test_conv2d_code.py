@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Any, Callable
+
 import numpy as np
 import pytest
 
 pytest.importorskip("numba_cuda")
 
 from numbagrad.kernels import _dtypes
-from numbagrad.kernels._cuda.driver import SIMULATED
 from numbagrad.kernels.conv2d import _cuda_direct, _cuda_gemm, _cuda_sums, _cuda_units, _cuda_weight
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
+from tests.cuda.cubin import Code, Kernels, architectures, checked, compiled_together
 
-pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator compiles nothing")
+pytestmark = compiled_together(__name__)
 
 FLOAT32, FLOAT64, BFLOAT16, FLOAT16, INT8 = _dtypes.float32, _dtypes.float64, _dtypes.bfloat16, _dtypes.float16, _dtypes.int8
-# Each tile in one type at least; steps of several taps ("mixed") for what a first layer takes.
+# Each tile, in each type of tensor cores; steps of several taps ("mixed") for what a first layer takes.
 FORWARD = {
-    **{f"float32 {i}": (FLOAT32, tile, i == 3) for i, tile in enumerate(_cuda_gemm.SINGLE)},
+    **{f"float32 {i}": (FLOAT32, tile, False) for i, tile in enumerate(_cuda_gemm.SINGLE)},
+    "float32 3 mixed": (FLOAT32, _cuda_gemm.SINGLE[3], True),
     **{f"float64 {i}": (FLOAT64, tile, False) for i, tile in enumerate(_cuda_gemm.DOUBLE)},
-    **{f"tensor {i}": ((BFLOAT16, FLOAT32, FLOAT16, FLOAT32)[i], tile, i == 3) for i, tile in enumerate(_cuda_gemm.TENSOR)},
+    **{f"{_dtypes.name(d)} tensor {i}": (d, tile, False) for d in (BFLOAT16, FLOAT32) for i, tile in enumerate(_cuda_gemm.TENSOR)},
+    "float16 tensor 0": (FLOAT16, _cuda_gemm.TENSOR[0], False),
+    "float32 tensor 3 mixed": (FLOAT32, _cuda_gemm.TENSOR[3], True),
 }
 WEIGHT = {
     **{f"float32 {i}": (FLOAT32, tile) for i, tile in enumerate(_cuda_weight.SINGLE)},
     "float64 0": (FLOAT64, _cuda_weight.DOUBLE[0]),
-    **{f"tensor {i}": ((FLOAT32, BFLOAT16, FLOAT16)[i], tile) for i, tile in enumerate(_cuda_weight.TENSOR)},
+    **{f"{_dtypes.name(d)} tensor {i}": (d, tile) for d in (BFLOAT16, FLOAT32) for i, tile in enumerate(_cuda_weight.TENSOR)},
+    "float16 tensor 2": (FLOAT16, _cuda_weight.TENSOR[2]),
 }
-OTHERS = {
-    "direct, depthwise": (lambda: _cuda_direct.direct(FLOAT32, 1, 3, 3), 64),
-    "direct, four outputs": (lambda: _cuda_direct.direct(FLOAT32, 4, 3, 3), 80),
-    "direct, bfloat16": (lambda: _cuda_direct.direct(BFLOAT16, 1, 3, 3), 64),
-    "direct weight": (lambda: _cuda_direct.direct_weight(FLOAT32), 40),
-    "parts": (lambda: _cuda_sums.adder(FLOAT32), 40),
-    "planes": (lambda: _cuda_sums.plane_summer(FLOAT32), 40),
+_PACKED = _cuda_units.units(INT8, _cuda_gemm.SINGLE[3])
+# The others, and the threads that a multiprocessor should have room for.
+OTHERS: dict[str, tuple[Callable[[], Any], int]] = {
+    "direct, depthwise": (lambda: _cuda_direct.direct(FLOAT32, 1, 3, 3), 1024),
+    "direct, four outputs": (lambda: _cuda_direct.direct(FLOAT32, 4, 3, 3), 768),
+    "direct, bfloat16": (lambda: _cuda_direct.direct(BFLOAT16, 1, 3, 3), 1024),
+    "direct weight": (lambda: _cuda_direct.direct_weight(FLOAT32), 1536),
+    "parts": (lambda: _cuda_sums.adder(FLOAT32), 1536),
+    "planes": (lambda: _cuda_sums.plane_summer(FLOAT32), 1536),
+    "packing": (lambda: _cuda_gemm.packer(_PACKED.stored, _PACKED.element, _PACKED.read), 512),
 }
-# The largest tile for both kinds of devices; compiling takes long.
-BOTH = [(name, c) for c in ((8, 0), (9, 0)) for name in FORWARD if c == (9, 0) or name.endswith(" 0")]
-BOTH_WEIGHTS = [(name, c) for c in ((8, 0), (9, 0)) for name in WEIGHT if c == (9, 0) or name.endswith(" 0")]
+CORRELATORS = Kernels({name: lambda case=case: _cuda_gemm.correlator(*case) for name, case in FORWARD.items()})
+WEIGHT_CORRELATORS = Kernels({name: lambda case=case: _cuda_weight.weight_correlator(*case) for name, case in WEIGHT.items()})
+REST = Kernels({name: make for name, (make, _) in OTHERS.items()})
 
 
-def _checked(code: bytes, dtype: np.dtype, threads: int) -> list[str]:
-    """The instructions of a kernel that spills nothing, and leaves room for 512 threads on a multiprocessor."""
-    used = usage(code)
-    assert used.stack == 0 and used.registers <= 128 and used.shared * (512 // threads) <= 160 << 10
-    if disassembler() is None:
-        pytest.skip("no nvdisasm")
-    found = instructions(code)
-    assert not [line for line in found if opcode(line).startswith(("LDL", "STL"))], "spilled"
-    assert bool(doubles(found)) == (dtype == FLOAT64)
-    return [opcode(line) for line in found]
+def _checked(code: Code, dtype: np.dtype, threads: int) -> list[str]:
+    """The opcodes of a kernel that leaves room, registers and shared memory, for 512 threads on a multiprocessor."""
+    assert code.usage.shared * (512 // threads) <= 160 << 10
+    return checked(code, 512, dtype == FLOAT64)
 
 
 def _dense(found: list[str], name: str, count: int) -> float:
@@ -75,30 +77,24 @@ def _multiplied(found: list[str], dtype: np.dtype, tile: object) -> None:
     assert found.count("LDS.128") == vectors
 
 
-@pytest.mark.parametrize("name, capability", BOTH)
-def test_correlation(name, capability):
-    dtype, tile, mixed = FORWARD[name]
-    found = _checked(_cuda_gemm.correlator(dtype, tile, mixed).build(capability).code, dtype, tile.threads)
+@architectures
+@pytest.mark.parametrize("name", FORWARD)
+def test_correlation(name, arch):
+    dtype, tile, _ = FORWARD[name]
+    found = _checked(CORRELATORS.code(name, arch), dtype, tile.threads)
     _multiplied(found, dtype, tile)
     assert "LDG.E.128" in found and "STS.128" in found  # the weight
     assert any(code.startswith("STG.E") and code.endswith(("128", "64")) for code in found) or dtype in _dtypes.HALVES
 
 
-@pytest.mark.parametrize("name, capability", BOTH_WEIGHTS)
-def test_weight_gradient(name, capability):
+@architectures
+@pytest.mark.parametrize("name", WEIGHT)
+def test_weight_gradient(name, arch):
     dtype, tile = WEIGHT[name]
-    found = _checked(_cuda_weight.weight_correlator(dtype, tile).build(capability).code, dtype, tile.threads)
-    _multiplied(found, dtype, tile)
+    _multiplied(_checked(WEIGHT_CORRELATORS.code(name, arch), dtype, tile.threads), dtype, tile)
 
 
+@architectures
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_kernels(name):
-    make, registers = OTHERS[name]
-    code = make().build((9, 0)).code
-    _checked(code, FLOAT32, 256)
-    assert usage(code).registers <= registers
-
-
-def test_packing():
-    u = _cuda_units.units(INT8, _cuda_gemm.SINGLE[3])
-    _checked(_cuda_gemm.packer(u.stored, u.element, u.read).build((8, 0)).code, INT8, 256)
+def test_other_kernels(name, arch):
+    checked(REST.code(name, arch), OTHERS[name][1])

@@ -8,15 +8,14 @@ import pytest
 pytest.importorskip("numba_cuda")
 
 from numbagrad.kernels import _dtypes
-from numbagrad.kernels._cuda.driver import SIMULATED
 from numbagrad.kernels.index import _cuda_count as count
 from numbagrad.kernels.index import _cuda_positions as positions
 from numbagrad.kernels.index import _cuda_read as read
 from numbagrad.kernels.index import _cuda_write as write
 from numbagrad.kernels.index._cuda_walk import WORDS
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
+from tests.cuda.cubin import Kernels, architectures, checked, compiled_together
 
-pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator compiles nothing")
+pytestmark = compiled_together(__name__)
 
 SHORT, LONG = np.uint32, np.int64  # what elements are counted in
 FLOAT32, FLOAT64 = _dtypes.float32, _dtypes.float64
@@ -38,6 +37,7 @@ OTHERS = {
     "write last strided, many": lambda: write._last_writer(WORDS[2], np.uint64, np.uint64, 1, 3, 2, LONG),
     "add": lambda: write._adder(FLOAT32, np.uint32, np.uint32, True, False, 1, 0, SHORT),
     "add scaled": lambda: write._adder(FLOAT32, np.uint32, np.uint32, True, True, 1, 1, SHORT),
+    "largest": lambda: write._adder(FLOAT32, np.uint32, np.uint32, True, False, 1, 0, SHORT, "amax"),
     "add parts": lambda: write._adder(FLOAT32, np.uint32, np.uint32, False, False, 1, 0, SHORT),
     "add float64, many": lambda: write._adder(FLOAT64, np.uint64, np.uint64, True, False, 3, 2, LONG),
     "add complex64": lambda: write._adder(_dtypes.complex64, np.uint32, np.uint32, True, True, 1, 0, SHORT),
@@ -52,26 +52,16 @@ OTHERS = {
     "ones": lambda: count._ones,
     "extremes": lambda: count._extremes,
 }
-KERNELS = MOVERS | OTHERS
+KERNELS = Kernels(MOVERS | OTHERS)
 REPORT = ("take", "gather", "line offsets", "offsets")
 
 
-# Both architectures for those that move most; of the rest, what differs is not the instructions that are looked for.
-CASES = [(name, (9, 0)) for name in KERNELS] + [(name, (8, 0)) for name in (*MOVERS, "add", "list", "extremes", "gather")]
-
-
-@pytest.mark.parametrize("name, capability", CASES, ids=[f"{name}-sm_{major}{minor}" for name, (major, minor) in CASES])
-def test_compiled(name, capability):
-    code = KERNELS[name]().build(capability).code
-    used = usage(code)
-    # As many blocks of 256 threads as hide the latency of scattered accesses: eight of those that move rows, five of others, of one four.
-    assert used.stack == 0 and used.registers <= (32 if name in MOVERS else 64 if "float64" in name else 48)
-    if disassembler() is None:
-        return
-    found = instructions(code)
-    operations = [opcode(line) for line in found]
-    assert not [op for op in operations if op.startswith(("LDL", "STL"))], "spilled"
-    assert bool(doubles(found)) == ("float64" in name)
+@architectures
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiled(name, arch):
+    """As many blocks of 256 threads as hide the latency of scattered accesses: eight of those that move rows, five of others, of one four."""
+    code = KERNELS.code(name, arch)
+    operations = checked(code, 2048 if name in MOVERS else 1024 if "float64" in name else 1280, "float64" in name)
     assert any(op.startswith("ATOM") for op in operations) == name.startswith(REPORT), "atomics are for the record of faults alone"
     assert not [op for op in operations if op.startswith("RED")]
     if name in MOVERS:

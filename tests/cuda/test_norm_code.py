@@ -2,148 +2,121 @@
 
 from __future__ import annotations
 
+from typing import Any, Callable, NamedTuple
+
 import numpy as np
 import pytest
 
 pytest.importorskip("numba_cuda")
 
 from numbagrad.kernels import _dtypes
-from numbagrad.kernels._cuda.driver import SIMULATED
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
+from numbagrad.kernels.norm import _cuda_batch as batch
+from numbagrad.kernels.norm import _cuda_batch_passes as passes
+from numbagrad.kernels.norm import _cuda_layer as layer
+from numbagrad.kernels.norm import _cuda_layer_long as long
+from tests.cuda.cubin import Kernels, architectures, checked, compiled_together
 
-pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator compiles nothing")
+pytestmark = compiled_together(__name__)
 
 SINGLE, DOUBLE, HALF, BRAIN = _dtypes.float32, _dtypes.float64, _dtypes.float16, _dtypes.bfloat16
-_REGISTERS = 65536  # of a multiprocessor
 
 
-def check(kernel, capability, dtype, threads_at_once, vector_loads=None):
-    """Registers for ``threads_at_once`` on a multiprocessor, no stack, no float64 but in its kernels; of the array's loads and stores of vectors at least
-    ``vector_loads`` are 16 bytes wide."""
-    code = kernel.build(capability).code
-    used = usage(code)
-    assert used.stack == 0 and used.registers * threads_at_once <= _REGISTERS
-    if disassembler() is None:
-        return
-    found = instructions(code)
-    opcodes = [opcode(line) for line in found]
-    assert not [name for name in opcodes if name.startswith(("LDL", "STL"))], "spilled"
-    assert bool(doubles(found)) == (dtype == DOUBLE)
-    assert not [name for name in opcodes if name.startswith(("LD.", "ST."))], "generic"
-    if vector_loads is not None:
-        assert sum(name.startswith("LDG.E.128") for name in opcodes) >= vector_loads
-        assert any(name.startswith("STG.E.128") for name in opcodes)
+class Case(NamedTuple):
+    """A kernel; the threads that a multiprocessor should have room for; the type of its arithmetic; at least how many of the array's loads are 16 bytes
+    wide, and whether there are such stores."""
+
+    make: Callable[[], Any]
+    threads: int
+    dtype: np.dtype = SINGLE
+    loads: int = 0
+    stores: bool = False
 
 
-A100, H200 = (8, 0), (9, 0)
-CAPABILITIES = pytest.mark.parametrize("capability", [pytest.param(A100, marks=pytest.mark.slow), H200], ids=["sm_80", "sm_90a"])
+# The number of elements in a row, and in a vector; from eight rows a warp to the longest row in registers, a block of 1024 threads.
+ROWS = [(SINGLE, 64, 4), (SINGLE, 1000, 4), (SINGLE, 1024, 4), (SINGLE, 4096, 4), (SINGLE, 8192, 4), (SINGLE, 33, 1), (BRAIN, 1024, 8)]
+ROWS += [(HALF, 100, 4), (DOUBLE, 512, 2)]
 
 
-@CAPABILITIES
-@pytest.mark.parametrize(
-    "dtype, width, lanes",
-    [
-        (SINGLE, 64, 4),  # eight rows a warp
-        pytest.param(SINGLE, 1000, 4, marks=pytest.mark.slow),
-        (SINGLE, 1024, 4),
-        (SINGLE, 8192, 4),  # the longest row in registers, a block of 1024 threads
-        (SINGLE, 33, 1),
-        (BRAIN, 1024, 8),
-        pytest.param(HALF, 100, 4, marks=pytest.mark.slow),
-        pytest.param(DOUBLE, 512, 2, marks=pytest.mark.slow),
-    ],
-    ids=lambda x: x if isinstance(x, int) else _dtypes.name(x),
-)
-def test_layer_norm(dtype, width, lanes, capability):
+def _rows(dtype: np.dtype, width: int, lanes: int) -> dict[str, Case]:
     """Forward two blocks of the largest size, or full occupancy; backward, with the sums for weight and bias in registers too, half of that."""
-    from numbagrad.kernels.norm import _cuda_layer
-
-    shape = _cuda_layer.shape_of(dtype, width, lanes)
-    assert shape.threads * shape.steps * lanes >= width and (shape.threads == 1 or shape.threads // 2 * shape.steps * lanes < width)
-    wide = lanes * dtype.itemsize == 16
-    check(_cuda_layer.forward(dtype, shape, True, True), capability, dtype, 1024, shape.steps if wide else None)
-    check(
-        _cuda_layer.backward(dtype, shape, True, True),
-        capability,
-        dtype,
-        1024 if shape.block > 512 else 512,
-        2 * shape.steps if wide else None,
-    )
+    shape = layer.shape_of(dtype, width, lanes)
+    assert shape is not None
+    name, wide = f"{_dtypes.name(dtype)} {width}", lanes * dtype.itemsize == 16
+    forward, backward = lambda: layer.forward(dtype, shape, True, True), lambda: layer.backward(dtype, shape, True, True)
+    return {
+        f"rows {name}": Case(forward, 1024, dtype, shape.steps if wide else 0, wide),
+        f"rows backward {name}": Case(backward, 1024 if shape.block > 512 else 512, dtype, 2 * shape.steps if wide else 0, wide),
+    }
 
 
-def test_on_an_older_device():
-    """One of each kind, always."""
-    from numbagrad.kernels.norm import _cuda_batch, _cuda_batch_passes, _cuda_layer
+def _long_rows(dtype: np.dtype) -> dict[str, Case]:
+    name, lanes = _dtypes.name(dtype), 16 // dtype.itemsize
+    return {
+        f"long rows {name}": Case(lambda: long.forward(dtype, lanes, True, True), 1024, dtype, 3, True),
+        f"long rows backward {name}": Case(lambda: long.backward(dtype, lanes, True), 1024, dtype, 4, True),
+        f"sums of columns {name}": Case(lambda: long.columns(dtype), 1024, dtype),
+    }
 
-    shape = _cuda_layer.shape_of(SINGLE, 1024, 4)
-    check(_cuda_layer.forward(SINGLE, shape, True, True), A100, SINGLE, 1024, 2)
-    check(_cuda_layer.backward(SINGLE, shape, True, True), A100, SINGLE, 512, 4)
-    check(_cuda_batch.moments(SINGLE, 4, False), A100, SINGLE, 1536)
-    check(_cuda_batch_passes.slopes(SINGLE, 4, "planes", False, True), A100, SINGLE, 1536, 2)
+
+def _planes(dtype: np.dtype, wide: bool) -> dict[str, Case]:
+    """Sums, and the passes over planes: what is bound by memory has three quarters of all threads at once at least."""
+    name, lanes = _dtypes.name(dtype) + (" wide" if wide else ""), 16 // dtype.itemsize
+    return {
+        f"normalize planes {name}": Case(lambda: passes.normalize(dtype, lanes, "planes", wide), 1536, dtype, 1, True),
+        f"slopes of planes {name}": Case(lambda: passes.slopes(dtype, lanes, "planes", wide, True), 1536, dtype, 2, True),
+        f"moments {name}": Case(lambda: batch.moments(dtype, lanes, wide), 1536, dtype, 1),
+        f"products {name}": Case(lambda: passes.products(dtype, lanes, wide), 1536, dtype, 1),
+    }
+
+
+def _channels(kind: np.dtype) -> dict[str, Case]:
+    name = _dtypes.name(kind)
+    return {
+        f"join moments {name}": Case(lambda: batch.join_moments(kind, True, True, True), 1024, kind),
+        f"join products {name}": Case(lambda: passes.join_products(kind, True, True), 1024, kind),
+        f"fixed {name}": Case(lambda: batch.fixed(kind, True, True), 1024, kind),
+    }
+
+
+CASES = {
+    **{name: case for row in ROWS for name, case in _rows(*row).items()},
+    **{name: case for dtype in (SINGLE, BRAIN, DOUBLE) for name, case in _long_rows(dtype).items()},
+    **{name: case for of in ((SINGLE, False), (BRAIN, False), (SINGLE, True)) for name, case in _planes(*of).items()},
+    "normalize features": Case(lambda: passes.normalize(SINGLE, 4, "features", False), 1536, SINGLE, 4, True),
+    "slopes of features": Case(lambda: passes.slopes(SINGLE, 4, "features", False, True), 1536, SINGLE, 6, True),
+    "moments of features": Case(lambda: batch.feature_moments(BRAIN), 1536, BRAIN),
+    "products of features": Case(lambda: passes.feature_products(SINGLE), 1536),
+    **{name: case for kind in (SINGLE, DOUBLE) for name, case in _channels(kind).items()},
+}
+KERNELS = Kernels({name: case.make for name, case in CASES.items()})
+
+
+@architectures
+@pytest.mark.parametrize("name", CASES)
+def test_compiled(name, arch):
+    _, threads, dtype, loads, stores = CASES[name]
+    opcodes = checked(KERNELS.code(name, arch), threads, dtype == DOUBLE)
+    assert sum(op.startswith("LDG.E.128") for op in opcodes) >= loads
+    assert "STG.E.128" in opcodes or not stores
 
 
 def test_no_row_is_split_among_more_threads_than_a_block_has():
-    from numbagrad.kernels.norm import _cuda_layer
-
-    assert _cuda_layer.shape_of(SINGLE, 8196, 4) is None and _cuda_layer.shape_of(DOUBLE, 4098, 2) is None
+    assert layer.shape_of(SINGLE, 8196, 4) is None and layer.shape_of(DOUBLE, 4098, 2) is None
     for width in range(1, 300):
         for lanes in (1, 2, 4):
             if width % lanes == 0:
-                shape = _cuda_layer.shape_of(SINGLE, width, lanes)
+                shape = layer.shape_of(SINGLE, width, lanes)
                 assert shape.block % 32 == 0 and shape.block == shape.teams * shape.threads
 
 
-@CAPABILITIES
-@pytest.mark.parametrize("dtype", [SINGLE, *(pytest.param(d, marks=pytest.mark.slow) for d in (BRAIN, DOUBLE))], ids=_dtypes.name)
-def test_long_rows(dtype, capability):
-    from numbagrad.kernels.norm import _cuda_layer_long
-
-    lanes = 16 // dtype.itemsize
-    check(_cuda_layer_long.forward(dtype, lanes, True, True), capability, dtype, 1024, 3)
-    check(_cuda_layer_long.backward(dtype, lanes, True), capability, dtype, 1024, 4)
-    if dtype != DOUBLE:
-        check(_cuda_layer_long.columns(dtype), capability, dtype, 1024)
-
-
-@CAPABILITIES
-@pytest.mark.parametrize("wide", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["narrow", "wide"])
-@pytest.mark.parametrize("dtype", [SINGLE, BRAIN], ids=_dtypes.name)
-def test_batch_norm(dtype, wide, capability):
-    """Sums, and the passes over planes: what is bound by memory has three quarters of all threads at once at least."""
-    from numbagrad.kernels.norm import _cuda_batch, _cuda_batch_passes
-
-    if wide and (capability != H200 or dtype != SINGLE):
-        pytest.skip("one is enough")
-    lanes = 16 // dtype.itemsize
-    check(_cuda_batch_passes.normalize(dtype, lanes, "planes", wide), capability, dtype, 1536, 1)
-    check(_cuda_batch_passes.slopes(dtype, lanes, "planes", wide, True), capability, dtype, 1536, 2)
-    for sums in (_cuda_batch.moments(dtype, lanes, wide), _cuda_batch_passes.products(dtype, lanes, wide)):
-        check(sums, capability, dtype, 1536)
-        if disassembler() is not None:
-            assert "LDG.E.128" in [opcode(line) for line in instructions(sums.build(capability).code)]
-
-
-def test_batch_norm_of_features():
-    from numbagrad.kernels.norm import _cuda_batch, _cuda_batch_passes
-
-    check(_cuda_batch_passes.normalize(SINGLE, 4, "features", False), H200, SINGLE, 1536, 4)
-    check(_cuda_batch_passes.slopes(SINGLE, 4, "features", False, True), H200, SINGLE, 1536, 6)
-    check(_cuda_batch.feature_moments(BRAIN), H200, BRAIN, 1536)
-    check(_cuda_batch_passes.feature_products(SINGLE), H200, SINGLE, 1536)
-
-
-@pytest.mark.parametrize("kind", [SINGLE, DOUBLE], ids=_dtypes.name)
-def test_channels(kind):
-    from numbagrad.kernels.norm import _cuda_batch, _cuda_batch_passes
-
-    check(_cuda_batch.join_moments(kind, True, True, True), H200, kind, 1024)
-    check(_cuda_batch_passes.join_products(kind, True, True), H200, kind, 1024)
-    check(_cuda_batch.fixed(kind, True, True), H200, kind, 1024)
+@pytest.mark.parametrize("dtype, width, lanes", ROWS)
+def test_rows_are_shared_out(dtype, width, lanes):
+    """No more threads than it takes to hold the row."""
+    shape = layer.shape_of(dtype, width, lanes)
+    assert shape.threads * shape.steps * lanes >= width and (shape.threads == 1 or shape.threads // 2 * shape.steps * lanes < width)
 
 
 def test_dtype_of_scalars():
     """Shapes are passed as 32-bit numbers where the kernel counts in them."""
-    from numbagrad.kernels.norm import _cuda_batch
-
-    assert _cuda_batch.moments(SINGLE, 4, False).parameters[2] is np.uint32
-    assert _cuda_batch.moments(SINGLE, 4, True).parameters[2] is np.uint64
+    assert batch.moments(SINGLE, 4, False).parameters[2] is np.uint32
+    assert batch.moments(SINGLE, 4, True).parameters[2] is np.uint64

@@ -13,7 +13,6 @@ from numbagrad.kernels._cuda.collectives import block_scan
 from numbagrad.kernels._cuda.intrinsics import cuda
 from numbagrad.kernels._cuda.launch import kernel, launch, pointer
 from numbagrad.kernels._cuda.transfer import to_device, to_host
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
 from tests.cuda.tensors import ON_A_GPU
 
 
@@ -71,31 +70,3 @@ def test_scan(dtype):
     twice = np.cumsum(np.cumsum(x))
     np.testing.assert_array_equal(to_host(outs[0]), np.concatenate([[0], twice[:-1]]))
     np.testing.assert_array_equal(to_host(outs[1]), np.full(threads, twice[-1]))
-
-
-KERNELS = {
-    "count 4": lambda: radix._counter(np.uint32, np.int32),
-    "count 8": lambda: radix._counter(np.uint64, np.int32),
-    "sum 4": lambda: radix.summer(np.int32),
-    "sum 8": lambda: radix.summer(np.int64),
-    "move 4 first": lambda: radix._mover(np.uint32, np.uint32, np.int32, True),
-    "move 8": lambda: radix._mover(np.uint64, np.uint32, np.int32, False),
-    "move 8 long": lambda: radix._mover(np.uint64, np.uint64, np.int64, False),
-}
-
-
-@pytest.mark.skipif(driver.SIMULATED, reason="the simulator compiles nothing")
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)], ids=["sm_80", "sm_90a"])
-@pytest.mark.parametrize("name", KERNELS)
-def test_compiled(name, capability):
-    code = KERNELS[name]().build(capability).code
-    used = usage(code)
-    # Two blocks of 256 threads on a multiprocessor, and shared memory for three.
-    assert used.stack == 0 and used.registers <= 128 and used.shared <= 48 << 10
-    if disassembler() is None:
-        return
-    found = instructions(code)
-    assert not doubles(found)
-    assert not [line for line in found if opcode(line).startswith(("LDL", "STL", "ATOM", "RED"))]
-    if not name.startswith("sum"):  # eight bits and who is there, for each of eight elements
-        assert sum(opcode(line).startswith("VOTE") for line in found) >= 72

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -10,13 +11,11 @@ import pytest
 pytest.importorskip("numba_cuda")
 
 from numbagrad.kernels import _dtypes
-from numbagrad.kernels._cuda.driver import SIMULATED
-from numbagrad.kernels.reduce import _cuda_first, _cuda_fold, _cuda_scan
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
+from numbagrad.kernels.reduce import _cuda_first, _cuda_fold, _cuda_running, _cuda_scan
+from tests.cuda.cubin import Kernels, architectures, checked, compiled_together
 
-pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator compiles nothing")
+pytestmark = compiled_together(__name__)
 
-A100, H200 = (8, 0), (9, 0)
 FLOAT, DOUBLE, BF16, HALF = _dtypes.float32, _dtypes.float64, _dtypes.bfloat16, _dtypes.float16
 LONG, BYTE, COMPLEX = _dtypes.int64, _dtypes.uint8, _dtypes.complex64
 GROUPS, BLOCKS, COLUMNS = _cuda_fold.row_groups, _cuda_fold.row_blocks, _cuda_fold.columns
@@ -47,44 +46,6 @@ FOLDS = [
 ]
 
 
-def _compiled(kernel, capability, in_double=False):
-    """No stack, no spills, room for six blocks of 256 threads on a multiprocessor, and no float64 but where it is the type; how often each
-    instruction is there."""
-    code = kernel.build(capability).code
-    used = usage(code)
-    assert used.stack == 0 and used.registers <= 40
-    if disassembler() is None:
-        return Counter()
-    found = instructions(code)
-    assert not [line for line in found if opcode(line).startswith(("LDL", "STL"))], "spilled"
-    assert bool(doubles(found)) == in_double
-    return Counter(map(opcode, found))
-
-
-@pytest.mark.parametrize("kernel, name, source, target, lanes", FOLDS, ids=lambda x: getattr(x, "__name__", None) or str(x))
-def test_folds(kernel, name, source, target, lanes):
-    code = _compiled(kernel(name, source, target, lanes, False), H200, source == DOUBLE)
-    if not code:
-        return
-    moved = lanes * source.itemsize
-    wide = {16: "LDG.E.128", 8: "LDG.E.64", 4: "LDG.E", 1: "LDG.E.U8"}[moved]
-    assert code[wide] >= 5, "four loads of the loop, and one of what is left"
-    rows = kernel is not COLUMNS
-    words = 2 if target in (LONG, DOUBLE) else 1
-    if kernel is BLOCKS:
-        assert sum(n for op, n in code.items() if op.startswith("SHFL")) == 5 * words
-    assert ("BAR.SYNC.DEFER_BLOCKING" in code) == (kernel is not GROUPS)
-    if not rows and lanes * target.itemsize == 16:
-        assert code["STG.E.128"]
-
-
-@pytest.mark.parametrize("kernel", [GROUPS, BLOCKS, COLUMNS], ids=lambda k: k.__name__)
-def test_folds_elsewhere(kernel):
-    """The oldest devices, and more elements than 32 bits count."""
-    assert _compiled(kernel("sum", FLOAT, FLOAT, 4, False), A100)["LDG.E.128"] >= 5 or disassembler() is None
-    assert _compiled(kernel("sum", FLOAT, FLOAT, 4, True), H200)["LDG.E.128"] >= 5 or disassembler() is None
-
-
 SCANS = {
     "rows": (lambda wide: _cuda_scan.scan_rows("cumsum", FLOAT, FLOAT, 4, True, wide), False),
     "rows that are not aligned": (lambda wide: _cuda_scan.scan_rows("cumsum", FLOAT, FLOAT, 4, False, wide), False),
@@ -96,29 +57,67 @@ SCANS = {
     "recurrence": (lambda wide: _cuda_scan.linear_columns(FLOAT, wide), False),
     "complex recurrence": (lambda wide: _cuda_scan.linear_columns(COMPLEX, wide), False),
     "parts of a recurrence": (lambda wide: _cuda_scan.linear_totals(FLOAT, wide), False),
+    "running extremum": (lambda wide: _cuda_running._extremum(FLOAT, True), False),
+    "running log-sums": (lambda wide: _cuda_running._logsumexp(FLOAT), False),
     "words of an extremum": (lambda wide: _cuda_first.unpacked(HALF, FLOAT, wide), False),
 }
 
 
-@pytest.mark.parametrize("name", SCANS)
-def test_scans(name):
-    make, in_double = SCANS[name]
-    code = _compiled(make(False), H200, in_double)
-    if code and name in ("rows", "rows of bytes"):
+def _label(fold: tuple[Any, ...], wide: bool) -> str:
+    kernel, name, source, target, lanes = fold
+    return f"{kernel.__name__} {name} {_dtypes.name(source)} {_dtypes.name(target)} {lanes}" + " wide" * wide
+
+
+def _fold(fold: tuple[Any, ...], wide: bool) -> Callable[[], Any]:
+    return lambda: fold[0](*fold[1:], wide)
+
+
+# With the number of elements in 32 bits; and more than that, once for each way.
+WIDE = [(kernel, "sum", FLOAT, FLOAT, 4) for kernel in (GROUPS, BLOCKS, COLUMNS)]
+FOLDING = Kernels(
+    {_label(fold, False): _fold(fold, False) for fold in FOLDS} | {_label(fold, True): _fold(fold, True) for fold in WIDE},
+)
+SCANNING = Kernels(
+    {
+        f"{name}{' wide' * wide}": lambda make=make, wide=wide: make(wide)
+        for name, (make, _) in SCANS.items()
+        for wide in ((False, True) if name in ("rows", "columns", "recurrence") else (False,))
+    }
+)
+_THREADS = 6 * 256  # that a multiprocessor should have room for
+
+
+@architectures
+@pytest.mark.parametrize(
+    "fold, wide",
+    [(fold, False) for fold in FOLDS] + [(fold, True) for fold in WIDE],
+    ids=lambda x: _label(x, False) if isinstance(x, tuple) else "wide" if x else "",
+)
+def test_folds(fold, wide, arch):
+    kernel, _, source, target, lanes = fold
+    code = Counter(checked(FOLDING.code(_label(fold, wide), arch), _THREADS, source == DOUBLE))
+    load = {16: "LDG.E.128", 8: "LDG.E.64", 4: "LDG.E", 1: "LDG.E.U8"}[lanes * source.itemsize]
+    assert code[load] >= 5, "four loads of the loop, and one of what is left"
+    words = 2 if target in (LONG, DOUBLE) else 1
+    if kernel is BLOCKS:
+        assert sum(n for op, n in code.items() if op.startswith("SHFL")) == 5 * words
+    assert ("BAR.SYNC.DEFER_BLOCKING" in code) == (kernel is not GROUPS)
+    if kernel is COLUMNS and lanes * target.itemsize == 16:
+        assert code["STG.E.128"]
+
+
+@architectures
+@pytest.mark.parametrize("name", SCANNING)
+def test_scans(name, arch):
+    code = Counter(checked(SCANNING.code(name, arch), _THREADS, SCANS[name.removesuffix(" wide")][1]))
+    if name in ("rows", "rows of bytes"):
         assert code["STG.E.128"] == 1 and code["LDG.E.128" if name == "rows" else "LDG.E.U16"]
 
 
-@pytest.mark.parametrize("name", ["rows", "columns", "recurrence"])
-def test_scans_elsewhere(name):
-    _compiled(SCANS[name][0](False), A100)
-    _compiled(SCANS[name][0](True), H200)
-
-
-def test_loops_load_before_they_add():
+@architectures
+def test_loops_load_before_they_add(arch):
     """Four loads of 16 bytes are under way before the first value is needed."""
-    if disassembler() is None:
-        pytest.skip("needs nvdisasm")
-    code = [opcode(line) for line in instructions(BLOCKS("sum", FLOAT, FLOAT, 4, False).build(H200).code)]
+    code = checked(FOLDING.code(_label((BLOCKS, "sum", FLOAT, FLOAT, 4), False), arch), _THREADS)
     first = code.index("LDG.E.128")
     loop = code[first : code.index("BRA", first)]
     assert loop.count("LDG.E.128") == 4 and loop.count("FADD") == 16

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any, Callable, NamedTuple
+
 import numpy as np
 import pytest
 
 pytest.importorskip("numba_cuda")
 
 from numbagrad.kernels import _dtypes
-from numbagrad.kernels._cuda.driver import SIMULATED
 from numbagrad.kernels.softmax import _cuda_columns as columns
 from numbagrad.kernels.softmax import _cuda_entropy as entropy
 from numbagrad.kernels.softmax import _cuda_losses as losses
 from numbagrad.kernels.softmax import _cuda_rows as rows
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
+from tests.cuda.cubin import Kernels, architectures, checked, compiled_together
 
-pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator compiles nothing")
+pytestmark = compiled_together(__name__)
 
 SINGLE, DOUBLE, HALF, BRAIN = _dtypes.float32, _dtypes.float64, _dtypes.float16, _dtypes.bfloat16
-_REGISTERS = 65536  # of a multiprocessor
-
 # A width for every way that rows are shared out, the elements of a vector, and how many threads of one multiprocessor there shall be room for at least.
 # The rows that a warp holds have the most loads under way, and so need the fewest threads.
 WIDTHS = {
@@ -28,92 +27,117 @@ WIDTHS = {
 }  # fmt: skip
 
 
-def _check(kernel, threads: int, room: int, dtype=SINGLE, capabilities=((8, 0), (9, 0))) -> list[str]:
-    found: list[str] = []
-    for capability in capabilities:
-        code = kernel.build(capability).code
-        used = usage(code)
-        assert used.stack == 0 and used.shared <= 16 << 10
-        granted = -(-used.registers // 8) * 8  # a warp is given multiples of 256
-        assert _REGISTERS // (granted * threads) * threads >= room, used
-        if disassembler() is not None:
-            found = instructions(code)
-            assert not [line for line in found if opcode(line).startswith(("LDL", "STL"))], "spilled"
-            assert bool(doubles(found)) == (dtype == DOUBLE)
-    return found
+class Case(NamedTuple):
+    """A kernel, the threads that a multiprocessor should have room for, the type of its arithmetic; the widths that all its loads and all its stores have,
+    where that is known, and how many loads there are, where a row is read once; whether some of the loads are of 16 bytes."""
+
+    make: Callable[[], Any]
+    threads: int
+    dtype: np.dtype = SINGLE
+    loads: str = ""
+    stores: str = ""
+    count: int = 0
+    vectors: bool = False
 
 
-def _moves(code: list[str], kind: str) -> set[str]:
-    return {opcode(line) for line in code if opcode(line).startswith(kind)}
-
-
-@pytest.mark.parametrize("name", WIDTHS)
-def test_rows(name):
+def _rows(name: str) -> dict[str, Case]:
+    """A row that is held is read once."""
     width, lanes, room = WIDTHS[name]
-    plan = rows.plan(width, lanes, SINGLE)
-    assert plan.held == (not name.startswith("looped")) and str(plan.team) in name + "832" + "1024"
-    for log in (False, True):
-        for kernel in (rows.softmax(SINGLE, plan, log), rows.softmax_backward(SINGLE, plan, log)):
-            code = _check(kernel, plan.block, room, SINGLE, ((8, 0), (9, 0)) if name in ("warp", "256", "looped") else ((9, 0),))
-            if code:
-                wide = {1: "E", 2: "E.64", 4: "E.128"}[lanes]
-                assert _moves(code, "LDG") == {f"LDG.{wide}"} and _moves(code, "STG") == {f"STG.{wide}"}
-                loads = sum(opcode(line).startswith("LDG") for line in code)
-                held = plan.vectors * (1 if kernel.name == "softmax" else 2)
-                assert loads == held if plan.held else loads > held  # a row that is held is read once
+    plan, wide = rows.plan(width, lanes, SINGLE), {1: "E", 2: "E.64", 4: "E.128"}[lanes]
+    held = plan.vectors if plan.held else 0
+    of = {}
+    for log, label in ((False, "softmax"), (True, "log_softmax")):
+        of[f"{label} {name}"] = Case(lambda log=log: rows.softmax(SINGLE, plan, log), room, SINGLE, wide, wide, held)
+        of[f"{label} backward {name}"] = Case(lambda log=log: rows.softmax_backward(SINGLE, plan, log), room, SINGLE, wide, wide, 2 * held)
+    return of
 
 
-@pytest.mark.parametrize("dtype", [DOUBLE, HALF, BRAIN], ids=_dtypes.name)
-def test_rows_of_other_types(dtype):
-    lanes = 16 // dtype.itemsize
+def _rows_of(dtype: np.dtype) -> dict[str, Case]:
+    of = {}
     for width in (512, 50256):
-        plan = rows.plan(width, lanes, dtype)
-        for kernel in (rows.softmax(dtype, plan, False), rows.softmax_backward(dtype, plan, True)):
-            code = _check(kernel, plan.block, 512, dtype, ((9, 0),))
-            assert not code or _moves(code, "LDG") == {"LDG.E.128"}
+        plan, label = rows.plan(width, 16 // dtype.itemsize, dtype), f"{_dtypes.name(dtype)} {width}"
+        of[f"softmax {label}"] = Case(lambda plan=plan: rows.softmax(dtype, plan, False), 512, dtype, "E.128")
+        of[f"log_softmax backward {label}"] = Case(lambda plan=plan: rows.softmax_backward(dtype, plan, True), 512, dtype, "E.128")
+    return of
 
 
-@pytest.mark.parametrize("few", [False, True], ids=["many", "few"])
-def test_columns(few):
-    plan = columns.plan(100 if few else 1 << 20, 1000)
-    assert plan == ((32, 16) if few else (128, 1))
-    for log in (False, True):
-        for kernel in (columns.softmax(SINGLE, plan, log), columns.softmax_backward(SINGLE, plan, log)):
-            _check(kernel, plan.across * plan.down, 1024, SINGLE, ((9, 0),))
-    for soft in (False, True):
-        _check(entropy.columns(SINGLE, SINGLE, plan, soft, True, True), plan.across * plan.down, 1024, SINGLE, ((9, 0),))
+def _columns(label: str, plan: columns.Plan) -> dict[str, Case]:
+    of = {}
+    for log, name in ((False, "softmax"), (True, "log_softmax")):
+        of[f"{name} of columns, {label}"] = Case(lambda log=log: columns.softmax(SINGLE, plan, log), 1024)
+        of[f"{name} of columns backward, {label}"] = Case(lambda log=log: columns.softmax_backward(SINGLE, plan, log), 1024)
+    for soft, name in ((False, "classes"), (True, "shares")):
+        of[f"entropy of columns, {name}, {label}"] = Case(lambda soft=soft: entropy.columns(SINGLE, SINGLE, plan, soft, True, True), 1024)
+    return of
 
 
-@pytest.mark.parametrize("name", ["part of a warp", "warp", "256, odd", "looped", "looped, odd"])
-def test_cross_entropy(name):
+def _entropy(name: str) -> dict[str, Case]:
     width, lanes, room = WIDTHS[name]
     plan = rows.plan(width, lanes, SINGLE)
-    for flags in ((False, False, False), (False, True, True), (True, True, True)):
-        code = _check(entropy.rows(SINGLE, SINGLE, plan, *flags), plan.block, room, SINGLE, ((9, 0),))
-        assert not code or lanes < 4 or "LDG.E.128" in _moves(code, "LDG")
+    return {
+        f"entropy {name} {' '.join(map(str, flags))}": Case(
+            lambda flags=flags: entropy.rows(SINGLE, SINGLE, plan, *flags), room, vectors=lanes == 4
+        )
+        for flags in ((False, False, False), (False, True, True), (True, True, True))
+    }
 
 
-def test_cross_entropy_of_other_types():
-    for dtype in (DOUBLE, BRAIN):
-        plan = rows.plan(512, 16 // dtype.itemsize, dtype)
-        _check(entropy.rows(dtype, _dtypes.compute_dtype(dtype), plan, False, True, True), plan.block, 512, dtype, ((9, 0),))
+def _entropy_of(dtype: np.dtype) -> dict[str, Case]:
+    plan, compute = rows.plan(512, 16 // dtype.itemsize, dtype), _dtypes.compute_dtype(dtype)
+    return {f"entropy {_dtypes.name(dtype)}": Case(lambda: entropy.rows(dtype, compute, plan, False, True, True), 512, dtype)}
 
 
-@pytest.mark.parametrize("across", [False, True], ids=["classes", "positions"])
-def test_gradient_of_scores(across):
-    for index, flags in (
-        (np.uint32, (False, False, False, True)),
-        (np.uint32, (False, True, True, False)),
-        (np.uint64, (True, True, True, True)),
-    ):
-        code = _check(losses.slope(SINGLE, 4, index, across, *flags), 256, 1024, SINGLE, ((9, 0),))
-        if code:
-            assert _moves(code, "STG") == {"STG.E.128"}
-            assert "LDG.E.128" in _moves(code, "LDG") or not flags[-1]
-    _check(losses.slope(BRAIN, 8, np.uint32, across, False, False, False, True), 256, 1024, SINGLE, ((9, 0),))
+def _slopes(across: bool) -> dict[str, Case]:
+    """``across``: vectors of positions, else of classes."""
+    of, label = {}, "positions" if across else "classes"
+    for index, flags in SLOPES:
+        name = f"slope {label} {' '.join(map(str, flags))}"
+        make = lambda index=index, flags=flags: losses.slope(SINGLE, 4, index, across, *flags)
+        of[name] = Case(make, 1024, stores="E.128", vectors=flags[-1])
+    of[f"slope {label} bfloat16"] = Case(lambda: losses.slope(BRAIN, 8, np.uint32, across, False, False, False, True), 1024)
+    return of
 
 
-def test_sums():
-    _check(losses.nll(SINGLE, SINGLE, True), 256, 1024)
-    _check(losses.add_up(SINGLE, False), losses.SUMMING, 1024)
-    _check(losses.add_up(BRAIN, True), losses.SUMMING, 1024)
+# What the gradient of scores counts in; whether the target is soft, there are weights, smoothing and powers.
+SLOPES = (
+    (np.uint32, (False, False, False, True)),
+    (np.uint32, (False, True, True, False)),
+    (np.uint64, (True, True, True, True)),
+)
+MANY, FEW = columns.plan(1 << 20, 1000), columns.plan(100, 1000)
+CASES = {
+    **{name: case for width in WIDTHS for name, case in _rows(width).items()},
+    **{name: case for dtype in (DOUBLE, HALF, BRAIN) for name, case in _rows_of(dtype).items()},
+    **_columns("many", MANY),
+    **_columns("few", FEW),
+    **{name: case for width in WIDTHS for name, case in _entropy(width).items()},
+    **{name: case for dtype in (DOUBLE, BRAIN) for name, case in _entropy_of(dtype).items()},
+    **_slopes(False),
+    **_slopes(True),
+    "nll": Case(lambda: losses.nll(SINGLE, SINGLE, True), 1024),
+    "parts of a sum": Case(lambda: losses.add_up(SINGLE, False), 1024),
+    "sum": Case(lambda: losses.add_up(BRAIN, True), 1024),
+}
+KERNELS = Kernels({name: case.make for name, case in CASES.items()})
+
+
+@architectures
+@pytest.mark.parametrize("name", CASES)
+def test_compiled(name, arch):
+    _, threads, dtype, load, store, count, vectors = CASES[name]
+    code = KERNELS.code(name, arch)
+    assert code.usage.shared <= 16 << 10
+    opcodes = checked(code, threads, dtype == DOUBLE)
+    loads, stores = ([op for op in opcodes if op.startswith(kind)] for kind in ("LDG", "STG"))
+    assert not load or set(loads) == {f"LDG.{load}"}
+    assert not store or set(stores) == {f"STG.{store}"}
+    assert not count or len(loads) == count
+    assert not vectors or "LDG.E.128" in loads
+
+
+def test_ways_of_rows_and_columns():
+    """Each width of the table is shared out in a way of its own."""
+    assert MANY == (128, 1) and FEW == (32, 16)
+    for name, (width, lanes, _) in WIDTHS.items():
+        plan = rows.plan(width, lanes, SINGLE)
+        assert plan.held == (not name.startswith("looped")) and str(plan.team) in name + "832" + "1024"

@@ -2,99 +2,98 @@
 
 from __future__ import annotations
 
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
 import pytest
 
 pytest.importorskip("numba_cuda")
 
 from numbagrad.kernels import _dtypes
-from numbagrad.kernels._cuda.driver import SIMULATED
-from tests.cuda.cubin import disassembler, doubles, instructions, opcode, usage
+from numbagrad.kernels.update import _cuda_steps as steps
+from numbagrad.kernels.update import _cuda_sums as sums
+from tests.cuda.cubin import Kernels, architectures, checked, compiled_together
 
-pytestmark = pytest.mark.skipif(SIMULATED, reason="the simulator compiles nothing")
+pytestmark = compiled_together(__name__)
 
 SINGLE, DOUBLE, BRAIN = _dtypes.float32, _dtypes.float64, _dtypes.bfloat16
-A100, H200 = (8, 0), (9, 0)
-CAPABILITIES = pytest.mark.parametrize("capability", [pytest.param(A100, marks=pytest.mark.slow), H200], ids=["sm_80", "sm_90a"])
-_REGISTERS, _THREADS = 65536, 256  # of a multiprocessor; of a block
+NORMS = (sums.SQUARES, sums.ABSOLUTES, sums.LARGEST, sums.SMALLEST, sums.COUNT, sums.POWERS)
+_THREADS = 256  # of a block
 
 
-def check(kernel, capability, double, blocks, reads=0, writes=0):
-    """At least ``blocks`` on a multiprocessor, no stack, no float64 but in its kernels; ``reads`` and ``writes`` by 16 bytes, all known to be of device
-    memory although the addresses come from a table."""
-    code = kernel.build(capability).code
-    used = usage(code)
-    assert used.stack == 0 and used.registers * _THREADS * blocks <= _REGISTERS
-    if disassembler() is None:
-        return
-    found = instructions(code)
-    opcodes = [opcode(line) for line in found]
-    assert not [name for name in opcodes if name.startswith(("LDL", "STL"))], "spilled"
-    assert not [name for name in opcodes if name.startswith(("LD.", "ST."))], "generic"
-    assert bool(doubles(found)) == double
-    assert sum(name.startswith("LDG.E.128") for name in opcodes) >= reads
-    assert sum(name.startswith("STG.E.128") for name in opcodes) >= writes
+class Case(NamedTuple):
+    """A kernel, how many of its blocks a multiprocessor should have room for, whether it computes in float64, and at least how many loads and stores are 16
+    bytes wide."""
+
+    make: Callable[[], Any]
+    blocks: int
+    double: bool = False
+    reads: int = 0
+    writes: int = 0
 
 
 # The arrays that a step reads and writes.
 STEPS = {"sgd": (2, 1), "sgd_momentum": (3, 2), "adam": (4, 3), "amsgrad": (5, 4), "adagrad": (3, 2)}
 
 
-@CAPABILITIES
-@pytest.mark.parametrize("name", STEPS)
-def test_steps(name, capability):
-    from numbagrad.kernels.update import _cuda_steps
-
-    check(getattr(_cuda_steps.step_kernels(SINGLE), name), capability, False, 4, *STEPS[name])
-
-
-def test_on_an_older_device():
-    """One of each kind, always."""
-    from numbagrad.kernels.update import _cuda_steps, _cuda_sums
-
-    check(_cuda_steps.step_kernels(SINGLE).adam, A100, False, 4, 4, 3)
-    check(_cuda_sums.squares(SINGLE), A100, False, 6, 1)
+def _steps(dtype: np.dtype) -> dict[str, Case]:
+    made, blocks = lambda name: getattr(steps.step_kernels(dtype), name), 4 if dtype == SINGLE else 2
+    return {
+        f"{name} {_dtypes.name(dtype)}": Case(lambda name=name: made(name), blocks, dtype == DOUBLE, *moved)
+        for name, moved in STEPS.items()
+    }
 
 
-@pytest.mark.parametrize("dtype", [DOUBLE, BRAIN], ids=_dtypes.name)
-@pytest.mark.parametrize("name", [pytest.param("sgd", marks=pytest.mark.slow), "amsgrad"])
-def test_steps_of_other_types(name, dtype):
-    from numbagrad.kernels.update import _cuda_steps
-
-    check(getattr(_cuda_steps.step_kernels(dtype), name), H200, dtype == DOUBLE, 2, *STEPS[name])
+def _rmsprop(centered: bool, buffered: bool) -> dict[str, Case]:
+    states = 1 + centered + buffered
+    name = "rmsprop" + " centered" * centered + " buffered" * buffered
+    return {name: Case(lambda: steps.rmsprop_kernel(SINGLE, centered, buffered), 4, False, 2 + states, 1 + states)}
 
 
-@pytest.mark.parametrize("centered", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("buffered", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_rmsprop(centered, buffered):
-    from numbagrad.kernels.update import _cuda_steps
-
-    check(_cuda_steps.rmsprop_kernel(SINGLE, centered, buffered), H200, False, 4, 3 + centered + buffered, 2 + centered + buffered)
+def _rule(name: str) -> dict[str, Case]:
+    moved = 2 + steps.RULES[name].states
+    return {name: Case(lambda: steps.rule_kernel(name, SINGLE), 4, False, moved, moved - 1)}
 
 
-@CAPABILITIES
-@pytest.mark.parametrize("dtype", [SINGLE, BRAIN], ids=_dtypes.name)
-def test_lists(dtype, capability):
-    from numbagrad.kernels.update import _cuda_steps, _cuda_sums
+def _lists(dtype: np.dtype) -> dict[str, Case]:
+    name = _dtypes.name(dtype)
+    return {
+        f"scale {name}": Case(lambda: steps.list_kernels(dtype).scale, 6, False, 1, 1),
+        f"zero {name}": Case(lambda: steps.list_kernels(dtype).zero, 6, False, 0, 1),
+        f"unscale {name}": Case(lambda: sums.unscale(dtype), 6, False, 1, 1),
+        f"squares {name}": Case(lambda: sums.squares(dtype), 6, False, 1),
+    }
 
-    check(_cuda_steps.list_kernels(dtype).scale, capability, False, 6, 1, 1)
-    check(_cuda_steps.list_kernels(dtype).zero, capability, False, 6, 0, 1)
-    check(_cuda_sums.unscale(dtype), capability, False, 6, 1, 1)
-    check(_cuda_sums.squares(dtype), capability, False, 6, 1)
 
-
-@pytest.mark.parametrize(
-    "kind", ["largest", "powers", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("absolutes", "count", "smallest"))]
-)
-def test_norms(kind):
+def _norms(kind: str) -> dict[str, Case]:
     """Powers are taken in float64, and all norms are put together in it."""
-    from numbagrad.kernels.update import _cuda_sums
+    return {
+        **({f"chunks, {kind}": Case(lambda: sums.powers(SINGLE, kind), 5, kind == sums.POWERS)} if kind != sums.SQUARES else {}),
+        f"arrays, {kind}": Case(lambda: sums.join(kind, sums.folded_dtype(kind, SINGLE)), 5, True),
+        f"total, {kind}": Case(lambda: sums.total(kind), 4, True),
+    }
 
-    check(_cuda_sums.powers(SINGLE, kind), H200, kind == "powers", 5)
-    check(_cuda_sums.join(kind, _cuda_sums.folded_dtype(kind, SINGLE)), H200, True, 5)
+
+CASES = {
+    **{name: case for dtype in (SINGLE, DOUBLE, BRAIN) for name, case in _steps(dtype).items()},
+    **{name: case for centered in (False, True) for buffered in (False, True) for name, case in _rmsprop(centered, buffered).items()},
+    **{name: case for rule in steps.RULES for name, case in _rule(rule).items()},
+    **{name: case for dtype in (SINGLE, BRAIN) for name, case in _lists(dtype).items()},
+    **{name: case for kind in NORMS for name, case in _norms(kind).items()},
+}
+KERNELS = Kernels({name: case.make for name, case in CASES.items()})
 
 
-@pytest.mark.parametrize("kind", ["squares", "absolutes", "largest"])
-def test_total(kind):
-    from numbagrad.kernels.update import _cuda_sums
+@architectures
+@pytest.mark.parametrize("name", CASES)
+def test_compiled(name, arch):
+    """What is read and written is known to be device memory, although the addresses come from a table."""
+    _, blocks, double, reads, writes = CASES[name]
+    opcodes = checked(KERNELS.code(name, arch), blocks * _THREADS, double)
+    assert sum(op.startswith("LDG.E.128") for op in opcodes) >= reads
+    assert sum(op.startswith("STG.E.128") for op in opcodes) >= writes
 
-    check(_cuda_sums.total(kind), H200, True, 4)
+
+def test_every_step_is_compiled():
+    assert vars(steps.step_kernels(SINGLE)).keys() == STEPS.keys()
+    assert {f"{name} float32" for name in vars(steps.list_kernels(SINGLE))} <= CASES.keys()
