@@ -13,7 +13,7 @@ _TYPES = ("cpu", "cuda")
 class device:
     """``device("cpu")``, ``device("cuda")``, ``device("cuda:1")`` or ``device("cuda", 1)``.
 
-    Raises RuntimeError for a kind of device that does not exist, as PyTorch does.
+    Raises RuntimeError for a kind of device that does not exist and for a negative index, as PyTorch does.
     """
 
     __slots__ = ("type", "index")
@@ -21,7 +21,7 @@ class device:
     def __init__(self, type: Any, index: int | None = None):
         if isinstance(type, device):
             type, index = type.type, type.index if index is None else index
-        if isinstance(type, int):
+        if isinstance(type, int) and not isinstance(type, bool):
             type, index = "cuda", type
         if not isinstance(type, str):
             raise TypeError(f"device: expected a string, an int or a device, but got {type.__class__.__name__}")
@@ -29,11 +29,13 @@ class device:
         if colon:
             if index is not None:
                 raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {type}")
-            if not number.isdigit():
+            if not number.isdecimal() or number != str(int(number)):
                 raise RuntimeError(f"Invalid device string: '{type}'")
             index = int(number)
         if kind not in _TYPES:
             raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of device string: {type}")
+        if index is not None and index < 0:
+            raise RuntimeError(f"Device index must not be negative, but got {index}")
         self.type = kind
         self.index = index
 
@@ -102,6 +104,14 @@ def as_device(value: Any, op: str = "device") -> device:
         return device("cuda", _device.cuda_door("devices").check_index(found.index))
     except _device.cuda_door("driver").Unavailable as error:
         raise RuntimeError(f"{op}: the CUDA device {found} was asked for, but {error}") from None
+
+
+def as_gpu(value: Any) -> device:
+    """The GPU that ``value`` names (None: the thread's current one), whether it is there or not.  Raises RuntimeError for another kind of device."""
+    found = device("cuda" if value is None else value)
+    if found.type != "cuda":
+        raise RuntimeError(f"Invalid device, must be cuda device, but got {found}")
+    return found
 
 
 def of_array(data: Any) -> device:

@@ -6,6 +6,7 @@ there.  Values are then fetched as ``.numpy()`` on a copy; tests marked ``cpu`` 
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -49,6 +50,9 @@ def on_device(request, monkeypatch):
     to_numpy, from_numpy = ng.Tensor.numpy, ng.from_numpy
     monkeypatch.setattr(ng.Tensor, "numpy", lambda self, *, force=False: to_numpy(self.cpu(), force=force))
     monkeypatch.setattr(ng, "from_numpy", lambda array: from_numpy(array).to(device))
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":  # where every evaluation takes long: two of them in place of two for each element
+        for check in (ng.autograd.gradcheck, ng.autograd.gradgradcheck):
+            monkeypatch.setitem(check.__kwdefaults__, "fast_mode", True)
     with ng.device(device):
         yield
     ng.cuda.synchronize()  # what its kernels have to report is this test's

@@ -165,8 +165,8 @@ def get_arch_list() -> list[str]:
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether the current GPU computes with bfloat16: from compute capability 8.0 on.  It is not emulated on others."""
-    return get_device_capability() >= (8, 0)
+    """Whether the current GPU computes with bfloat16: from compute capability 8.0 on.  It is not emulated on others.  False where there is none."""
+    return is_available() and get_device_capability() >= (8, 0)
 
 
 def can_device_access_peer(device: Any, peer_device: Any) -> bool:

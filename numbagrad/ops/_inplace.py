@@ -13,9 +13,15 @@ import numpy as np
 
 from ..autograd.graph import Node, edge_of
 from ..autograd.mode import state
+from ..kernels._device import device_of
 from ..kernels.copy import copy_into
+from ..kernels.copy.strided import may_overlap_itself, with_strides
 from ..tensor import Tensor
+from ._operation import differentiable
 from ._view import PartsNode, ViewNode
+
+# A copy with the given strides, in elements, under which none may share a place.
+relaid = differentiable("clone", lambda x, strides: with_strides(x, strides), x=lambda g: g)
 
 
 class CopySlices(Node):
@@ -24,19 +30,24 @@ class CopySlices(Node):
     def __init__(self, base: Tensor, written: Tensor, replay: Any):
         super().__init__([edge_of(base), edge_of(written)], [(base._data.shape, base._data.dtype)])
         self.replay = replay
+        self.strides = base._data.strides
+        self.overlaps = not base._data.flags.c_contiguous and may_overlap_itself(base._data.shape, self.strides)
 
     def backward(self, grads: list[Any]) -> Sequence[Any]:
         grad = grads[0]
         outside = inside = None
+        ours = grad._data.strides != self.strides and not self.overlaps
+        if ours:  # a view by strides means those of the base
+            grad = relaid(grad, tuple([step // grad.itemsize for step in self.strides]))
+        if self.edges[1] is not None:
+            inside = self.replay(grad).clone()
         if self.edges[0] is not None:
-            outside = grad.clone()
+            outside = grad if ours else grad.clone()
             part = self.replay(outside)
             if state.recording:
                 part.mul_(0)  # recorded, so that a second derivative sees the part as constant zero
             else:
                 part.zero_()
-        if self.edges[1] is not None:
-            inside = self.replay(grad).clone()
         return [outside, inside]
 
 
@@ -66,7 +77,7 @@ def check_writable(tensor: Tensor, op: str, uniform: bool = False) -> None:
         node, index = tensor._node, tensor._index
         while type(node) is ViewNode:  # a view of a part is refused as the part is
             node, index = node.edges[0]
-        if type(node) is PartsNode:
+        if type(node) is PartsNode and node.guarded:
             raise RuntimeError(
                 f"Output {index} of {node.name().removesuffix('Backward0')} is a view and is being modified inplace. This view is the output "
                 "of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
@@ -104,6 +115,8 @@ def overwrite(tensor: Tensor, value: Tensor, op: str) -> Tensor:
     """``tensor[...] = value`` (broadcast and cast) with its history; the common end of every in-place operation."""
     check_writable(tensor, op)
     recorded = state.recording and (tensor.requires_grad or value.requires_grad)
+    if recorded and value.requires_grad and device_of(value._data) != device_of(tensor._data):
+        value = value.to(tensor.device)  # type: ignore[attr-defined]  # its gradient comes back the same way
     copy_into(tensor._data, value._data)
     tensor._bump()
     if recorded:

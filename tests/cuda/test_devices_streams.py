@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -180,6 +182,21 @@ def test_streams_as_objects(simulated):
     assert ng.cuda.Stream().handle == handle
 
 
+def test_a_handle_has_one_owner(simulated, recwarn):
+    """A copy of a stream or an event would give the handle back a second time, and two would then be given the same one."""
+    event = ng.cuda.Event()
+    event.record()
+    for owner in (ng.cuda.Stream(), event):
+        for act in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="its handle has one owner"):
+                act(owner)
+    for kind in (ng.cuda.Stream, ng.cuda.Event):
+        with pytest.raises(TypeError, match="bogus"):
+            kind(bogus=1)
+    gc.collect()
+    assert not recwarn.list  # pytest warns of what a finaliser raises
+
+
 def test_waiting(simulated, monkeypatch):
     calls = []
     for name in ("EventRecord", "StreamWaitEvent"):
@@ -306,7 +323,7 @@ def nothing(monkeypatch):
 
 
 def test_without_cuda(nothing):
-    assert not ng.cuda.is_available() and ng.cuda.device_count() == 0 and not ng.cuda.is_initialized()
+    assert not ng.cuda.is_available() and ng.cuda.device_count() == 0 and not ng.cuda.is_initialized() and not ng.cuda.is_bf16_supported()
     assert not ng.accelerator.is_available() and ng.accelerator.current_accelerator() is None and ng.accelerator.device_count() == 0
     assert ng.cuda.memory_allocated() == ng.cuda.max_memory_allocated() == ng.cuda.memory_reserved() == ng.cuda.max_memory_reserved() == 0
     assert ng.cuda.memory_stats() == {}
@@ -319,7 +336,7 @@ def test_without_cuda(nothing):
         harmless()
     for asked in (
         ng.cuda.init, ng.cuda.current_device, lambda: ng.cuda.set_device(0), lambda: ng.cuda.device(0), ng.cuda.Stream, ng.cuda.current_stream,
-        ng.cuda.default_stream, ng.cuda.synchronize, ng.cuda.get_device_properties, ng.cuda.get_device_name, ng.cuda.mem_get_info, ng.cuda.is_bf16_supported,
+        ng.cuda.default_stream, ng.cuda.synchronize, ng.cuda.get_device_properties, ng.cuda.get_device_name, ng.cuda.mem_get_info,
         lambda: ng.cuda.Event().record(), lambda: memory.allocate(8), streams.current_handle,
     ):  # fmt: skip
         with pytest.raises(RuntimeError, match="no NVIDIA driver was found"):

@@ -142,6 +142,7 @@ WRITES = {
     "scatter along 0": lambda x, i, v: x.scatter(0, i.abs()[:, None], v),
     "scatter a number": lambda x, i, v: x.scatter(1, i.abs()[:, None], 7.0),
     "scatter_add": lambda x, i, v: x.scatter_add(0, i.abs()[:, None].expand(5, 4), v),
+    "scatter_reduce": lambda x, i, v: x.scatter_reduce(0, i.abs()[:, None].expand(5, 4), v, "amax", include_self=False),
     "scatter_add to a transposed": lambda x, i, v: x.T.scatter_add(1, i.abs()[None].expand(4, 5), v.T),
     "index_add": lambda x, i, v: x.index_add(0, i.abs(), v, alpha=3),
     "index_copy": lambda x, i, v: x.index_copy(0, i.abs(), v),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import numbagrad as ng
 from numbagrad.kernels._cuda import memory
 
@@ -27,6 +29,8 @@ def test_what_there_is(simulated):
 def test_backends():
     assert isinstance(ng.backends.cuda.is_built(), bool)
     assert not ng.backends.mps.is_available() and not ng.backends.cudnn.is_available()
+    with pytest.raises(AttributeError, match="allow_tf33"):
+        ng.backends.cuda.matmul.allow_tf33 = True
 
 
 def test_mixed_precision_of_older_scripts_is_found_without_starting_cuda():

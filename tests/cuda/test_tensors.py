@@ -120,6 +120,20 @@ def test_printed():
     assert str(ng.tensor([1.5], dtype=ng.bfloat16, device="cuda")) == "tensor([1.5000], device='cuda:0', dtype=numbagrad.bfloat16)"
 
 
+def test_by_the_name_of_a_type():
+    """A type's name says the device too, as does another tensor."""
+    x, y = numbers(2).cuda(LAST), numbers(2)
+    assert x.type("numbagrad.cuda.DoubleTensor").device == x.type(ng.float64).device == x.device == y.type_as(x).device
+    assert x.type("numbagrad.FloatTensor").is_cpu and x.type(ng.LongTensor).is_cpu and x.type_as(y).is_cpu
+    assert y.type("numbagrad.cuda.IntTensor").type() == "numbagrad.cuda.IntTensor" and y.type_as(x.double()).dtype is ng.float64
+
+
+@pytest.mark.parametrize("asked", [numbers(1), nn.Linear(1, 1)], ids=["tensor", "module"])
+def test_cuda_of_no_gpu(asked):
+    with pytest.raises(RuntimeError, match="Invalid device, must be cuda device, but got cpu"):
+        asked.cuda("cpu")
+
+
 # ---- made there -------------------------------------------------------------------------------------------------------------------------
 
 MADE = {
@@ -320,6 +334,30 @@ def test_mixed(name):
     for a, b, text in (("cpu", "cuda", "cpu and cuda:0"), ("cuda:1", "cpu", "cuda:1 and cpu"), ("cuda:0", "cuda:1", "cuda:0 and cuda:1")):
         with pytest.raises(RuntimeError, match=f"Expected all tensors to be on the same device, but found at least two devices, {text}"):
             MIXED[name](numbers(3).to(a), numbers(3).to(b))
+
+
+def test_mixed_says_where():
+    x = ng.ones(2, 2)
+    for act, name in (
+        (lambda: x @ x.cuda(), "matmul"),
+        (lambda: x * x.cuda(), "elementwise"),
+        (lambda: nn.Linear(2, 2)(x.cuda()), "matmul"),
+    ):
+        with pytest.raises(RuntimeError, match=rf"\(when checking the arguments of {name}\)"):
+            act()
+
+
+@pytest.mark.parametrize("place, other", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_out_elsewhere(place, other):
+    x, out = ng.ones(2, 2, device=place), ng.empty(2, 2, device=other)
+    for act in (
+        lambda: ng.add(x, x, out=out),
+        lambda: ng.exp(x, out=out),
+        lambda: ng.matmul(x, x, out=out),
+        lambda: ng.cat([x[:1], x[:1]], out=out),
+    ):
+        with pytest.raises(RuntimeError, match=f"Expected out tensor to have device {x.device}, but got {out.device} instead"):
+            act()
 
 
 def test_mixed_with_numbers():

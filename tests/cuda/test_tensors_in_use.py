@@ -52,6 +52,64 @@ def test_backward_across_devices():
     assert x.grad.tolist() == [1, 1, 1]
 
 
+def indexed(y, value):
+    y[ng.tensor([0, 2], device=y.device)] = value
+
+
+def masked(y, value):
+    y[ng.tensor([True, False, True], device=y.device)] = value
+
+
+def assigned(y, value):
+    y[::2] = value
+
+
+WRITTEN = {
+    "assigned": assigned,
+    "indexed": indexed,
+    "masked": masked,
+    "fill_": lambda y, value: y[::2].fill_(value),
+    "copy_": lambda y, value: y[::2].copy_(value.expand(2)),
+    "masked_fill_": lambda y, value: y.masked_fill_(ng.tensor([True, False, True], device=y.device), value),
+    "index_fill_": lambda y, value: y.index_fill_(0, ng.tensor([0, 2], device=y.device), value),
+    "index_put_": lambda y, value: y.index_put_((ng.tensor([0, 2], device=y.device),), value),
+}
+
+
+@pytest.mark.parametrize("of", ["a constant", "a result"])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_gradient_of_a_number_from_the_cpu(name, of):
+    """A 0-d tensor of the CPU is written into one of a GPU; its gradient comes back to the CPU."""
+    leaf, start = ng.tensor(2.0, requires_grad=True), ng.ones(3, device="cuda")
+    y = start if of == "a constant" else start.requires_grad_() * 1
+    WRITTEN[name](y, leaf * 3)  # through what is computed on the CPU
+    assert y.tolist() == [6, 1, 6]
+    (slope,) = ng.autograd.grad((y**3 * numbers(3).cuda().abs()).sum(), leaf, create_graph=True)
+    assert slope.is_cpu and slope.item() == 2 * 9 * 6**2
+    (curve,) = ng.autograd.grad(slope, leaf)
+    assert curve.is_cpu and curve.item() == 2 * 9 * 6 * 6
+
+
+def test_gradient_of_a_copy_to_the_cpu():
+    x, y = numbers(3).cuda().requires_grad_(), ng.zeros(2, 3, dtype=ng.float64)
+    y[1].copy_(x)
+    y[0, 0] = x[2]
+    (y * 3).sum().backward()
+    assert x.grad.is_cuda and x.grad.dtype is ng.float32 and x.grad.tolist() == [3, 3, 6]
+
+
+@pytest.mark.parametrize("place, other", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_seed_elsewhere(place, other):
+    """A gradient to start with lies where its tensor does; one without dimensions is taken there."""
+    x = ng.ones(3, device=place).requires_grad_()
+    seed = ng.ones(3, device=other)
+    for act in (lambda: (x * 2).backward(seed), lambda: ng.autograd.grad(x * 2, x, seed)):
+        with pytest.raises(RuntimeError, match=f"invalid gradient at index 0 - expected device {x.device} but got {seed.device}"):
+            act()
+    x.sum().backward(ng.tensor(2.0, device=other))
+    assert x.grad.device == x.device and x.grad.tolist() == [2, 2, 2]
+
+
 def test_scalar_backward():
     x = ng.tensor(3.0, device="cuda", requires_grad=True)
     (x * x).backward()
@@ -75,6 +133,24 @@ def test_gradient_on_the_wrong_device():
     y = OnTheWrongDevice.apply(numbers(3).cuda().requires_grad_())
     with pytest.raises(RuntimeError, match="invalid gradient at index 0 - expected device cuda:0 but got cpu"):
         y.backward(ng.ones(3, device="cuda"))
+
+
+class Scaled(ng.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.save_for_backward(x, scale)
+        return x * scale
+
+    @staticmethod
+    def backward(ctx, g):
+        x, scale = ctx.saved_tensors
+        return g * scale, (g * x).sum()
+
+
+def test_gradient_of_a_number_from_the_cpu_in_a_function():
+    x, scale = numbers(3).cuda().requires_grad_(), ng.tensor(2.0, requires_grad=True)
+    Scaled.apply(x, scale).backward(numbers(3).cuda())
+    assert scale.grad.is_cpu and scale.grad.item() == 2 and x.grad.is_cuda and x.grad.tolist() == [-2, 0, 2]
 
 
 def test_gradcheck():

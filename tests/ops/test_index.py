@@ -127,7 +127,7 @@ def test_basic_indexing_makes_views():
     x[1:3, 2][0] = 7
     x[..., None][3, 4] = 8
     assert x[1, 2].item() == 7 and x[3, 4].item() == 8 and x[1].data_ptr() != x[[1]].data_ptr()
-    assert x[ng.tensor(1)].data_ptr() == x[1].data_ptr() and type(x[1, 2]._data) is np.ndarray
+    assert x[ng.tensor(1)].data_ptr() == x[1].data_ptr() and type(x[1, 2]._data) is type(x._data)
     assert x[np.int64(1), np.bool_(True)].shape == (1, 5)
 
 
@@ -290,10 +290,8 @@ def test_embedding_second_derivative(options):
 def test_embedding_bad_input():
     w = ng.zeros(3, 2)
     with pytest.raises(IndexError, match="out of range"):
-        embedding(ng.tensor([3]), w)
+        embedding(ng.tensor([3]), w).tolist()  # a GPU tells it to who waits for the values
     with pytest.raises(AssertionError, match="Padding_idx"):
         embedding(ng.tensor([0]), w, padding_idx=3)
-    with pytest.raises(RuntimeError, match="sparse"):
-        embedding(ng.tensor([0]), w, sparse=True)
     with pytest.raises(RuntimeError, match="int32 or int64"):
         embedding(ng.tensor([0.0]), w)
