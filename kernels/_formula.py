@@ -412,10 +412,15 @@ mod_int = Primitive("mod_int", "{0} % {1}")
 pow, atan2, fmod, copysign, hypot = (Primitive(n) for n in ("pow", "atan2", "fmod", "copysign", "hypot"))
 
 UNARY = """sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv
-floor ceil rint trunc sigmoid gelu gelu_slope""".split()
+floor ceil rint trunc sigmoid gelu gelu_slope lgamma ndtr angle""".split()
 FUNCTIONS = {name: Primitive(name) for name in UNARY}
 (sqrt, exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc, erfinv,
- floor, ceil, rint, trunc, sigmoid, gelu, gelu_slope) = FUNCTIONS.values()  # fmt: skip
+ floor, ceil, rint, trunc, sigmoid, gelu, gelu_slope, lgamma, ndtr, angle) = FUNCTIONS.values()  # fmt: skip
+# What ``_special`` provides, for formulas of ours.
+SPECIAL = """zeta igamma igammac gcd quotient nextafter chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w
+hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p""".split()
+zeta, igamma, igammac, gcd, quotient, nextafter = (Primitive(name) for name in SPECIAL[:6])
+POLYNOMIALS = {name: Primitive(name) for name in SPECIAL[6:]}
 
 _OPERATORS = {"add": add, "subtract": sub, "multiply": mul, "divide": div, "power": pow, "floor_divide": floor_int, "remainder": mod_int,
               "less": lt, "less_equal": le, "greater": gt, "greater_equal": ge, "equal": eq, "not_equal": ne}  # fmt: skip

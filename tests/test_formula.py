@@ -275,7 +275,7 @@ class TestComposites:
                 + ng.clamp(x, -0.5, k)
                 + F.softplus(x)
                 + ng.remainder(x, k)
-                + ng.maximum(x, 0.1) * ng.rsqrt(k)
+                + ng.maximum(x, 0.1 * k) * ng.rsqrt(k)
                 + ng.abs(x)
             )
 

@@ -48,11 +48,11 @@ def _same(x):
 
 
 _LIBM = {name: getattr(math, name) for name in """sqrt exp expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh
-erf erfc pow atan2 copysign hypot""".split()}  # fmt: skip
-_NUMPY = {"floor": np.floor, "ceil": np.ceil, "rint": np.rint, "trunc": np.trunc, "fmod": np.fmod}
+erf erfc pow atan2 copysign hypot lgamma""".split()}  # fmt: skip
+_NUMPY = {"floor": np.floor, "ceil": np.ceil, "rint": np.rint, "trunc": np.trunc, "fmod": np.fmod, "nextafter": np.nextafter}
 _REAL = _LIBM | _NUMPY | {"bit_not": _not_bool}
 _COMPLEX = {name: getattr(cmath, name) for name in "sqrt exp log log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh".split()}
-_COMPLEX |= {"pow": _power, "sigmoid": _complex_sigmoid, "bit_not": _not_bool}
+_COMPLEX |= {"pow": _power, "sigmoid": _complex_sigmoid, "bit_not": _not_bool, "angle": cmath.phase}
 _INTEGER = {"pow": _power, "floor": _same, "ceil": _same, "rint": _same, "trunc": _same, "fmod": _integer_fmod, "bit_not": _not_int}
 
 
@@ -67,6 +67,11 @@ def functions_for(dtype: np.dtype, names: set[str]) -> dict[str, Any]:
     else:
         table = _REAL | (FLOAT32 if dtype == np.float32 else FLOAT64)
     missing = sorted(names - table.keys())
+    if missing:
+        from .. import _special  # which few programs need
+
+        table = table | _special.find(set(missing), inline, dtype, table)
+        missing = sorted(names - table.keys())
     if missing:
         raise NotImplementedError(f"{', '.join(missing)} not implemented for {dtype}")
     return {name: table[name] for name in names}

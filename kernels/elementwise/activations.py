@@ -180,3 +180,60 @@ def logsigmoid(x):
 @logsigmoid.vjp
 def _(g, x):
     return g * f.sigmoid(-x)
+
+
+@elementwise(accepts="f")
+def hardshrink(x, lambd: float):
+    """x where |x| > lambd, else 0"""
+    return where((x >= -lambd) & (x <= lambd), 0, x)
+
+
+@hardshrink.vjp
+def _(g, x, lambd):
+    return where((x >= -lambd) & (x <= lambd), 0, g), None
+
+
+@elementwise(accepts="f")
+def softshrink(x, lambd: float):
+    """x − lambd where x > lambd, x + lambd where x < −lambd, else 0"""
+    return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0))  # NaN stays NaN
+
+
+@softshrink.vjp
+def _(g, x, lambd):
+    return where((x >= -lambd) & (x <= lambd), 0, g), None
+
+
+@elementwise(result="float", accepts="bif")
+def tanhshrink(x):
+    """x − tanh(x)"""
+    return x - f.tanh(x)
+
+
+@tanhshrink.vjp
+def _(g, x):
+    t = f.tanh(x)
+    return g * (t * t)
+
+
+@elementwise(result="same", accepts="if")
+def threshold(x, limit: float, value: float):
+    """x where x > limit, else value"""
+    return where(x <= limit, value, x)
+
+
+@threshold.vjp
+def _(g, x, limit):
+    return where(x <= limit, 0, g), None, None
+
+
+@elementwise(accepts="f")
+def gated(x, gate):
+    """x · sigmoid(gate)"""
+    return x * f.sigmoid(gate)
+
+
+@gated.vjp
+def _(g, x, gate):
+    s = f.sigmoid(gate)
+    return g * s, g * x * s * (1 - s)

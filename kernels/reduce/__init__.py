@@ -23,8 +23,9 @@ from ._plan import CONTINUES, Plan, normalize_dim, normalize_dims, plan
 from ._quick import BOTH, INDICES, VALUES, Call, Quick
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum", "linear_scan", "logsumexp", "max_with_indices",
-    "mean", "min_with_indices", "norm", "normalize_dim", "normalize_dims", "prod", "quick", "std", "sum", "sum_to", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cummax", "cummin", "cumprod", "cumsum", "linear_scan",
+    "logcumsumexp", "logsumexp", "max_with_indices", "mean", "min_with_indices", "norm", "normalize_dim", "normalize_dims", "prod", "quick",
+    "std", "sum", "sum_to", "var",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -413,6 +414,41 @@ def cumsum(x: Any, dim: int, dtype: np.dtype | None = None) -> Any:
 def cumprod(x: Any, dim: int, dtype: np.dtype | None = None) -> Any:
     """y_j = Π_{i≤j} x_i along ``dim``."""
     return _scanned("cumprod", x, dim, dtype)
+
+
+def _running_extremum(op: str, x: Any, dim: int) -> Any:
+    d = normalize_dim(int(dim), x.ndim)
+    shape = x.shape
+    if x.size == 0:
+        return _on(x).filled(shape, 0, x.dtype), _on(x).filled(shape, 0, _dtypes.int64)
+    if _dtypes.category(x.dtype) == 3:
+        raise NotImplementedError(f"\"{op}\" not implemented for '{_dtypes.title(x.dtype)}'")
+    flat = contiguous(cast(x, _dtypes.compute_dtype(x.dtype))).reshape(-1)
+    values, indices = _on(x).running_extremum(op, flat, math.prod(shape[:d]), shape[d] if shape else 1, math.prod(shape[d + 1 :]))
+    return cast(values.reshape(shape), x.dtype), indices.reshape(shape)
+
+
+def cummax(x: Any, dim: int) -> Any:
+    """(y, i): y_j is the largest of x_0 ... x_j along ``dim``, and i_j its last place among them.  NaN is larger than any number."""
+    return _running_extremum("cummax", x, dim)
+
+
+def cummin(x: Any, dim: int) -> Any:
+    """(y, i): y_j is the smallest of x_0 ... x_j along ``dim``, and i_j its last place among them.  NaN is smaller than any number."""
+    return _running_extremum("cummin", x, dim)
+
+
+def logcumsumexp(x: Any, dim: int) -> Any:
+    """y_j = log Σ_{i≤j} exp(x_i) along ``dim``, by log(e^a + e^b) = max(a, b) + log(1 + e^−|a − b|).  NotImplementedError unless x is of real floats."""
+    d = normalize_dim(int(dim), x.ndim)
+    shape = x.shape
+    if _dtypes.category(x.dtype) != 2:
+        raise NotImplementedError(f"\"logcumsumexp\" not implemented for '{_dtypes.title(x.dtype)}'")
+    if x.size == 0:
+        return _on(x).filled(shape, 0, x.dtype)
+    flat = contiguous(cast(x, _dtypes.compute_dtype(x.dtype))).reshape(-1)
+    y = _on(x).running_logsumexp(flat, math.prod(shape[:d]), shape[d] if shape else 1, math.prod(shape[d + 1 :]))
+    return cast(y.reshape(shape), x.dtype)
 
 
 def linear_scan(a: Any, b: Any, dim: int, reverse: bool = False) -> Any:

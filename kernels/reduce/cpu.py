@@ -20,7 +20,7 @@ from .._cpu.simd_rows import ROW_OPERATIONS
 from .._cpu.threads import PARALLEL_WORK
 from .._cpu.types import IN_SOURCE, int64, signature
 from ..copy import cast, fill
-from . import _entry, _fold, _scan
+from . import _entry, _fold, _running, _scan
 from ._fold import ROW_BLOCK, SHORT, TILE, blocking
 from ._plan import CONTINUES
 from ._quick import VALUES, Quick
@@ -226,6 +226,29 @@ def linear_scan(a: np.ndarray, b: np.ndarray, outer: int, n: int, inner: int, re
     tile = min(inner, SCAN_TILE)
     tiles = -(-inner // tile)
     launch(linear, outer * tiles, out, a, b, n, inner, tile, tiles, int(reverse), work=2 * b.size)
+    return out
+
+
+def running_extremum(op: str, x: np.ndarray, outer: int, n: int, inner: int) -> tuple[np.ndarray, np.ndarray]:
+    """The running maximum ("cummax") or minimum ("cummin") of ``x`` along n, and where each is."""
+    values, indices = empty(x.size, x.dtype), empty(x.size, _dtypes.int64)
+    if inner == 1:
+        along = _running.largest_of_rows if op == "cummax" else _running.smallest_of_rows
+        launch(along, outer, values, indices, x, n, work=3 * x.size)
+        return values, indices
+    tile = min(inner, _running.TILE)
+    tiles = -(-inner // tile)
+    function = _running.largest if op == "cummax" else _running.smallest
+    launch(function, outer * tiles, values, indices, x, n, inner, tile, tiles, work=3 * x.size)
+    return values, indices
+
+
+def running_logsumexp(x: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
+    """The running log Σ exp of ``x`` along n."""
+    out = empty(x.size, x.dtype)
+    tile = min(inner, _running.TILE)
+    tiles = -(-inner // tile)
+    launch(_running.logsumexp(x.dtype), outer * tiles, out, x, n, inner, tile, tiles, work=20 * x.size)
     return out
 
 

@@ -15,12 +15,13 @@ from .._cuda.array import CudaArray, empty
 from ..copy import cast, fill
 from ..elementwise import elementwise
 from . import _cuda_passes as passes
+from . import _cuda_running
 from ._cuda_passes import first_extremum
 from ._quick import Quick
 
 __all__ = [
     "add_scaled", "deviations", "divide", "exponentials", "filled", "finite", "first_extremum", "learn", "linear_scan", "operand", "reduce", "root",
-    "scan", "shifted_log", "spread",
+    "running_extremum", "running_logsumexp", "scan", "shifted_log", "spread",
 ]  # fmt: skip
 
 
@@ -62,6 +63,16 @@ def scan(name: str, x: CudaArray, outer: int, n: int, inner: int, dtype: np.dtyp
 def linear_scan(a: CudaArray, b: CudaArray, outer: int, n: int, inner: int, reverse: bool) -> CudaArray:
     """y_j = b_j + a_j · y_(j-1) along n, from the end if ``reverse``."""
     return passes.recurrence(a, b, outer, n, inner, reverse)
+
+
+def running_extremum(op: str, x: CudaArray, outer: int, n: int, inner: int) -> tuple[CudaArray, CudaArray]:
+    """The running maximum ("cummax") or minimum ("cummin") of ``x`` along n, and where each is."""
+    return _cuda_running.extremum(op, x, outer, n, inner)
+
+
+def running_logsumexp(x: CudaArray, outer: int, n: int, inner: int) -> CudaArray:
+    """The running log Σ exp of ``x`` along n."""
+    return _cuda_running.logsumexp(x, outer, n, inner)
 
 
 def filled(shape: tuple[int, ...], value: Any, dtype: np.dtype) -> CudaArray:

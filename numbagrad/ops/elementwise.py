@@ -18,24 +18,35 @@ from ..kernels.elementwise import activations, logic
 from ..kernels.elementwise import formulas as f
 from ..tensor import Tensor
 from ._attach import public
-from ._elementwise import ElementwiseOperation, elementwise, operation
+from ._elementwise import ElementwiseOperation, check_result, elementwise, operation
 from ._inplace import check_writable, overwrite
 
-__all__ = ["ElementwiseOperation", "elementwise", "into", "operation", "where"]
+__all__ = ["ElementwiseOperation", "composed", "declare", "elementwise", "function", "into", "operation", "where", "without_derivative"]
+
+
+def function(kernel: kernels.Elementwise, name: str, *, numbers: str = "other") -> Any:
+    """``kernel`` as a function of tensors called ``name``.  ``numbers``: which of two operands may be a number, ``"other"``, ``"both"`` or ``"none"``."""
+    op = operation(kernel, name)
+    return _unary(op) if len(kernel.params) == 1 else _binary(op, numbers) if len(kernel.params) == 2 else op
 
 
 def declare(
-    kernel: kernels.Elementwise, name: str, *, aliases: tuple[str, ...] = (), method: bool = True, inplace: bool = True, wrapper: Any = None
+    kernel: kernels.Elementwise,
+    name: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    method: bool = True,
+    inplace: bool = True,
+    wrapper: Any = None,
+    numbers: str = "other",
 ) -> Any:
     """Function, method and in-place method of ``kernel`` under ``name``.  ``wrapper`` gives it another signature and calls the operation."""
     op = operation(kernel, name)
-    call = op if wrapper is None else wrapper
     if wrapper is not None:
         wrapper.__name__ = wrapper.__qualname__ = name  # what Python's own messages call it
-    if wrapper is None and len(kernel.params) == 1:
-        call = _unary(op)
-    elif wrapper is None and len(kernel.params) == 2:
-        call = _binary(op)
+        call = wrapper
+    else:
+        call = function(kernel, name, numbers=numbers)
     public(call, name=name, aliases=aliases, method=method)
     if inplace and method:
         for each in (name, *aliases):
@@ -52,11 +63,24 @@ def _unary(op: ElementwiseOperation) -> Any:
     return _named(call, op)
 
 
-def _binary(op: ElementwiseOperation) -> Any:
+_PYTHON_NUMBERS = frozenset((bool, int, float, complex))
+
+
+def _binary(op: ElementwiseOperation, numbers: str) -> Any:
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
+        if type(input) in _PYTHON_NUMBERS and isinstance(other, Tensor):
+            raise TypeError(f"{op.name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         return op.call(input, other) if out is None else into(out, op(input, other))
 
-    return _named(call, op)
+    def call_on_tensors(input: Any, other: Any, *, out: Any = None) -> Any:
+        if type(other) in _PYTHON_NUMBERS and isinstance(input, Tensor):
+            raise TypeError(f"{op.name}(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
+        return call(input, other, out=out)
+
+    def call_on_any(input: Any, other: Any, *, out: Any = None) -> Any:
+        return op.call(input, other) if out is None else into(out, op(input, other))
+
+    return _named({"other": call, "both": call_on_any, "none": call_on_tensors}[numbers], op)
 
 
 def _named(call: Any, op: ElementwiseOperation) -> Any:
@@ -73,24 +97,45 @@ _PLAIN: tuple[Any, ...] = ()
 def _in_place(op: ElementwiseOperation, call: Any) -> Any:
     direct = getattr(call, "operation", None) is op
     plain = call in _PLAIN
+    general = _overwriting(call, op.name)
 
     def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not kwargs and (direct or (plain and len(args) == 1)):
             return op.change(self, *args)
         if direct:
             return op.change(self, *args, *kwargs.values())
-        check_writable(self, op.name + "_")
-        source = self.clone() if state.recording and self.requires_grad else self
-        written = call(source, *args, **kwargs)
-        op._check_result(self, written)
-        return overwrite(self, written, op.name + "_")
+        return general(self, *args, **kwargs)
 
     changed.__doc__ = f"In-place version of ``{op.name}``."
     return changed
 
 
+def _overwriting(call: Any, name: str) -> Any:
+    """The in-place form of ``call``: its result written over its first argument."""
+
+    def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_writable(self, f"{name}_")
+        source = self.clone() if state.recording and self.requires_grad else self
+        written = call(source, *args, **kwargs)
+        check_result(self, written)
+        return overwrite(self, written, f"{name}_")
+
+    changed.__name__ = f"{name}_"
+    changed.__doc__ = f"In-place version of ``{name}``."
+    return changed
+
+
+def composed(call: Any, name: str, aliases: tuple[str, ...] = ()) -> Any:
+    """Function, method and in-place method of ``call``, which is made of other operations, under ``name``."""
+    call.__name__ = call.__qualname__ = name
+    public(call, name=name, aliases=aliases)
+    for each in (name, *aliases):
+        public(_overwriting(call, each), name=f"{each}_", function=False)
+    return call
+
+
 def into(out: Tensor, value: Tensor) -> Tensor:
-    """Write ``value`` into ``out=``, resizing nothing: the shapes must agree."""
+    """Write ``value`` into ``out=``, resizing nothing: the shapes and devices must agree."""
     if not isinstance(out, Tensor):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if _dtypes.category(value._data.dtype) > _dtypes.category(out._data.dtype):
@@ -101,8 +146,12 @@ def into(out: Tensor, value: Tensor) -> Tensor:
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
         )
+    if not out.numel() and value.numel():
+        out.resize_(value.shape)  # type: ignore[attr-defined]
     if out.shape != value.shape:
         raise RuntimeError(f"out= has shape {list(out.shape)}, but the result has shape {list(value.shape)}")
+    if out.device != value.device:
+        raise RuntimeError(f"Expected out tensor to have device {value.device}, but got {out.device} instead")
     return overwrite(out, value, "out=")
 
 
@@ -116,13 +165,18 @@ for _kernel, _name, _aliases in (
     (f.erf_, "erf", ()), (f.erfc, "erfc", ()),
     (f.erfinv, "erfinv", ()), (f.floor, "floor", ()), (f.ceil, "ceil", ()), (f.trunc, "trunc", ("fix",)), (f.frac, "frac", ()),
     (logic.logical_not, "logical_not", ()),
-    (logic.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)), (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()),
+    (logic.bitwise_not, "bitwise_not", ()), (f.mul, "mul", ("multiply",)),
     (f.copysign_, "copysign", ()), (f.fmod_, "fmod", ()), (logic.eq, "eq", ()), (logic.ne, "ne", ("not_equal",)), (logic.lt, "lt", ("less",)),
-    (logic.le, "le", ("less_equal",)), (logic.gt, "gt", ("greater",)), (logic.ge, "ge", ("greater_equal",)), (logic.logical_and, "logical_and", ()),
-    (logic.logical_or, "logical_or", ()), (logic.logical_xor, "logical_xor", ()), (logic.bitwise_and, "bitwise_and", ()), (logic.bitwise_or, "bitwise_or", ()),
+    (logic.le, "le", ("less_equal",)), (logic.gt, "gt", ("greater",)), (logic.ge, "ge", ("greater_equal",)),
+    (logic.bitwise_and, "bitwise_and", ()), (logic.bitwise_or, "bitwise_or", ()),
     (logic.bitwise_xor, "bitwise_xor", ()), (logic.bitwise_left_shift, "bitwise_left_shift", ()), (logic.bitwise_right_shift, "bitwise_right_shift", ()),
 ):  # fmt: skip
     declare(_kernel, _name, aliases=_aliases)
+for _kernel, _name, _aliases in (
+    (f.atan2, "atan2", ("arctan2",)), (f.hypot, "hypot", ()), (logic.logical_and, "logical_and", ()), (logic.logical_or, "logical_or", ()),
+    (logic.logical_xor, "logical_xor", ()),
+):  # fmt: skip
+    declare(_kernel, _name, aliases=_aliases, numbers="none")
 for _kernel, _name in (
     (logic.isnan, "isnan"),
     (logic.isfinite, "isfinite"),
@@ -131,7 +185,7 @@ for _kernel, _name in (
     (f.fmax, "fmax"),
     (f.fmin, "fmin"),
 ):
-    declare(_kernel, _name, inplace=False)
+    declare(_kernel, _name, inplace=False, numbers="none")
 
 _isinf = operation(logic.isinf, "isinf")
 _abs, _abs_complex = operation(f.abs_, "abs"), operation(f.abs_complex, "abs")
@@ -207,19 +261,26 @@ def _floored(input: Any, other: Any) -> Any:
 class _NotImplemented(Node):
     """The record of an operation without a derivative, which is an error to differentiate and not to call."""
 
+    operation = ""
+
     def name(self) -> str:
         return "NotImplemented"
 
     def backward(self, grads: list[Any]) -> Any:
-        raise RuntimeError("derivative for floor_divide is not implemented")
+        raise RuntimeError(f"derivative for {self.operation} is not implemented")
+
+
+def without_derivative(y: Any, name: str) -> Any:
+    """The result of the operation ``name``, of which PyTorch has no derivative: to ask for it is a RuntimeError."""
+    if isinstance(y, Tensor) and y._node is not None:
+        y._node = _NotImplemented(y._node.edges, y._node.outputs)
+        y._node.operation = name
+    return y
 
 
 def floor_divide(input: Any, other: Any) -> Any:
     """⌊input / other⌋, without a derivative; that of ``div(rounding_mode="floor")`` is zero"""
-    y = _floored(input, other)
-    if isinstance(y, Tensor) and y._node is not None:
-        y._node = _NotImplemented(y._node.edges, y._node.outputs)
-    return y
+    return without_derivative(_floored(input, other), "floor_divide")
 
 
 def remainder(input: Any, other: Any) -> Any:
@@ -267,16 +328,24 @@ def isinf(input: Any) -> Any:
 public(isinf, name="isinf")
 
 
-@public(name="clamp_min")
 def clamp_min(input: Any, min: Any) -> Any:
     """max(input, min)"""
-    return _clamp_min(input, min)
+    return _clamp_min(_tensor(input, "clamp_min", min), min)
 
 
-@public(name="clamp_max")
 def clamp_max(input: Any, max: Any) -> Any:
     """min(input, max)"""
-    return _clamp_max(input, max)
+    return _clamp_max(_tensor(input, "clamp_max", max), max)
+
+
+def _tensor(input: Any, op: str, other: Any) -> Any:
+    if type(input) in _PYTHON_NUMBERS and isinstance(other, Tensor):
+        raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    return input
+
+
+composed(clamp_min, "clamp_min")
+composed(clamp_max, "clamp_max")
 
 
 @public(name="conj")
@@ -309,6 +378,10 @@ _lerp, _addcmul, _addcdiv = operation(f.lerp, "lerp"), operation(f.addcmul, "add
 
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     """input + weight · (end − input)"""
+    if is_complex(input) or is_complex(weight):  # from the nearer end, as the formula, which cannot compare complex numbers
+        near = absolute(weight) < 0.5
+        ahead, back = input + weight * (end - input), end - (end - input) * (1 - weight)
+        return _where(near, ahead, back) if isinstance(near, Tensor) else ahead if near else back
     return _lerp(input, end, weight)
 
 

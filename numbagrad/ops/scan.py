@@ -18,6 +18,7 @@ from ._along import kept, shift
 from ._arguments import is_recorded
 from ._attach import public
 from ._operation import differentiable
+from .elementwise import composed
 
 
 def _turned(kernel: Any, x: Any, dim: int, dtype: Any, reverse: bool) -> Any:
@@ -40,20 +41,20 @@ def _step(reverse: bool) -> int:
 
 
 # y_j = b_j + a_j y_{j-1}: with T the same recurrence run backwards over the gradient, dL/db = T and dL/da_j = T_j y_{j-1}.
-_linear = differentiable(
+linear_scan = differentiable(
     "linear_scan",
     kernels.linear_scan,
     a=lambda g, y, a, dim, reverse: (
-        _linear(shift(a.conj(), dim, -_step(reverse), 0.0), g, dim, not reverse) * shift(y, dim, _step(reverse), 0.0).conj()
+        linear_scan(shift(a.conj(), dim, -_step(reverse), 0.0), g, dim, not reverse) * shift(y, dim, _step(reverse), 0.0).conj()
     ),
-    b=lambda g, a, dim, reverse: _linear(shift(a.conj(), dim, -_step(reverse), 0.0), g, dim, not reverse),
+    b=lambda g, a, dim, reverse: linear_scan(shift(a.conj(), dim, -_step(reverse), 0.0), g, dim, not reverse),
 )
 
 
 def _cumprod_rule(g: Tensor, y: Tensor, x: Tensor, dim: int, reverse: bool) -> Tensor:
     """dL/dx_i = Π_{k<i} x_k · S_i with S_i = g_i + x_{i+1} S_{i+1}"""
     step = _step(reverse)
-    rest = _linear(shift(x.conj(), dim, -step, 0.0), g, dim, not reverse)
+    rest = linear_scan(shift(x.conj(), dim, -step, 0.0), g, dim, not reverse)
     return shift(y, dim, step, 1.0).conj() * rest
 
 
@@ -83,7 +84,6 @@ def _integer(dim: Any, op: str) -> int:
     return dim.__index__()
 
 
-@public
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_j = Σ_{i≤j} x_i along ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
     if casting.active and dtype is None:
@@ -93,7 +93,6 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return _cumsum(x, d, kind, False) if is_recorded(x) else wrap(kernels.cumsum(x._data, d, kind))
 
 
-@public
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y_j = Π_{i≤j} x_i along ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
     if casting.active and dtype is None:
@@ -102,6 +101,10 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     d = normalize_dim(_integer(dim, "cumprod"), x._data.ndim)
     y = _cumprod(x, d, False) if is_recorded(x) else wrap(kernels.cumprod(x._data, d, None))
     return y if dtype is None or y._data.dtype == x._data.dtype else y.to(x.dtype)
+
+
+composed(cumsum, "cumsum")
+composed(cumprod, "cumprod")
 
 
 @public
