@@ -13,18 +13,35 @@ from .kernels import _dtypes
 from .kernels import copy as copy_kernels
 from .kernels._cpu import empty as cpu_empty
 from .kernels._device import cuda_door, on_cpu
+from .kernels.copy.strided import reaching, span
+from .layouts import order_of
+from .ops.elementwise import into
 from .ops.views import sizes_of
 from .tensor import Tensor, wrap
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "complex", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace",
-    "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like", "empty_strided", "frombuffer",
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace",
+    "ones", "ones_like", "range", "scalar_tensor", "tensor", "zeros", "zeros_like", "empty_permuted", "empty_strided", "frombuffer",
 ]  # fmt: skip
 
 
 def _finish(data: Any, requires_grad: bool) -> Tensor:
     made = wrap(data)
     return made.requires_grad_() if requires_grad else made
+
+
+def _given(out: Tensor | None, result: Tensor) -> Tensor:
+    """``result``, written into ``out`` if there is one."""
+    return result if out is None else into(out, result)
+
+
+def _dtype_of(out: Tensor | None, dtype: Any, default: np.dtype | None = None) -> np.dtype:
+    """The dtype to compute in: that of ``out``, if there is one, with which ``dtype`` has to agree (RuntimeError)."""
+    if out is None:
+        return _numpy_dtype(dtype, default)
+    if dtype is not None and dtypes.as_dtype(dtype) is not out.dtype:
+        raise RuntimeError(f"dtype {dtypes.as_dtype(dtype).title} does not match dtype of out parameter ({out.dtype.title})")
+    return out._data.dtype
 
 
 def _allocate(shape: Sequence[int], dtype: np.dtype, place: device) -> Any:
@@ -194,33 +211,72 @@ def _checked(size: Sequence[Any], op: str) -> tuple[int, ...]:
 
 
 def empty(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """An uninitialised tensor."""
-    made = _allocate(_checked(size, "empty"), _numpy_dtype(dtype), as_device(device, "empty"))
-    return _finish(copy_kernels.pinned(made) if pin_memory else made, requires_grad)
+    shape, place = _checked(size, "empty"), as_device(device, "empty")
+    order = order_of(memory_format, len(shape), "empty")
+    made = _ordered(shape, order, _dtype_of(out, dtype), place)
+    return _given(out, _finish(copy_kernels.pinned(made) if pin_memory else made, requires_grad))
 
 
-def zeros(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def _ordered(shape: Sequence[int], order: Sequence[int] | None, dtype: np.dtype, place: device) -> Any:
+    """An uninitialised array whose dimensions lie in memory in ``order``, outermost first."""
+    if order is None:
+        return _allocate(shape, dtype, place)
+    back = sorted(_count(len(order)), key=order.__getitem__)
+    return _allocate([shape[i] for i in order], dtype, place).transpose(back)
+
+
+_count = range  # whose name is a function's here
+
+
+def empty_permuted(
+    size: Any, physical_layout: Sequence[int], *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """An uninitialised tensor whose dimensions lie in memory in the order ``physical_layout``, outermost first.
+
+    Raises RuntimeError where that is no order of the dimensions.
+    """
+    shape, order = _checked((size,), "empty_permuted"), tuple(physical_layout)
+    if len(order) != len(shape):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = {len(shape)} is not equal to "
+            f"len(physical_layout) = {len(order)}"
+        )
+    for k, dim in enumerate(order):
+        if not 0 <= dim < len(shape):
+            raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {dim} at index {k})")
+        if dim in order[:k]:
+            raise RuntimeError("Duplicate dim not allowed")
+    return _finish(_ordered(shape, order, _numpy_dtype(dtype), as_device(device, "empty_permuted")), requires_grad)
+
+
+def zeros(*size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
-    return _finish(_filled(_checked(size, "zeros"), 0, _numpy_dtype(dtype), as_device(device, "zeros")), requires_grad)
+    return _given(out, _finish(_filled(_checked(size, "zeros"), 0, _dtype_of(out, dtype), as_device(device, "zeros")), requires_grad))
 
 
-def ones(*size: Any, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    return _finish(_filled(_checked(size, "ones"), 1, _numpy_dtype(dtype), as_device(device, "ones")), requires_grad)
+    return _given(out, _finish(_filled(_checked(size, "ones"), 1, _dtype_of(out, dtype), as_device(device, "ones")), requires_grad))
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor filled with a number, whose kind gives the dtype if none is given."""
     place = as_device(device, "full")
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    inferred = dtypes.as_dtype(type(value), "full").numpy if type(value) in (bool, int, float, _COMPLEX) else None
+    inferred = dtypes.as_dtype(type(value), "full").numpy if type(value) in (bool, int, float, complex) else None
     shape = _checked((size,) if isinstance(size, int) else tuple(size), "full")
-    return _finish(_filled(shape, value, _numpy_dtype(dtype, inferred), place), requires_grad)
-
-
-_COMPLEX = complex
+    return _given(out, _finish(_filled(shape, value, _dtype_of(out, dtype, inferred), place), requires_grad))
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -233,7 +289,7 @@ def _like(op: str, fill: Any) -> Any:
         place = None if device is None else as_device(device, op)
         if not isinstance(input, Tensor):
             raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-        out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype), place)
+        out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype), place, memory_format, op)
         if fill is not None:
             copy_kernels.fill(out, fill)
         return _finish(out, requires_grad)
@@ -243,15 +299,14 @@ def _like(op: str, fill: Any) -> Any:
     return make
 
 
-def _allocate_like(x: Any, dtype: np.dtype, place: device | None) -> Any:
-    """An array laid out as ``x`` if ``x`` is dense, else row-major; on the device of ``x`` unless ``place`` says another."""
+def _allocate_like(x: Any, dtype: np.dtype, place: device | None, memory_format: Any, op: str) -> Any:
+    """An array in ``memory_format``, else laid out as ``x`` if ``x`` is dense, else row-major; on the device of ``x`` unless ``place`` says another."""
     if place is None:
         place = of_array(x)
-    order = None if x.flags.c_contiguous else copy_kernels.dense_order(x)
-    if order is None:
-        return _allocate(x.shape, dtype, place)
-    back = sorted(range(len(order)), key=order.__getitem__)
-    return _allocate([x.shape[i] for i in order], dtype, place).transpose(back)
+    order: Sequence[int] | None = None if memory_format is None else order_of(memory_format, x.ndim, op)
+    if order is None and not x.flags.c_contiguous:
+        order = copy_kernels.dense_order(x)
+    return _ordered(x.shape, order, dtype, place)
 
 
 empty_like, zeros_like, ones_like = _like("empty_like", None), _like("zeros_like", 0), _like("ones_like", 1)
@@ -264,25 +319,34 @@ def full_like(
     place = None if device is None else as_device(device, "full_like")
     if not isinstance(input, Tensor):
         raise TypeError(f"full_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype), place)
+    out = _allocate_like(input._data, _numpy_dtype(dtype, input._data.dtype), place, memory_format, "full_like")
     copy_kernels.fill(out, fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
     return _finish(out, requires_grad)
 
 
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """An uninitialised tensor with the given strides, in elements."""
+    """An uninitialised tensor with the given strides, in elements.  Raises RuntimeError where there are not as many as sizes."""
     target = _numpy_dtype(dtype)
-    extent = 1 + sum((n - 1) * s for n, s in zip(size, stride)) if all(size) else 0
-    base = _allocate((max(extent, 0),), target, as_device(device, "empty_strided"))
-    steps = tuple(s * target.itemsize for s in stride)
-    data = np.lib.stride_tricks.as_strided(base, tuple(size), steps) if on_cpu(base) else base.as_strided(tuple(size), steps)
-    return _finish(data, requires_grad)
+    if len(size) != len(stride):
+        raise RuntimeError(f"dimensionality of sizes ({len(size)}) must match dimensionality of strides ({len(stride)})")
+    base = _allocate((span(size, stride)[1],), target, as_device(device, "empty_strided"))
+    return _finish(reaching(base, size, stride, 0), requires_grad)
 
 
 def arange(
-    *args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *args: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """``arange(end)``, ``arange(start, end, step)``: start, start + step, ... below (step > 0) or above end."""
+    """``arange(end)``, ``arange(start, end, step)``: start, start + step, ... below (step > 0) or above end.
+
+    Raises RuntimeError for a step of 0, or in the wrong direction, and ends that are not finite; ValueError for a step that is 0 as the integer of ``out``.
+    """
     place = as_device(device, "arange")
     given = [a.item() if isinstance(a, Tensor) else a for a in args]
     if len(given) == 1:
@@ -303,46 +367,83 @@ def arange(
     if (step > 0 and end < start) or (step < 0 and end > start):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(v, int) for v in (start, end, step))
-    target = _numpy_dtype(dtype, np.dtype(np.int64) if whole else None)
+    target = _dtype_of(out, dtype, np.dtype(np.int64) if whole else None)
+    if out is not None and target.kind in "iu" and int(step) == 0:
+        raise ValueError("step must be nonzero")
     count = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
     start, step = (int(start), int(step)) if whole else (float(start), float(step))
-    return _finish(copy_kernels.ramp(start, step, count, target, str(place)), requires_grad)
+    return _given(out, _finish(copy_kernels.ramp(start, step, count, target, str(place)), requires_grad))
 
 
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """``steps`` values from ``start`` to ``end`` inclusive, evenly spaced."""
-    place = as_device(device, "linspace")
+def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """start, start + step, ... up to ``end`` inclusive, in the default dtype.  As in PyTorch on its way out: prefer ``arange``.
+
+    Raises RuntimeError for a step of 0 or in the wrong direction.
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (step > 0 and end < start) or (step < 0 and end > start):
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    count = math.floor((end - start) / step) + 1
+    values = copy_kernels.ramp(float(start), float(step), count, _numpy_dtype(dtype), str(as_device(device, "range")))
+    return _finish(values, requires_grad)
+
+
+def _between(start: Any, end: Any, steps: Any, op: str) -> np.ndarray:
+    """``steps`` numbers from ``start`` to ``end``, in float64 or complex128."""
+    if not hasattr(steps, "__index__"):
+        raise TypeError(f"{op}(): argument 'steps' must be int, not {type(steps).__name__}")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
-    values = np.linspace(start, end, steps)
-    target = _numpy_dtype(dtype, _dtypes.complex_dtype(dtypes.get_default_dtype().numpy) if values.dtype.kind == "c" else None)
-    return _finish(_placed(copy_kernels.cast(values, target), place), requires_grad)
+    for value in (start, end):
+        if isinstance(value, Tensor) and value.ndim:
+            raise RuntimeError(f"{op} only supports 0-dimensional start and end tensors, but got one of {value.ndim} dimension(s)")
+    first, last = [v.item() if isinstance(v, Tensor) else v for v in (start, end)]
+    return np.linspace(first, last, steps)
+
+
+def _spaced(values: np.ndarray, out: Tensor | None, dtype: Any, place: device, requires_grad: bool) -> Tensor:
+    complex_default = _dtypes.complex_dtype(dtypes.get_default_dtype().numpy)
+    target = _dtype_of(out, dtype, complex_default if values.dtype.kind == "c" else None)
+    return _given(out, _finish(_placed(copy_kernels.cast(values, target), place), requires_grad))
+
+
+def linspace(
+    start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """``steps`` values from ``start`` to ``end`` inclusive, evenly spaced.  Raises RuntimeError for negative ``steps`` and ends that are no scalars."""
+    return _spaced(_between(start, end, steps, "linspace"), out, dtype, as_device(device, "linspace"), requires_grad)
 
 
 def logspace(
-    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """``base`` to the powers ``linspace(start, end, steps)``."""
-    place = as_device(device, "logspace")
-    values = copy_kernels.cast(np.power(base, np.linspace(start, end, steps)), _numpy_dtype(dtype))
-    return _finish(_placed(values, place), requires_grad)
+    """``base`` to the powers ``linspace(start, end, steps)``.  Errors as of ``linspace``."""
+    values = np.power(base, _between(start, end, steps, "logspace"))
+    return _spaced(values, out, dtype, as_device(device, "logspace"), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """The n x m matrix with ones on the diagonal."""
     m = n if m is None else m
     if n < 0 or m < 0:
         raise RuntimeError(f"n must be greater or equal to 0, got {min(n, m)}")
-    out = zeros(n, m, dtype=dtype, device=device)
+    made = zeros(n, m, dtype=dtypes.of(_dtype_of(out, dtype)), device=device)
     if min(n, m):
-        copy_kernels.fill(out.diagonal()._data, 1)  # type: ignore[attr-defined]
-    return out.requires_grad_() if requires_grad else out
-
-
-def complex(real: Tensor, imag: Tensor) -> Tensor:
-    """real + i · imag"""
-    return real + imag * 1j  # type: ignore[operator]
+        copy_kernels.fill(made.diagonal()._data, 1)  # type: ignore[attr-defined]
+    return _given(out, made.requires_grad_() if requires_grad else made)
 
 
 # ---- as methods: new_zeros and the others, and Tensor(...) -----------------------------------------------------------------------
@@ -358,7 +459,14 @@ def _new(op: str, function: Any) -> None:
     setattr(Tensor, f"new_{op}", method)
 
 
-for _op, _function in (("zeros", zeros), ("ones", ones), ("empty", empty), ("full", full), ("tensor", tensor)):
+for _op, _function in (
+    ("zeros", zeros),
+    ("ones", ones),
+    ("empty", empty),
+    ("full", full),
+    ("tensor", tensor),
+    ("empty_strided", empty_strided),
+):
     _new(_op, _function)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, layouts
 from ._declared import Operations
 from ._values import Values
 from .autograd import graph
@@ -145,8 +145,16 @@ class Tensor(Values, Operations):
     def is_signed(self) -> bool:
         return self.dtype.is_signed
 
-    def is_contiguous(self) -> bool:
-        return self._data.flags.c_contiguous
+    def is_contiguous(self, memory_format: layouts.memory_format = layouts.contiguous_format) -> bool:
+        """Whether the elements lie in memory without gaps, row-major or in the order ``memory_format``."""
+        if memory_format is layouts.contiguous_format:
+            return self._data.flags.c_contiguous
+        data = self._data
+        try:
+            order = layouts.order_of(memory_format, data.ndim, "is_contiguous")
+        except RuntimeError:  # an order of other than so many dimensions
+            return False
+        return order is not None and layouts.lies_in(data.shape, data.strides, data.dtype.itemsize, order)
 
     def data_ptr(self) -> int:
         """The address of the first element."""
@@ -171,8 +179,8 @@ class Tensor(Values, Operations):
         return False
 
     @property
-    def layout(self) -> str:
-        return "numbagrad.strided"
+    def layout(self) -> layouts.layout:
+        return layouts.strided
 
     def get_device(self) -> int:
         """The index of the GPU that holds the elements; -1 for the CPU."""

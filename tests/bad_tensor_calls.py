@@ -260,7 +260,7 @@ TENSORS = [
     ('ng.arange(0,float("inf"))', RuntimeError, 'unsupported range: 0 -> inf (end is not finite)'),
     ('ng.linspace(0,1,-1)', RuntimeError, 'number of steps must be non-negative'),
     ('ng.linspace(0,1)', TypeError, "linspace() missing 1 required positional argument: 'steps'"),
-    ('ng.linspace(0,1,2.5)', TypeError, "'float' object cannot be interpreted as an integer"),
+    ('ng.linspace(0,1,2.5)', TypeError, "linspace(): argument 'steps' must be int, not float"),
     ('ng.eye(-1)', RuntimeError, 'n must be greater or equal to 0, got -1'),
     ('ng.eye(2.5)', TypeError, "zeros(): argument 'size' must be a tuple of ints, but found ['float',"),
     ('ng.rand(-1)', RuntimeError, 'rand: Trying to create tensor with negative dimension -1: [-1]'),

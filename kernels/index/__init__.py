@@ -20,12 +20,12 @@ from .advanced import (
     index_select,
     index_select_backward,
 )
-from .along import gather, gather_backward, scatter, scatter_add, scatter_add_into, scatter_into, take_along_dim
+from .along import gather, gather_backward, scatter, scatter_add, scatter_add_into, scatter_into, scatter_reduce, take_along_dim
 from .masks import bincount, masked_fill, masked_fill_into, masked_scatter, masked_select, masked_select_backward, nonzero, one_hot
 
 __all__ = [
     "bincount", "broadcast_shapes", "embedding", "embedding_backward", "gather", "gather_backward", "index_add", "index_add_into",
     "index_get", "index_get_backward", "index_put", "index_put_into", "index_select", "index_select_backward", "masked_fill",
     "masked_fill_into", "masked_scatter", "masked_select", "masked_select_backward", "nonzero", "one_hot", "scatter", "scatter_add",
-    "scatter_add_into", "scatter_into", "take_along_dim",
+    "scatter_add_into", "scatter_into", "scatter_reduce", "take_along_dim",
 ]  # fmt: skip

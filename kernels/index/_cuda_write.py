@@ -18,10 +18,11 @@ from .. import _dtypes
 from .._cuda.array import CudaArray, empty
 from .._cuda.driver import SIMULATED
 from .._cuda.faults import report
-from .._cuda.intrinsics import cuda, load_vector, store_vector
+from .._cuda.intrinsics import cuda, inline, load_vector, store_vector
 from .._cuda.launch import blocks, kernel, launch, pointer
 from .._cuda.radix import sort_pairs
 from ..copy.cuda import fill, move, packed
+from ._combine import combine, identity
 from ._cuda_positions import spread
 from ._cuda_read import kept, lines
 from ._cuda_walk import LEAST, LOST, REPORTING, WORDS, Walk, counter, lanes_of, parameters, reporting, walked, walker
@@ -158,9 +159,9 @@ def _write_last(x: CudaArray, found: Sorted, values: CudaArray, walk: Walk) -> N
 
 
 @functools.lru_cache(maxsize=None)
-def _adder(dtype: np.dtype, K: Any, P: Any, first: bool, scaled: bool, inner: int, outer: int, I: Any) -> Any:
+def _adder(dtype: np.dtype, K: Any, P: Any, first: bool, scaled: bool, inner: int, outer: int, I: Any, name: str = "sum") -> Any:
     T = dtype.type
-    walk, zero = walker(inner, outer, I), T(0)
+    walk, nothing, both = walker(inner, outer, I), T(identity(name, dtype)), inline(combine(name))
     arrays = pointer(T), pointer(T), pointer(T), pointer(K), pointer(P), pointer(T), pointer(K)
 
     @kernel(*arrays, *[np.int64] * 5, I, I, *parameters(I))
@@ -187,30 +188,30 @@ def _adder(dtype: np.dtype, K: Any, P: Any, first: bool, scaled: bool, inner: in
             begun = start == 0
             if not begun:
                 begun = keys[start - 1] != key
-            head = total = zero
+            head = total = nothing
             for r in range(start, stop):
                 here = keys[r]
                 if here != key:
                     if not begun:
                         head = total
                     elif np.int64(key) < lost:
-                        x[offset + low + np.int64(key) * unit] = T(x[offset + low + np.int64(key) * unit] + total)
-                    key, begun, total = here, True, zero
+                        x[offset + low + np.int64(key) * unit] = T(both(x[offset + low + np.int64(key) * unit], total))
+                    key, begun, total = here, True, nothing
                 i = np.int64(order[r]) if first else r
                 value = values[base + i * pitch]
                 if scaled:
                     value = T(value * alpha[0])
-                total = T(total + value)
+                total = T(both(total, value))
             goes_on = False
             if stop < count:
                 goes_on = keys[stop] == key
-            tail = zero
+            tail = nothing
             if not begun:
                 head = total
             elif goes_on:
                 tail = total
             elif np.int64(key) < lost:
-                x[offset + low + np.int64(key) * unit] = T(x[offset + low + np.int64(key) * unit] + total)
+                x[offset + low + np.int64(key) * unit] = T(both(x[offset + low + np.int64(key) * unit], total))
             if np.int64(places) > 1:
                 parts[(2 * np.int64(piece)) * columns + column] = head
                 parts[(2 * np.int64(piece) + 1) * columns + column] = tail
@@ -222,8 +223,8 @@ def _adder(dtype: np.dtype, K: Any, P: Any, first: bool, scaled: bool, inner: in
     return add_runs
 
 
-def add(x: CudaArray, found: Sorted, values: CudaArray, walk: Walk, alpha: Any = 1) -> None:
-    """Add ``values`` (of each column, of each place, of each element of a row) to where their places lead, times ``alpha``."""
+def add(x: CudaArray, found: Sorted, values: CudaArray, walk: Walk, alpha: Any = 1, name: str = "sum") -> None:
+    """Add ``values`` (of each column, of each place, of each element of a row) to where their places lead, times ``alpha``; or combine them otherwise."""
     keys, count, columns, first = found.keys, found.keys.size, walk.columns, True
     K: Any
     P: Any
@@ -237,7 +238,7 @@ def add(x: CudaArray, found: Sorted, values: CudaArray, walk: Walk, alpha: Any =
         units = pieces * columns
         several = 2 * pieces if pieces > 1 else 0
         parts, part_keys = empty(several * columns, x.dtype), empty(several, keys.dtype)
-        of_kind = _adder(x.dtype, K, P, first, first and alpha != 1, len(walk.inner), len(walk.outer), counter(units))
+        of_kind = _adder(x.dtype, K, P, first, first and alpha != 1, len(walk.inner), len(walk.outer), counter(units), name)
         pointers = [a.pointer for a in (x, factor, values, keys, found.places, parts, part_keys)]
         sizes = columns, count, walk.row
         arguments = (*pointers, found.low, found.unit, found.lost, *sizes, units, *walk.arguments(pieces))
@@ -264,6 +265,13 @@ def put(
     ``values`` has x's dtype and is C-contiguous, or one value, all of whose strides are 0 here.  ``distinct`` says that no place occurs twice; the last
     of several values for one is what stays in any case.
     """
+    _put(x, where, values, dims, places, alpha, distinct, "sum")
+
+
+def _put(
+    x: CudaArray, where: CudaArray, values: CudaArray, dims: list[tuple[int, int, int]], places: int, alpha: Any, distinct: bool, name: str
+) -> None:
+    """``put``, where ``alpha`` says that values are to be combined by ``name``."""
     if where.size == 0 or any(d[0] == 0 for d in dims):
         return
     before, after = kept(dims, places)
@@ -273,7 +281,7 @@ def put(
     if alpha is not None:
         if values.size == 1:
             values = _repeated(values, where.size * walk.columns)
-        add(x, _sorted_into(x, where, dims), values, walk, alpha)
+        add(x, _sorted_into(x, where, dims), values, walk, alpha, name)
     elif distinct or values.size == 1:
         _write(x, where, values, walk)
     else:
@@ -306,12 +314,12 @@ def _line_offsetter(inner: int, outer: int, I: Any) -> Any:
     return line_offsets
 
 
-def _scatter(x: CudaArray, dim: int, index: CudaArray, src: CudaArray, refusal: Refusal, alpha: int | None) -> None:
+def _scatter(x: CudaArray, dim: int, index: CudaArray, src: CudaArray, refusal: Refusal, alpha: int | None, name: str = "sum") -> None:
     walk = lines(x, dim, index)
     if walk is None:  # strides of too many kinds: by way of a packed copy of what the index reaches
         part = x[tuple(slice(None) if j == dim else slice(0, n) for j, n in enumerate(index.shape))]
         target = packed(part)
-        _scatter(target, dim, index, src, refusal, alpha)
+        _scatter(target, dim, index, src, refusal, alpha, name)
         move(part, target)
         return
     where = empty(index.size, _dtypes.int64)
@@ -321,7 +329,7 @@ def _scatter(x: CudaArray, dim: int, index: CudaArray, src: CudaArray, refusal: 
     launch(of_kind, *blocks(index.size), (*reporting(refusal, dim), *arguments, *walk.arguments(index.shape[dim])))
     one = not any(src.strides[j] for j, n in enumerate(src.shape) if n > 1)
     values = src[(0,) * src.ndim] if one else src if src.flags.c_contiguous else packed(src)
-    put(x, where, values, [], 1, alpha)
+    _put(x, where, values, [], 1, alpha, False, name)
 
 
 def scatter(x: CudaArray, dim: int, index: CudaArray, src: CudaArray, refusal: Refusal) -> None:
@@ -332,6 +340,6 @@ def scatter(x: CudaArray, dim: int, index: CudaArray, src: CudaArray, refusal: R
     _scatter(x, dim, index, src, refusal, None)
 
 
-def scatter_add(x: CudaArray, dim: int, index: CudaArray, src: CudaArray, refusal: Refusal) -> None:
-    """x[..., index[..., i, ...], ...] += src[..., i, ...] along ``dim``; else as ``scatter``."""
-    _scatter(x, dim, index, src, refusal, 1)
+def scatter_reduce(x: CudaArray, dim: int, index: CudaArray, src: CudaArray, refusal: Refusal, name: str) -> None:
+    """x[..., index[..., i, ...], ...] combined with src[..., i, ...] along ``dim`` by ``_combine.combine(name)``; else as ``scatter``."""
+    _scatter(x, dim, index, src, refusal, 1, name)

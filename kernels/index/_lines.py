@@ -1,4 +1,4 @@
-"""gather, scatter and scatter_add: along one dimension of an array, element by element, under an index of the same number of dimensions.
+"""gather, scatter and scatter_reduce: along one dimension of an array, element by element, under an index of the same number of dimensions.
 
 A line is what one index column addresses: all elements of the array that differ in ``dim`` only.  A unit of the range owns whole lines,
 so several writes to one element come in the index's order on any number of threads.  Lines are taken PIECE at a time along the last other
@@ -16,6 +16,7 @@ import numpy as np
 from .._cpu import inline, kernel, launch, u
 from .._cpu.intrinsics import address_of, array_from
 from ..copy._move import CARRIERS, place
+from . import _combine
 from ._errors import Refusal
 from ._positions import check, refused
 
@@ -188,41 +189,50 @@ def scatter(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, refusal
     launch(_scatter(x.itemsize), units, *args, work=4 * index.size)
 
 
-@kernel
-def _scatter_add(lo, hi, like, item, table, x_id, x0, x_span, i_id, i_span, s_id, s0, s_span, n, xa, ia, sa, m, xr, ir, sr, piece):
-    """As ``scatter``, adding; ``like`` is any array of the dtype."""
-    x = array_from(address_of(x_id) - x0 * item, x_span, like.dtype)
-    index = array_from(address_of(i_id), i_span, np.int64)
-    src = array_from(address_of(s_id) - s0 * item, s_span, like.dtype)
-    pieces = (m + piece - 1) // piece
-    for unit in range(lo, hi):
-        left = unit // pieces
-        p, q, s = x0, 0, s0
-        for j in range(table.size - 4, -1, -4):
-            at = left % table[j]
-            left //= table[j]
-            p += at * table[j + 1]
-            q += at * table[j + 2]
-            s += at * table[j + 3]
-        first = (unit % pieces) * piece
-        last = min(first + piece, m)
-        if ia == 1 and sa == 1 and xa == 1:
-            for r in range(first, last):
-                to, at, source = p + r * xr, q + r * ir, s + r * sr
-                for a in range(n):
-                    x[u(to + index[u(at + a)])] += src[u(source + a)]
-        elif ia < ir or m == 1:
-            for r in range(first, last):
-                for a in range(n):
-                    x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]
-        else:
-            for a in range(n):
+@functools.lru_cache(maxsize=None)
+def _scatter_reduce(name: str) -> Any:
+    combine = inline(_combine.combine(name))
+
+    @kernel(source=f"index.scatter_{name}")
+    def scatter_reduce(lo, hi, like, item, table, x_id, x0, x_span, i_id, i_span, s_id, s0, s_span, n, xa, ia, sa, m, xr, ir, sr, piece):
+        """As ``scatter``, combining; ``like`` is any array of the dtype."""
+        x = array_from(address_of(x_id) - x0 * item, x_span, like.dtype)
+        index = array_from(address_of(i_id), i_span, np.int64)
+        src = array_from(address_of(s_id) - s0 * item, s_span, like.dtype)
+        pieces = (m + piece - 1) // piece
+        for unit in range(lo, hi):
+            left = unit // pieces
+            p, q, s = x0, 0, s0
+            for j in range(table.size - 4, -1, -4):
+                at = left % table[j]
+                left //= table[j]
+                p += at * table[j + 1]
+                q += at * table[j + 2]
+                s += at * table[j + 3]
+            first = (unit % pieces) * piece
+            last = min(first + piece, m)
+            if ia == 1 and sa == 1 and xa == 1:
                 for r in range(first, last):
-                    x[u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)] += src[u(s + r * sr + a * sa)]
+                    to, at, source = p + r * xr, q + r * ir, s + r * sr
+                    for a in range(n):
+                        spot = u(to + index[u(at + a)])
+                        x[spot] = combine(x[spot], src[u(source + a)])
+            elif ia < ir or m == 1:
+                for r in range(first, last):
+                    for a in range(n):
+                        spot = u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)
+                        x[spot] = combine(x[spot], src[u(s + r * sr + a * sa)])
+            else:
+                for a in range(n):
+                    for r in range(first, last):
+                        spot = u(p + r * xr + index[u(q + r * ir + a * ia)] * xa)
+                        x[spot] = combine(x[spot], src[u(s + r * sr + a * sa)])
+
+    return scatter_reduce
 
 
-def scatter_add(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, refusal: Refusal) -> None:
-    """x[..., index[..., i, ...], ...] += src[..., i, ...] along ``dim``; else as ``scatter``."""
+def scatter_reduce(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, refusal: Refusal, name: str) -> None:
+    """x[..., index[..., i, ...], ...] combined with src[..., i, ...] along ``dim`` by ``_combine.combine(name)``; else as ``scatter``."""
     check(index, x.shape[dim], refusal, dim)
     units, args = _arguments(x, index, src, dim)
-    launch(_scatter_add, units, np.empty(0, x.dtype), x.itemsize, *args, work=4 * index.size)
+    launch(_scatter_reduce(name), units, np.empty(0, x.dtype), x.itemsize, *args, work=4 * index.size)

@@ -1,4 +1,4 @@
-"""Contract of gather, scatter and scatter_add: an index with as many dimensions as the array."""
+"""Contract of gather, scatter, scatter_add and scatter_reduce: an index with as many dimensions as the array."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 from .._half import through_float32
 from ..copy import clone, contiguous, fill, normal_dim
 from ._checks import at_least_1d, broadcast_shapes, expand, int64, on, same_dtype, wide, widened
+from ._combine import identity
 from ._errors import along
 
 
 def _index_along(x: Any, dim: int, index: Any, op: str) -> tuple[int, Any]:
     """``dim`` and ``index`` of gather and scatter, the shape checked against ``x``."""
     dim = normal_dim(dim, x.ndim)
-    index = int64(index, op)
     if index.size == 0:
         return dim, index
+    index = int64(index, op)
     if max(index.ndim, 1) != max(x.ndim, 1):
         raise RuntimeError(f"{op}: index tensor must have the same number of dimensions as input tensor, but got {index.ndim} and {x.ndim}")
     if any(n > m for j, (n, m) in enumerate(zip(index.shape, x.shape)) if j != dim):
@@ -125,18 +126,36 @@ def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
 
 def scatter_add_into(x: Any, dim: int, index: Any, src: Any) -> None:
     """x[index[i][j][k]][j][k] += src[i][j][k] for dim = 0, and so on."""
-    if on(x, index).scatter_few(x, _quick_dim(dim, x), index, _value_of(x, src), True):
-        return
-    dim, index = _index_along(x, dim, index, "scatter_add")
+    if not on(x, index).scatter_few(x, _quick_dim(dim, x), index, _value_of(x, src), True):
+        _combined(x, dim, index, src, "sum", "scatter_add")
+
+
+def _combined(x: Any, dim: int, index: Any, src: Any, name: str, op: str) -> None:
+    dim, index = _index_along(x, dim, index, op)
     if index.size:
-        src = _source_of(x, index, src, dim, "scatter_add")
+        src = _source_of(x, index, src, dim, op)
         x, index, src = at_least_1d(x, _settled(x, index), src)
         src = wide(src)
-        widened(x, lambda target: on(x, index, src).scatter_add(target, dim, index, src, along("scatter_add")))
+        widened(x, lambda target: on(x, index, src).scatter_reduce(target, dim, index, src, along(op), name))
 
 
 def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
     """A copy of ``x`` changed by ``scatter_add_into``."""
     out = clone(x)
     scatter_add_into(out, dim, index, src)
+    return out
+
+
+def scatter_reduce(x: Any, dim: int, index: Any, src: Any, name: str, include_self: bool = True) -> Any:
+    """A copy of ``x`` with out[index[i][j][k]][j][k] = name(out[index[i][j][k]][j][k], src[i][j][k]) for dim = 0, and so on, in order.
+
+    ``name``: "sum", "prod", "amax" or "amin", of which the last two are a RuntimeError for complex numbers.  Without ``include_self``, what ``x`` holds
+    where the index leads takes no part.
+    """
+    if name in ("amax", "amin") and x.dtype.kind == "c":
+        raise RuntimeError(f"scatter_reduce: {name} is not defined for complex numbers")
+    out = clone(x)
+    if not include_self:
+        scatter_into(out, dim, index, identity(name, x.dtype))
+    _combined(out, dim, index, src, name, "scatter_reduce")
     return out

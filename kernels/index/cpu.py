@@ -11,7 +11,7 @@ from ..copy._fill import number
 from ..copy.cpu import overlap
 from ._count import bincount, embedding_backward, extremes, masked_fill, one_hot
 from ._few import gather_few, get_few, put_few, scatter_few
-from ._lines import gather, scatter, scatter_add
+from ._lines import gather, scatter, scatter_reduce
 from ._positions import offsets, true_positions, unravel
 from ._rows import get, put, take
 
@@ -33,8 +33,8 @@ __all__ = [
     "put",
     "put_few",
     "scatter",
-    "scatter_add",
     "scatter_few",
+    "scatter_reduce",
     "take",
     "true_positions",
     "unravel",

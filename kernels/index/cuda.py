@@ -13,7 +13,7 @@ from ..copy.cuda import overlap
 from ._cuda_count import bincount, embedding_backward, extremes, masked_fill, one_hot
 from ._cuda_positions import offsets, true_positions, unravel
 from ._cuda_read import gather, get, take
-from ._cuda_write import put, scatter, scatter_add
+from ._cuda_write import put, scatter, scatter_reduce
 
 __all__ = [
     "bincount",
@@ -33,8 +33,8 @@ __all__ = [
     "put",
     "put_few",
     "scatter",
-    "scatter_add",
     "scatter_few",
+    "scatter_reduce",
     "take",
     "true_positions",
     "unravel",

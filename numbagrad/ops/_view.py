@@ -39,8 +39,9 @@ class ViewNode(Node):
 class PartsNode(Node):
     """The record of all parts that a tensor was cut into: their gradients are joined, where one by one each would be as large as the whole."""
 
-    __slots__ = ("edges", "outputs", "number", "label", "alone", "join")
+    __slots__ = ("edges", "outputs", "number", "label", "alone", "join", "guarded")
     label: str
+    guarded: bool  # whether the parts may not be changed in place
     alone: Callable[[int, Tensor], Tensor]  # the gradient of the whole if there is one of a single part
     join: Callable[[list[Tensor]], Tensor]  # and from those of all parts
 
@@ -140,6 +141,7 @@ class View:
             node.outputs = [(view._data.shape, view._data.dtype) for view in views]
             node.number = next(numbers)
             node.label = label
+            node.guarded = True
             shape = data.shape
             node.alone = lambda i, g: self.rule(g, shape, keys[i])
             node.join = join

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtypes
-from ..devices import as_device, device
+from ..devices import as_device, as_gpu, device
 from ..kernels import copy as kernels
 from ..kernels import reduce as reduce_kernels
 from ..kernels._device import device_of
+from ..layouts import contiguous_format, lies_in, order_of, strides_in
 from ..tensor import Tensor, wrap
 from ._arguments import is_recorded
 from ._attach import public
-from ._inplace import check_writable, overwrite
+from ._inplace import check_writable, overwrite, relaid
 from ._operation import differentiable
 
 _clone = differentiable("clone", kernels.clone, x=lambda g: g)
@@ -29,7 +30,11 @@ _sum_to = differentiable("sum_to_size", reduce_kernels.sum_to, x=lambda g, x_sha
 
 @public
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy, through which gradients flow."""
+    """A copy, through which gradients flow.  ``memory_format``: the order of its elements in memory, else as near to ``input``'s as can be."""
+    if memory_format is not None:
+        order = order_of(memory_format, input.ndim, "clone")
+        if order is not None:
+            return relaid(input, strides_in(input.shape, order))
     if isinstance(input, Tensor) and not is_recorded(input):
         return wrap(kernels.clone(input._data))
     return _clone(input)
@@ -37,11 +42,21 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 @public(function=False)
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """This tensor if it is row-major without gaps, else a copy that is."""
+    """This tensor if it is row-major (or in the order ``memory_format``) without gaps, else a copy that is."""
+    if memory_format is not None and memory_format is not contiguous_format:
+        return _in_format(self, memory_format, "contiguous")
     data = self._data
     if data.flags.c_contiguous:
         return self
     return _contiguous(self) if is_recorded(self) else wrap(kernels.contiguous(data))
+
+
+def _in_format(x: Tensor, memory_format: Any, op: str) -> Tensor:
+    """``x`` if its elements lie in memory as ``memory_format`` says, else a copy whose elements do."""
+    order = order_of(memory_format, x.ndim, op)
+    if order is None or lies_in(x._data.shape, x._data.strides, x.itemsize, order):
+        return x
+    return relaid(x, strides_in(x.shape, order))
 
 
 @public(function=False)
@@ -96,6 +111,8 @@ def to(
         here, there = device_of(self._data), str(as_device(device, "to"))
         if here != there:
             result = _transfer(result, there, non_blocking, here)
+    if memory_format is not None:
+        result = _in_format(result, memory_format, "to")
     return _clone(self) if copy and result is self else result
 
 
@@ -104,25 +121,27 @@ _device_type = device
 
 @public(function=False, name="type")
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """The name of this tensor's type, or the tensor in another dtype."""
+    """The name of this tensor's type, or the tensor in another dtype; the name of a type says the device too: the CPU, or a GPU with "cuda." in it."""
     if dtype is None:
         return f"numbagrad.{'cuda.' if self.is_cuda else ''}{self.dtype.title}Tensor"
+    place: Any = self.device
     if isinstance(dtype, str):
-        dtype = dtypes.by_title(dtype)
-    elif isinstance(dtype, type):  # LongTensor and its kin
-        dtype = getattr(dtype, "dtype", dtype)
-    return to(self, dtype)
+        kind = "cuda" if dtype.startswith("numbagrad.cuda.") else "cpu"
+        place, dtype = place if place.type == kind else kind, dtypes.by_title(dtype)
+    elif isinstance(getattr(dtype, "dtype", None), dtypes.dtype):  # LongTensor and its kin
+        place, dtype = "cpu", dtype.dtype
+    return to(self, place, dtype, non_blocking)
 
 
 @public(function=False)
 def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """This tensor in the dtype of ``other``."""
-    return to(self, other.dtype)
+    """This tensor in the dtype of ``other``, and on its device."""
+    return to(self, other)
 
 
 def _converter(name: str, dtype: dtypes.dtype) -> None:
     def convert(self: Tensor, memory_format: Any = None) -> Tensor:
-        return to(self, dtype)
+        return to(self, dtype, memory_format=memory_format)
 
     convert.__name__ = name
     convert.__doc__ = f"This tensor as {dtype!r}."
@@ -140,13 +159,13 @@ for _name, _dtype in (
 @public(function=False)
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """This tensor on the CPU."""
-    return to(self, device="cpu")
+    return to(self, device="cpu", memory_format=memory_format)
 
 
 @public(function=False)
-def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
-    """This tensor on a GPU, the current one unless ``device`` says which.  Raises RuntimeError where there is none."""
-    return to(self, device="cuda" if device is None else device, non_blocking=non_blocking)
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """This tensor on a GPU, the current one unless ``device`` says which.  Raises RuntimeError where there is none, and for a device that is no GPU."""
+    return to(self, device=as_gpu(device), non_blocking=non_blocking, memory_format=memory_format)
 
 
 @public(function=False)
@@ -185,7 +204,13 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     return overwrite(self, src, "copy_")
 
 
-@public(function=False)
+@public(method=False)
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like ``input`` with ``value``, a number or a 0-d tensor, everywhere."""
+    return fill_(clone(input), value)
+
+
+@public
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite every element with a number or a 0-d tensor."""
     if isinstance(value, Tensor):
@@ -205,7 +230,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return self
 
 
-@public(function=False)
+@public
 def zero_(self: Tensor) -> Tensor:
     """Overwrite with zeros."""
     return fill_(self, 0)

@@ -108,30 +108,67 @@ for _ndim in (1, 2, 3):
     _atleast(_ndim)
 
 
+def _some(tensors: Any, op: str) -> Sequence[Tensor]:
+    values = _tensors(tensors, op)
+    if not values:
+        raise RuntimeError(f"{op} expects a non-empty TensorList")
+    return values
+
+
 @public(method=False)
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Side by side: along dimension 1, or 0 for 1-d tensors."""
-    tensors = _at_least(1, _tensors(tensors, "hstack"))
-    return cat(tensors, 0 if not tensors or tensors[0].ndim == 1 else 1, out=out)
+    """Side by side: along dimension 1, or 0 for 1-d tensors.  Raises RuntimeError for none."""
+    tensors = _at_least(1, _some(tensors, "hstack"))
+    return cat(tensors, 0 if tensors[0].ndim == 1 else 1, out=out)
 
 
 @public(method=False, aliases=("row_stack",))
 def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """On top of each other: along dimension 0, 1-d tensors as rows."""
-    return cat(_at_least(2, _tensors(tensors, "vstack")), 0, out=out)
+    """On top of each other: along dimension 0, 1-d tensors as rows.  Raises RuntimeError for none."""
+    return cat(_at_least(2, _some(tensors, "vstack")), 0, out=out)
 
 
 @public(method=False)
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Behind each other: along dimension 2."""
-    return cat(_at_least(3, _tensors(tensors, "dstack")), 2, out=out)
+    """Behind each other: along dimension 2.  Raises RuntimeError for none."""
+    return cat(_at_least(3, _some(tensors, "dstack")), 2, out=out)
 
 
 @public(method=False)
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """``hstack`` with 1-d tensors as columns."""
-    columns = [t.reshape((t.numel(), 1)) if t.ndim <= 1 else t for t in _tensors(tensors, "column_stack")]  # type: ignore[attr-defined]
+    """``hstack`` with 1-d tensors as columns.  Raises RuntimeError for none."""
+    columns = [t.reshape((t.numel(), 1)) if t.ndim <= 1 else t for t in _some(tensors, "column_stack")]  # type: ignore[attr-defined]
     return cat(columns, 1, out=out)
+
+
+@public(method=False)
+def _chunk_cat(tensors: Sequence[Tensor], dim: int, num_chunks: int, *, out: Tensor | None = None) -> Tensor:
+    """Each tensor padded with zeros along ``dim`` until ``num_chunks`` divides its size, all from ``dim`` on made (num_chunks, -1), joined side by side.
+
+    Raises RuntimeError for tensors without elements, of different dtypes, or whose sizes before ``dim`` differ.
+    """
+    values = _tensors(tensors, "_chunk_cat")
+    if not values:
+        raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+    if num_chunks < 1:
+        raise RuntimeError(f"_chunk_cat expects positive num_chunks, got: {num_chunks}")
+    first = values[0]
+    if dim < 0 and any(t.ndim != first.ndim for t in values):
+        raise RuntimeError("_chunk_cat expects non-negative dim when input tensors have different ndims")
+    d = first._dim(dim)
+    rows = []
+    for t in values:
+        if t.numel() == 0:
+            raise RuntimeError("_chunk_cat expects non-empty tensor")
+        if d >= t.ndim:
+            raise RuntimeError("_chunk_cat expects dim < ndim for all input tensors")
+        if t.shape[:d] != first.shape[:d]:
+            raise RuntimeError("_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors")
+        if t.dtype is not first.dtype:
+            raise RuntimeError(f"_chunk_cat expects all input tensors with the same dtype, but got {first.dtype} and {t.dtype}")
+        padded = pad(t, (0, 0) * (t.ndim - d - 1) + (0, -t.shape[d] % num_chunks))
+        rows.append(padded.reshape((*t.shape[:d], num_chunks, -1)))  # type: ignore[attr-defined]
+    return cat(rows, -1, out=out)
 
 
 # ---- padding -----------------------------------------------------------------------------------------------------------------------
@@ -158,6 +195,12 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if mode != "constant" and value:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     return _pad(input, pads, mode, 0 if value is None else value)
+
+
+@public(method=False)
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
+    """``nn.functional.pad`` with a constant ``value``."""
+    return _pad(input, tuple(p.__index__() for p in pad), "constant", value)
 
 
 # ---- rearranging -------------------------------------------------------------------------------------------------------------------
@@ -200,6 +243,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """A copy turned by k · 90 degrees in the plane of ``dims``, from the first towards the second."""
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     a, b = input._dim(dims[0]), input._dim(dims[1])
     if a == b:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
@@ -214,8 +259,16 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 @public
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
-    """Each element moved by ``shifts`` along ``dims``, those pushed out coming in at the other end; without ``dims``, as if flat."""
-    return _roll(input, _integers(shifts), () if dims is None else _integers(dims))
+    """Each element moved by ``shifts`` along ``dims``, those pushed out coming in at the other end; without ``dims``, as if flat.
+
+    Raises RuntimeError where there are not as many ``shifts`` as ``dims``, IndexError for a dimension that the tensor lacks.
+    """
+    by, along = _integers(shifts), () if dims is None else _integers(dims)
+    if not by:
+        raise RuntimeError("`shifts` required")
+    if along and input.ndim == 0:
+        raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
+    return _roll(input, by, along)
 
 
 def _repeat_rule(g: Tensor, x_shape: Any, sizes: tuple[int, ...]) -> Tensor:

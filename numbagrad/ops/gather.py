@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import casting
 from ..kernels import index as kernels
 from ..tensor import Tensor
@@ -12,6 +14,7 @@ from ._attach import public
 from ._inplace import check_writable
 from ._operation import differentiable
 from .copy import pad
+from .elementwise import where
 
 _gather = differentiable(
     "gather",
@@ -59,16 +62,36 @@ def _source(src: Any, value: Any, op: str) -> Any:
     return value if src is None else src
 
 
+def _reduced(input: Tensor, dim: int, index: Tensor, src: Any, reduce: str) -> Tensor:
+    from .scatter_reduce import scatter_reduce
+
+    names = {"add": "sum", "multiply": "prod"}
+    if reduce not in names:
+        raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce}.")
+    if not isinstance(src, Tensor):
+        src = input.new_full(index.shape, src)  # type: ignore[attr-defined]
+    return scatter_reduce(input, dim, index, src, names[reduce])
+
+
 @public
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, out: Tensor | None = None) -> Tensor:
-    """A copy with out[index[i][j][k]][j][k] = src[i][j][k] for dim = 0, and so on; ``src`` is a tensor or a number."""
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Tensor | None = None
+) -> Tensor:
+    """A copy with out[index[i][j][k]][j][k] = src[i][j][k] for dim = 0, and so on; ``src`` is a tensor or a number.
+
+    ``reduce``: "add" or "multiply" to what is there instead, as ``scatter_reduce`` does.
+    """
+    if reduce is not None:
+        return result_into(out, _reduced(input, dim, tensor_argument(index, "scatter", "index"), _source(src, value, "scatter"), reduce))
     return result_into(out, _scatter(input, dim, tensor_argument(index, "scatter", "index"), _source(src, value, "scatter")))
 
 
 @public(function=False)
-def scatter_(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None) -> Tensor:
+def scatter_(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
     """``scatter`` in place."""
     src = _source(src, value, "scatter_")
+    if reduce is not None:
+        return rewritten(input, _reduced, (dim, index, src, reduce), "scatter_")
     if is_recorded(input, src):
         return rewritten(input, _scatter, (dim, index, src), "scatter_")
     check_writable(input, "scatter_")
@@ -99,7 +122,10 @@ def scatter_add_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 @public
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
-    """``gather`` after broadcasting both against each other apart from ``dim``; without ``dim``, of ``input`` taken as flat."""
+    """``gather`` after broadcasting both against each other apart from ``dim``, along which a negative index counts from the end.
+
+    Without ``dim``, ``gather`` of ``input`` taken as flat.  Raises RuntimeError for indices of another dtype than int64.
+    """
     if dim is None:
         return result_into(out, _gather(input.reshape(-1), 0, indices.reshape(-1)))  # type: ignore[attr-defined]
     if input.ndim != indices.ndim:
@@ -108,6 +134,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
             f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
         )
     dim = input._dim(dim)
+    if tensor_argument(indices, "take_along_dim", "indices")._data.dtype != np.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.title}")
+    indices = where(indices < 0, indices + (input._data.shape[dim] if input.ndim else 1), indices)
     here, there = input._data.shape, indices._data.shape
     if here[:dim] == there[:dim] and here[dim + 1 :] == there[dim + 1 :]:
         return result_into(out, _gather(input, dim, indices))

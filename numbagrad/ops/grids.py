@@ -1,9 +1,10 @@
-"""``meshgrid``: coordinates of a grid as views of its axes."""
+"""Coordinates: of a grid as views of its axes, of the triangles of a matrix, of places in a tensor taken as flat."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..dtypes import as_dtype, bool_
 from ..tensor import Tensor
 from ._attach import public
 
@@ -30,3 +31,48 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         order[:2] = [1, 0]
     sizes = [axes[i].numel() for i in order]
     return tuple(axis.reshape([-1 if i == k else 1 for i in order]).expand(*sizes) for k, axis in enumerate(axes))
+
+
+def _triangle(row: int, col: int, offset: int, dtype: Any, device: Any, upper: bool) -> Tensor:
+    from ..creation import ones
+
+    op = "triu_indices" if upper else "tril_indices"
+    for name, value in (("row", row), ("col", col)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be non-negative, got {value}")
+    target = as_dtype(int if dtype is None else dtype, op)
+    if target.name not in ("int32", "int64"):
+        raise NotImplementedError(f"\"{op}\" not implemented for '{target.title}'")
+    whole = ones(row, col, dtype=bool_, device=device)
+    inside = whole.triu(offset) if upper else whole.tril(offset)  # type: ignore[attr-defined]
+    return inside.nonzero().T.contiguous().to(target)
+
+
+@public(method=False)
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Row and column numbers (2, count) of the elements with j - i <= offset of a row x col matrix, row after row, as int64 or int32.
+
+    Raises RuntimeError for negative sizes, NotImplementedError for another dtype.
+    """
+    return _triangle(row, col, offset, dtype, device, False)
+
+
+@public(method=False)
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Row and column numbers (2, count) of the elements with j - i >= offset, as ``tril_indices``."""
+    return _triangle(row, col, offset, dtype, device, True)
+
+
+@public(method=False)
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """For each index into a tensor of ``shape`` taken as flat, its coordinates: a tensor for each dimension.  Raises TypeError for no integers."""
+    if not isinstance(indices, Tensor) or indices._data.dtype.kind not in "iu":
+        raise TypeError(f"expected 'indices' to be a tensor of integers, but got {getattr(indices, 'dtype', type(indices).__name__)}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    found, left = [], indices
+    for n in reversed(sizes):
+        found.append(left % n)
+        left = left // n
+    return tuple(reversed(found))

@@ -116,6 +116,8 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     indices = None
     if not isinstance(value, Tensor):
         value = _assigned(self, value)
+    elif value._data.dtype != self._data.dtype and type(index) is Tensor and index._data.dtype == _BOOL and value._data.size == 1:
+        value = value.to(self.dtype)  # type: ignore[attr-defined]  # a mask is filled with it, whatever its dtype
     recorded = is_recorded(self, value)
     if key is None:
         arrays = None if recorded else _arrays(self, index)
@@ -242,16 +244,45 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return _index(input.reshape(-1), Indices((index,)))  # type: ignore[attr-defined]
 
 
-@public(function=False)
-def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """Write (or add) ``source`` into ``input``, taken as flat, at ``index``, of as many elements."""
+@public
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy with ``source`` written (or added) at ``index``, of as many elements, in ``input`` taken as flat.
+
+    Raises RuntimeError for an index of another dtype than int64, a source of another dtype than ``input``'s and another number of elements.
+    """
+    if tensor_argument(index, "put", "index")._data.dtype != np.int64:
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index.dtype.title}")
+    if tensor_argument(source, "put", "source").dtype is not input.dtype:
+        raise RuntimeError(
+            f"put_(): self and source expected to have the same dtype, but got self.dtype = {input.dtype} and source.dtype = {source.dtype}"
+        )
     if index.numel() != source.numel():
         raise RuntimeError(
             f"put_(): Expected source and index to have the same number of elements, but got {source.numel()} and {index.numel()}"
         )
     flat = input.reshape(-1)  # type: ignore[attr-defined]
     written = _index_put(flat, Indices((index.reshape(-1),)), source.reshape(-1), accumulate)  # type: ignore[attr-defined]
-    return rewritten(input, lambda x: written.reshape(x.shape), (), "put_")
+    return written.reshape(input.shape)
+
+
+@public(function=False)
+def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """``put`` in place."""
+    return rewritten(input, put, (index, source, accumulate), "put_")
+
+
+@public
+def _unsafe_masked_index(input: Tensor, mask: Tensor, indices: Any, fill: Any) -> Tensor:
+    """input[indices] where the boolean ``mask`` is true, ``fill`` elsewhere, where an index may be out of range."""
+    found = _advanced(input, [None if i is None else i.masked_fill(~mask, 0) for i in indices], "_unsafe_masked_index")
+    return _index(input, found).masked_fill(~mask, fill)  # type: ignore[attr-defined]
+
+
+@public
+def _unsafe_masked_index_put_accumulate(input: Tensor, mask: Tensor, indices: Any, values: Tensor) -> Tensor:
+    """A copy with ``values`` added at ``indices`` where the boolean ``mask`` is true; elsewhere an index may be out of range."""
+    kept = [None if i is None else i.masked_fill(~mask, 0) for i in indices]
+    return index_put(input, kept, values.masked_fill(~mask, 0), True)  # type: ignore[attr-defined]
 
 
 # ---- slices along one dimension -----------------------------------------------------------------------------------------------------
@@ -270,6 +301,9 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     """A copy with out[..., index[i], ...] = source[..., i, ...] along ``dim``."""
     if casting.active:
         input, source = casting.arguments("index_copy", input, source)
+    if not input.ndim:
+        return index_copy(input.reshape(1), dim, index, source).reshape(())  # type: ignore[attr-defined]
+    source = vector(source)
     _check_slices(input, dim, index, source, "index_copy_")
     indices = _slices(input, dim, index, "index_copy_")
     if not is_recorded(input, source):
@@ -280,6 +314,10 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 def _check_slices(input: Tensor, dim: int, index: Tensor, source: Tensor, op: str) -> None:
     shape = input._data.shape
     d = input._dim(dim)
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            f"{op}: self and source expected to have the same dtype, but got (self) {input.dtype} and (source) {source.dtype}"
+        )
     expected = (*shape[:d], index._data.size, *shape[d + 1 :])
     if source._data.shape != expected:
         raise IndexError(f"{op}(): expected source of shape {list(expected)}, but got {list(source.shape)}")
@@ -288,7 +326,8 @@ def _check_slices(input: Tensor, dim: int, index: Tensor, source: Tensor, op: st
 @public(function=False)
 def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """``index_copy`` in place."""
-    if not is_recorded(input, source):
+    source = vector(source)
+    if input.ndim and not is_recorded(input, source):
         _check_slices(input, dim, index, source, "index_copy_")
         return _put_slices(input, _slices(input, dim, index, "index_copy_"), source)
     return rewritten(input, lambda x: index_copy(x, dim, index, source), (), "index_copy_")
@@ -297,10 +336,19 @@ def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tenso
 @public
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with ``value``, a number or 0-d tensor, in the slices ``index`` along ``dim``."""
+    if not input.ndim:
+        return index_fill(input.reshape(1), dim, index, value).reshape(())  # type: ignore[attr-defined]
     indices, values = _slices(input, dim, index, "index_fill_"), _filling(input, value)
-    if not is_recorded(input, values):
-        return wrap(kernels.index_put(input._data, indices.arrays(), values._data))
-    return _index_put(input, indices, values, False)
+    return _index_fill(input, indices, values)
+
+
+# A place that is listed twice is filled once: the value's gradient is what the filled places had.
+_index_fill = differentiable(
+    "index_fill",
+    lambda x, indices, value: kernels.index_put(x, indices.arrays(), value),
+    x=lambda g, indices: _index_fill(g, indices, wrap(scalar_array(0, g._data.dtype))),
+    value=lambda g, indices: g - _index_fill(g, indices, wrap(scalar_array(0, g._data.dtype))),
+)
 
 
 def _filling(input: Tensor, value: Any) -> Tensor:
@@ -323,6 +371,6 @@ def _put_slices(input: Tensor, indices: Indices, values: Tensor) -> Tensor:
 @public(function=False)
 def index_fill_(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """``index_fill`` in place."""
-    if not is_recorded(input, value):
+    if input.ndim and not is_recorded(input, value):
         return _put_slices(input, _slices(input, dim, index, "index_fill_"), _filling(input, value))
     return rewritten(input, lambda x: index_fill(x, dim, index, value), (), "index_fill_")

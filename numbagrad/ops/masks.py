@@ -58,7 +58,9 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
 
 @public
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``value``, a number or 0-d tensor, where the boolean ``mask`` is true, else ``input``."""
+    """``value``, a number or 0-d tensor, where the boolean ``mask`` is true, else ``input``.  RuntimeError for a complex value in real numbers."""
+    if isinstance(value, Tensor) and value._data.dtype.kind == "c" != input._data.dtype.kind:
+        raise RuntimeError(f"value cannot be converted to type {input.dtype.name} without overflow")
     return _masked_fill(input, tensor_argument(mask, "masked_fill", "mask"), value)
 
 
@@ -101,6 +103,15 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         input = input.reshape(1)  # type: ignore[attr-defined]
     found = kernels.nonzero(input._data, as_tuple)
     return tuple(map(wrap, found)) if as_tuple else wrap(found)
+
+
+@public
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
+    """``nonzero`` with ``size`` rows: the first ones found, and rows of ``fill_value`` where there are fewer.  Raises RuntimeError for a negative size."""
+    if size < 0:
+        raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, but got {size}")
+    found = nonzero(input)[:size]
+    return result_into(out, pad(found, (0, 0, 0, size - found.shape[0]), value=fill_value))
 
 
 @public

@@ -38,11 +38,13 @@ _embed = Operation("embed_slice", _embed_array, {"x": lambda g, key: basic_index
 
 
 @public
-def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """The ``length`` entries of dimension ``dim`` from ``start`` on."""
+def narrow(x: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """The ``length`` entries of dimension ``dim`` from ``start``, an integer or 0-d tensor of one, on."""
     data = x._data
     d = dimension(dim, data.ndim)
     size = data.shape[d] if data.ndim else 0
+    if isinstance(start, Tensor) and (start.ndim or start._data.dtype.kind not in "iu"):
+        raise RuntimeError(f"narrow(): start must be an 0-dim integral Tensor, but got {start.dtype} {list(start.shape)}.")
     start = int(start)
     if data.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
@@ -72,6 +74,17 @@ def select(x: Tensor, dim: int, index: int) -> Tensor:
 
 
 _WHOLE = (slice(None),) * 64
+
+
+def sliced(x: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    """The view x[..., start:end:step, ...] in dimension ``dim``.  Raises RuntimeError for a 0-d tensor and a step that is not positive."""
+    data = x._data
+    if data.ndim == 0:
+        raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    key = _WHOLE[: dimension(dim, data.ndim)] + (slice(start, end, step),)
+    return basic_index.made(x, data[key], (key,))
 
 
 def _cat(grads: list[Tensor], d: int) -> Tensor:
@@ -150,7 +163,7 @@ def _diagonal(x: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
 
 
 def _diagonal_rule(g: Tensor, x_shape: Any, offset: int, dim1: int, dim2: int) -> Tensor:
-    return _embed_diagonal(g, x_shape, offset, dim1, dim2)
+    return embed_diagonal(g, x_shape, offset, dim1, dim2)
 
 
 _diagonal_op = view_operation("diagonal", _diagonal, _diagonal_rule)
@@ -162,7 +175,8 @@ def _embed_diagonal_array(x: np.ndarray, shape: tuple[int, ...], offset: int, di
     return out
 
 
-_embed_diagonal = Operation(
+# The adjoint of ``diagonal``: zeros of the given shape with the values on the diagonal.
+embed_diagonal = Operation(
     "embed_diagonal",
     _embed_diagonal_array,
     {"x": lambda g, offset, dim1, dim2: _diagonal_op(g, offset, dim1, dim2)},

@@ -14,6 +14,7 @@ from .. import dtypes
 from ..autograd.mode import no_grad, state
 from ..devices import as_device, cpu, device
 from ..generator import Generator, default_generator, default_generator_of
+from ..kernels import copy as copy_kernels
 from ..kernels import random as kernels
 from ..tensor import Tensor, wrap
 from ._attach import public
@@ -242,8 +243,10 @@ def normal(
     generator: Generator | None = None,
     out: Tensor | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """``mean + std z`` with z standard normal: ``mean`` and ``std`` are tensors that broadcast, or numbers (two numbers need ``size``).
 
@@ -255,7 +258,7 @@ def normal(
         place = _place(device, out, "normal")
         shape, kind = _size((), size, "normal"), _numpy_dtype(dtype, None if out is None else out.dtype)
         data = kernels.normal(shape, kind, mean, std, **_key(generator, _count(shape, kind), "normal", place))
-        return _made(data, out, requires_grad, "normal")
+        return _made(copy_kernels.pinned(data) if pin_memory else data, out, requires_grad, "normal")
     if size is not None:
         raise TypeError("normal() got an unexpected argument 'size': the shape is that of the tensors")
     with no_grad():

@@ -118,19 +118,22 @@ def unique(
     return_counts: bool = False,
     dim: Any = None,
 ) -> Any:
-    """The distinct elements in ascending order, followed on request by where each element is among them and how often each occurs.
+    """The distinct elements, or slices along ``dim``, in ascending order, followed on request by where each is among them and how often each occurs.
 
-    Raises NotImplementedError for ``dim``: whole slices are not compared.
+    Slices are compared element by element.  Raises RuntimeError for slices without elements.
     """
     _dim(input, 0, "unique")
     if dim is not None:
-        raise NotImplementedError("unique(): the distinct slices along a dim are not implemented, only the distinct elements (dim=None)")
-    values, inverse, counts = kernels.unique(input._data, bool(return_inverse))
-    results = [wrap(values)]
+        from .repeats import unique_slices
+
+        values, inverse, counts = unique_slices(input, dim)
+    else:
+        values, inverse, counts = map(wrap, kernels.unique(input._data, bool(return_inverse)))
+    results = [values]
     if return_inverse:
-        results.append(wrap(inverse))
+        results.append(inverse)
     if return_counts:
-        results.append(wrap(counts))
+        results.append(counts)
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -306,6 +306,12 @@ def _matrix_transpose(x: Tensor) -> Tensor:
     return _transpose_op.made(x, data.swapaxes(-2, -1), (-2, -1))
 
 
+@public
+def adjoint(input: Tensor) -> Tensor:
+    """The conjugate of the last two dimensions exchanged, as ``mH``."""
+    return input.mH
+
+
 _reverse_op = view_operation("permute", lambda x: x.T, lambda g: g.T)
 Tensor.T = property(lambda x: _reverse_op.made(x, x._data.T, ()), doc="The dimensions in reverse order.")  # type: ignore[attr-defined]
 Tensor.mT = property(_matrix_transpose, doc="The last two dimensions exchanged.")  # type: ignore[attr-defined]

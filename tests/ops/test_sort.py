@@ -90,8 +90,6 @@ def test_bad_input():
         x.topk(4)
     with pytest.raises(RuntimeError, match="out of range"):
         x.kthvalue(4)
-    with pytest.raises(NotImplementedError, match="unique"):
-        x.unique(dim=0)
     with pytest.raises(RuntimeError, match="side"):
         ng.searchsorted(x[0], x, side="middle")
     with pytest.raises(RuntimeError, match="opposites"):
