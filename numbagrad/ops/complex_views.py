@@ -8,6 +8,8 @@ from ..kernels import _dtypes
 from ..tensor import Tensor
 from ._attach import public
 from ._view import view_operation
+from .copy import stack
+from .views import broadcast_tensors
 
 _real_op = view_operation("real", lambda x: x.real, lambda g: g)  # the walk casts it to the complex dtype
 _imag_op = view_operation("imag", lambda x: x.imag, lambda g: g * 1j)
@@ -21,7 +23,7 @@ def _joined(x: np.ndarray) -> np.ndarray:
     return x.view(_dtypes.complex_dtype(x.dtype))[..., 0]
 
 
-_as_real = view_operation("view_as_real", _pairs, lambda g: view_as_complex(g.contiguous()))
+_as_real = view_operation("view_as_real", _pairs, lambda g: view_as_complex(g))
 _as_complex = view_operation("view_as_complex", _joined, lambda g: _as_real(g))
 
 
@@ -60,7 +62,7 @@ def view_as_complex(input: Tensor) -> Tensor:
         )
     if input.ndim == 0 or input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
-    if input.stride(-1) != 1:
+    if input.numel() and input.stride(-1) != 1:
         raise RuntimeError("Tensor must have a last dimension with stride 1")
     if any(step % 2 for step in input.stride()[:-1]):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
@@ -71,3 +73,13 @@ def view_as_complex(input: Tensor) -> Tensor:
 
 Tensor.real = property(real, doc=real.__doc__)  # type: ignore[attr-defined]
 Tensor.imag = property(imag, doc=imag.__doc__)  # type: ignore[attr-defined]
+
+
+@public(method=False, name="complex")
+def joined(real: Tensor, imag: Tensor) -> Tensor:
+    """real + i · imag.  Raises RuntimeError for dtypes that are not float32 or float64, or not the same."""
+    if real.dtype is not imag.dtype:
+        raise RuntimeError(f"Expected object of scalar type {real.dtype.title} but got scalar type {imag.dtype.title} for second argument")
+    if real.dtype.name not in ("float32", "float64"):
+        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {real.dtype.title} and {imag.dtype.title}")
+    return view_as_complex(stack(broadcast_tensors(real, imag), -1))

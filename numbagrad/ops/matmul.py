@@ -16,6 +16,7 @@ from ..tensor import Tensor, wrap
 from ._arguments import result_into
 from ._attach import public
 from ._elementwise import operation
+from ._inplace import check_writable, overwrite
 from ._operation import differentiable
 
 
@@ -363,3 +364,23 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     size, m, k = batch1.shape
     wide = batch1.permute(1, 0, 2).reshape(m, size * k)  # type: ignore[attr-defined]
     return result_into(out, _scaled("addbmm", input, _mm(wide, batch2.reshape(size * k, batch2.shape[2])), beta, alpha))  # type: ignore[attr-defined]
+
+
+def _in_place(op: Any) -> Any:
+    """The method that writes the result of ``op`` into its first argument, whose shape it must have."""
+    name = f"{op.__name__}_"
+
+    def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_writable(self, name)
+        y = op(self, *args, **kwargs)
+        if y._data.shape != self._data.shape:
+            raise RuntimeError(f"{name}: output with shape {list(self.shape)} doesn't match the broadcast shape {list(y.shape)}")
+        return overwrite(self, y, name)
+
+    changed.__name__ = changed.__qualname__ = name
+    changed.__doc__ = f"In-place version of ``{op.__name__}``."
+    return changed
+
+
+for _op in (addmm, addmv, addr, baddbmm, addbmm):
+    public(_in_place(_op), function=False)
