@@ -1,10 +1,11 @@
-"""Normalisation: batch norm over channels, layer norm over trailing dimensions.
+"""Normalisation: batch norm over channels, group norm over groups of a sample's channels, layer norm over trailing dimensions.
 
 Arrays may have any strides; float16 and bfloat16 are computed in float32, and statistics are never narrower than float32.  Whether 16-bit arrays are
 converted before the kernels or in them is each device's affair (``work_dtype``).
 Variances are computed about the mean, so data far from zero keep their digits.
 
 S. Ioffe, C. Szegedy, "Batch Normalization", 2015.  J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016.
+Y. Wu, K. He, "Group Normalization", 2018.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, Sequence
 from .. import _dtypes
 from .._cpu import layout
 from .._device import family
-from ..copy import cast, contiguous, copy_into
+from ..copy import cast, contiguous, copy_into, zeros
 
-__all__ = ["batch_norm", "batch_norm_backward", "layer_norm", "layer_norm_backward"]
+__all__ = ["batch_norm", "batch_norm_backward", "group_norm", "group_norm_backward", "layer_norm", "layer_norm_backward"]
 
 _on = family(__name__)
 _COMPUTED = (_dtypes.float32, _dtypes.float64)
@@ -221,3 +222,68 @@ def layer_norm_backward(
         return dx, None, None
     kind = x.dtype if weight is None else weight.dtype
     return dx, cast(dw.reshape(shape), kind), cast(db.reshape(shape), kind)
+
+
+def _groups(op: str, x: Any, groups: int) -> tuple[int, int, int]:
+    axes = _channels(op, x)
+    if groups <= 0:
+        raise RuntimeError(f"{op}: Expected num groups to be greater than 0, got {groups}")
+    if axes[1] % groups:
+        raise RuntimeError(
+            f"{op}: Expected number of channels in input to be divisible by num_groups, but got input of shape {list(x.shape)} and "
+            f"num_groups={groups}"
+        )
+    return axes
+
+
+def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> tuple[Any, Any, Any]:
+    """y = (x - mean) * rstd * weight + bias, mean and rstd = 1 / sqrt(var + eps) being those of a sample's group of channels.
+
+    ``x``: (N, C, ...), C divisible by ``groups``; weight and bias (C,).  Returns (y, mean, rstd), the statistics (N, groups).  Raises RuntimeError
+    for sizes that do not match.
+    """
+    op = "group_norm"
+    key = op, layout.layout(x, weight, bias), groups
+    settled = _settled.get(key)
+    if settled is not None:
+        implementation, axes = settled
+        return implementation.group_norm(x, axes, groups, weight, bias, float(eps))
+    _check_dtype(op, x)
+    axes = _groups(op, x, groups)
+    factor, offset = _per_channel(op, "weight", weight, x), _per_channel(op, "bias", bias, x)
+    implementation = _on(x, weight, bias)
+    if not x.size:
+        return implementation.layer_norm(_ready(implementation, x), 1, (axes[0], groups), None, None, float(eps))
+    _settle(key, (x, weight, bias), implementation, axes)
+    y, mean, rstd = implementation.group_norm(_ready(implementation, x), axes, groups, factor, offset, float(eps))
+    return cast(y, x.dtype), mean, rstd
+
+
+def group_norm_backward(g: Any, x: Any, groups: int, mean: Any, rstd: Any, weight: Any = None, affine: bool = True) -> tuple[Any, Any, Any]:
+    """(dx, dw, db) of ``group_norm``, from the output's gradient ``g`` and the statistics that the forward call returned.
+
+    The formulas are those of ``layer_norm_backward``, a row being a group, with dw and db summed over samples and positions.  Without ``affine`` dw and
+    db are None.
+    """
+    op = "group_norm_backward"
+    key = op, layout.layout(g, x, mean, rstd, weight), groups
+    settled = _settled.get(key)
+    if settled is not None:
+        implementation, axes = settled
+        return implementation.group_norm_backward(g, x, axes, groups, mean, rstd, weight, affine)
+    _check_dtype(op, x)
+    axes = _groups(op, x, groups)
+    _check_gradient(op, g, x)
+    factor = _per_channel(op, "weight", weight, x)
+    implementation = _on(g, x, mean, rstd, weight)
+    if not x.size:
+        dx, dw, db = zeros(x.shape, x.dtype, x), zeros((axes[1],), x.dtype, x), zeros((axes[1],), x.dtype, x)
+        return (dx, dw, db) if affine else (dx, None, None)
+    _settle(key, (g, x, mean, rstd, weight), implementation, axes)
+    slope, values, statistics = _ready(implementation, g), _ready(implementation, x), (contiguous(mean), contiguous(rstd))
+    dx, dw, db = implementation.group_norm_backward(slope, values, axes, groups, *statistics, factor, bool(affine))
+    dx = cast(dx, x.dtype)
+    if not affine:
+        return dx, None, None
+    kind = x.dtype if weight is None else weight.dtype
+    return dx, cast(dw, kind), cast(db, kind)

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _cpu, _dtypes
 from .._cpu import launch
 from .._cpu.simd import COMPILED
-from . import _batch
+from . import _batch, _group
 from ._layer_lanes import lane_kernels
 from ._layer_rows import row_kernels
 from ._sums import TILE, add_blocks
@@ -169,3 +169,40 @@ def layer_norm_backward(
         slopes = _cpu.empty(2 * width, dtype)
         launch(add_blocks, -(-2 * width // TILE), slopes, part, work=part.size)
     return dx, slopes[:width], slopes[width:]
+
+
+def group_norm(
+    x: np.ndarray, axes: tuple[int, int, int], groups: int, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> Triple:
+    """``x``: contiguous and not empty; ``axes`` are its samples, channels and positions.  The statistics are (samples, groups)."""
+    samples, channels, positions = axes
+    dtype, count = x.dtype, samples * groups
+    y, mean, rstd = _cpu.empty(x.shape, dtype), _cpu.empty((samples, groups), dtype), _cpu.empty((samples, groups), dtype)
+    planes = count, channels // groups, positions
+    arrays = y.reshape(planes), mean.reshape(count), rstd.reshape(count), _writable(x).reshape(planes)
+    launch(_group.normalize, count, *arrays, _vector(weight, dtype), _vector(bias, dtype), eps, work=6 * x.size)
+    return y, mean, rstd
+
+
+def group_norm_backward(
+    g: np.ndarray,
+    x: np.ndarray,
+    axes: tuple[int, int, int],
+    groups: int,
+    mean: np.ndarray,
+    rstd: np.ndarray,
+    weight: np.ndarray | None,
+    affine: bool,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """dx, of x's shape, and the gradients of weight and bias, (channels,), or None without ``affine``."""
+    samples, channels, positions = axes
+    dtype, count = x.dtype, samples * groups
+    dx, part = _cpu.empty(x.shape, dtype), _cpu.empty((samples, 2 * channels), dtype)
+    planes = count, channels // groups, positions
+    arrays = dx.reshape(planes), part, _writable(g).reshape(planes), _writable(x).reshape(planes)
+    launch(_group.slopes, count, *arrays, mean.reshape(count), rstd.reshape(count), _vector(weight, dtype), work=10 * x.size)
+    if not affine:
+        return dx, None, None
+    sums = _cpu.empty(2 * channels, dtype)
+    launch(add_blocks, -(-2 * channels // TILE), sums, part, work=part.size)
+    return dx, sums[:channels], sums[channels:]

@@ -15,11 +15,15 @@ from .._cuda.array import CudaArray, empty, zeros
 from .._cuda.collectives import WARP
 from .._cuda.elements import NARROW, divisor
 from .._cuda.launch import blocks, launch
+from ..elementwise import formulas, run
 from ..reduce._cuda_passes import fold
 from . import _cuda_batch, _cuda_layer, _cuda_layer_long
 from . import _cuda_batch_passes as passes
 
-__all__ = ["batch_norm_backward", "batch_norm_eval", "batch_norm_train", "layer_norm", "layer_norm_backward", "work_dtype"]
+__all__ = [
+    "batch_norm_backward", "batch_norm_eval", "batch_norm_train", "group_norm", "group_norm_backward", "layer_norm", "layer_norm_backward",
+    "work_dtype",
+]  # fmt: skip
 
 Triple = tuple[CudaArray, CudaArray, CudaArray]
 
@@ -254,3 +258,60 @@ def _added(part: CudaArray) -> CudaArray:
     """The sum of the rows of ``part``."""
     slices, width = part.shape
     return part[0] if slices == 1 else fold("sum", part, 1, slices, width, part.dtype)
+
+
+# ---- group norm ---------------------------------------------------------------------------------------------------------------------------
+#
+# By layer norm, whose rows are the groups, and one elementwise kernel that applies what is per channel.
+
+
+def _across(values: CudaArray, dtype: np.dtype, shape: tuple[int, ...]) -> CudaArray:
+    from ..copy import cast, contiguous
+
+    return cast(contiguous(values), dtype).reshape(shape)
+
+
+def group_norm(
+    x: CudaArray, axes: tuple[int, int, int], groups: int, weight: CudaArray | None, bias: CudaArray | None, eps: float
+) -> Triple:
+    """``x``: contiguous and not empty; ``axes`` are its samples, channels and positions.  The statistics are (samples, groups)."""
+    samples, channels, positions = axes
+    width = channels // groups * positions
+    y, mean, rstd = layer_norm(x.reshape(samples * groups, width), width, (samples, groups), None, None, eps)
+    y = y.reshape(axes)
+    kind = mean.dtype
+    factor = None if weight is None else _across(weight, kind, (1, channels, 1))
+    offset = None if bias is None else _across(bias, kind, (1, channels, 1))
+    if factor is not None and offset is not None:
+        run(formulas.addcmul, offset, y, factor, 1, out=(y,))
+    elif factor is not None:
+        run(formulas.mul, y, factor, out=(y,))
+    elif offset is not None:
+        run(formulas.add, y, offset, out=(y,))
+    return y.reshape(x.shape), mean, rstd
+
+
+def group_norm_backward(
+    g: CudaArray,
+    x: CudaArray,
+    axes: tuple[int, int, int],
+    groups: int,
+    mean: CudaArray,
+    rstd: CudaArray,
+    weight: CudaArray | None,
+    affine: bool,
+) -> tuple[CudaArray, CudaArray | None, CudaArray | None]:
+    """dx, of x's shape, and the gradients of weight and bias, (channels,), or None without ``affine``."""
+    from ..reduce import sum as total
+
+    samples, channels, positions = axes
+    width = channels // groups * positions
+    rows, g = (samples * groups, width), g.reshape(axes)
+    scaled = g if weight is None else run(formulas.mul, g, _across(weight, g.dtype, (1, channels, 1)))
+    dx = layer_norm_backward(scaled.reshape(rows), x.reshape(rows), width, mean, rstd, None, False)[0].reshape(x.shape)
+    if not affine:
+        return dx, None, None
+    kind, wide = mean.dtype, (samples * groups, 1)
+    distance = run(formulas.sub, x.reshape(rows), _across(mean, kind, wide))
+    h = run(formulas.mul, distance, _across(rstd, kind, wide)).reshape(axes)
+    return dx, total(run(formulas.mul, g, h), (0, 2)), total(g, (0, 2), dtype=kind)

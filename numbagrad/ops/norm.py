@@ -1,4 +1,4 @@
-"""Batch and layer normalisation.
+"""Batch, group and layer normalisation.
 
 One backward kernel yields the gradients of input, weight and bias together.  When the gradient itself is to be differentiated, there is a rule for each:
 the same formulas in differentiable operations, with the statistics computed anew as functions of the input.  Each rule names all that the kernel
@@ -78,19 +78,30 @@ def batch_norm(
     """(x − mean) / √(var + eps) · weight + bias, per channel (dimension 1) of ``input``, (N, C) or (N, C, ...).
 
     In ``training`` the statistics are those of the batch, and the running ones, if given, move in place by ``momentum`` towards them (with the unbiased
-    variance); otherwise the running ones are used.  Raises ValueError for a batch of a single value per channel, RuntimeError for
-    sizes that do not match.
+    variance); otherwise the running ones are used.  Raises ValueError for a batch of a single value per channel and for an
+    ``eps`` that is negative or, in training, zero, RuntimeError for sizes that do not match.
 
     S. Ioffe, C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate shift" (2015).
     """
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(f"batch_norm eps must be {'positive during training' if training else 'non-negative'}, but got {eps}")
+    if input.ndim == 1 and not input.numel():
+        return input.clone()  # type: ignore[attr-defined]
     if training and input.ndim >= 2 and input.numel() == input.shape[1]:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
-    y = _batch_norm(input, weight, bias, running_mean, running_var, bool(training), float(momentum), float(eps))[0]
+    return batch_norm_with_statistics(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+
+
+def batch_norm_with_statistics(
+    input: Tensor, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The result of ``batch_norm``, and mean and 1 / √(var + eps) of each channel."""
+    found = _batch_norm(input, weight, bias, running_mean, running_var, bool(training), float(momentum), float(eps))
     if training:
         for statistic in (running_mean, running_var):
             if statistic is not None:
                 statistic._bump()
-    return y
+    return found
 
 
 # ---- layer norm -------------------------------------------------------------------------------------------------------------------
@@ -144,4 +155,44 @@ def layer_norm(
     if casting.active:
         input, weight, bias = casting.arguments("layer_norm", input, weight, bias)
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    return _layer_norm(input, shape, weight, bias, float(eps))[0]
+    return layer_norm_with_statistics(input, shape, weight, bias, eps)[0]
+
+
+def layer_norm_with_statistics(input: Tensor, shape: tuple[int, ...], weight: Any, bias: Any, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The result of ``layer_norm``, and mean and 1 / √(var + eps) of each row."""
+    return _layer_norm(input, shape, weight, bias, float(eps))
+
+
+# ---- group norm -------------------------------------------------------------------------------------------------------------------
+
+
+def _grouped(x: Any, groups: int, eps: float) -> tuple[Any, Any, tuple[int, ...]]:
+    """(x − mean) · r and r, differentiable, as (N, groups, rest), and the shape of one number per channel beside ``x``."""
+    d, r = _centered(x.reshape(x.shape[0], groups, x.numel() // max(x.shape[0] * groups, 1)), (2,), eps)
+    return d * r, r, (1, -1, *[1] * (x.ndim - 2))
+
+
+def _group_norm_slope(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, groups: int, eps: float) -> Any:
+    h, r, wide = _grouped(x, groups, eps)
+    k = (g if weight is None else g * weight.reshape(wide)).reshape(h.shape)
+    return (r * (k - k.mean(2, keepdim=True) - h * (k * h).mean(2, keepdim=True))).reshape(x.shape)
+
+
+def _group_norm_together(wanted: Sequence[bool], g: Any, x: Any, groups: int, mean: Any, rstd: Any, weight: Any) -> list[Any]:
+    return _wanted(wanted, kernels.group_norm_backward(g, x, groups, mean, rstd, weight, wanted[1] or wanted[2]))
+
+
+_group_norm = differentiable(
+    "group_norm",
+    kernels.group_norm,
+    results=("y", "mean", "rstd"),
+    x=_group_norm_slope,
+    weight=lambda g, x, mean, rstd, groups, eps: (g * _grouped(x, groups, eps)[0].reshape(x.shape)).sum(_channels(x)[0]),
+    bias=lambda g, x, mean, rstd: g.sum(_channels(x)[0]),
+    together=_group_norm_together,
+)
+
+
+def group_norm_with_statistics(input: Tensor, groups: int, weight: Any, bias: Any, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The result of ``group_norm``, and mean and 1 / √(var + eps) of each sample's groups, (N, groups)."""
+    return _group_norm(input, groups, weight, bias, float(eps))

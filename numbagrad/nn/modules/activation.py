@@ -18,7 +18,7 @@ class _Activation(Module):
 
     function: Any = None
     settings: tuple[tuple[str, Any], ...] = ()
-    shown: tuple[str, ...] | None = None  # which settings print; default all but a False `inplace`
+    shown_bare = ("lambd",)  # settings that print without their name
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
@@ -47,7 +47,9 @@ class _Activation(Module):
             if name == "inplace":
                 if value:
                     parts.append("inplace=True")
-            elif self.shown is None or name in self.shown:
+            elif name in self.shown_bare:
+                parts.append(f"{value}")
+            else:
                 parts.append(f"{name}={value!r}")
         return ", ".join(parts)
 
@@ -94,6 +96,32 @@ Threshold = _activation("Threshold", F.threshold, ("threshold", _REQUIRED), ("va
 Softmax = _activation("Softmax", F.softmax, ("dim", None))
 LogSoftmax = _activation("LogSoftmax", F.log_softmax, ("dim", None))
 Softmin = _activation("Softmin", F.softmin, ("dim", None))
+Hardshrink = _activation("Hardshrink", F.hardshrink, ("lambd", 0.5))
+Softshrink = _activation("Softshrink", F.softshrink, ("lambd", 0.5))
+Tanhshrink = _activation("Tanhshrink", F.tanhshrink)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of (N, C, H, W) or (C, H, W)"""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+        return F.softmax(input, -3)
+
+
+class RReLU(Module):
+    """``functional.rrelu``: in training with random slopes between ``lower`` and ``upper``, else with their mean"""
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False):
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
 
 
 class PReLU(Module):

@@ -9,7 +9,7 @@ from typing import Any, Iterable, Iterator, Mapping
 from ...ops.matmul import linear_relu
 from ...tensor import Parameter, Tensor
 from .activation import ReLU
-from .layers import Linear
+from .linear import Linear
 from .module import Module
 
 

@@ -9,9 +9,10 @@ from typing import Any, Callable, Iterator, Mapping
 from ... import dtypes
 from ...autograd.graph import RemovableHandle
 from ...autograd.mode import no_grad
-from ...devices import as_device
+from ...devices import as_device, as_gpu
 from ...tensor import Parameter, Tensor
 from ._hooks import BackwardWatch
+from .lazy import is_uninitialized
 
 _IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
@@ -305,6 +306,9 @@ class Module:
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         own = self.state_dict(keep_vars=True)
+        for key, tensor in own.items():
+            if is_uninitialized(tensor) and isinstance(state_dict.get(key), Tensor):
+                tensor.materialize(state_dict[key].shape)  # type: ignore[attr-defined]
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
         errors = []
@@ -381,7 +385,9 @@ class Module:
                     if p.grad is not None:
                         p.grad = change(p.grad)
             for name, b in self._buffers.items():
-                if b is not None:
+                if is_uninitialized(b):
+                    b._data = change(b.detach())._data  # it stays without a shape
+                elif b is not None:
                     self._buffers[name] = change(b)
         return self
 
@@ -430,7 +436,7 @@ class Module:
 
     def cuda(self, device: Any = None) -> Any:
         """Move to a GPU.  Raises RuntimeError where there is none."""
-        return self.to("cuda" if device is None else device)
+        return self.to(as_gpu(device))
 
     # ---- printing ------------------------------------------------------------------------------------------------------------------------
 
