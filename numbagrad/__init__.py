@@ -44,6 +44,7 @@ from .dtypes import bool_ as bool
 from .dtypes import float_ as float
 from .dtypes import int_ as int
 from .kernels._cpu import get_num_threads, set_num_threads
+from .layouts import *  # noqa: F403
 from .legacy import *  # noqa: F403
 from .ops.elementwise import elementwise
 from .random import Generator, default_generator, fork_rng, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
@@ -55,11 +56,30 @@ __version__ = "0.1.0"
 globals().update(ops.FUNCTIONS)
 
 # Imported when first asked for, so that `import numbagrad` stays quick.
-_LAZY = ("accelerator", "amp", "backends", "cuda", "data", "nn", "optim", "serialization", "testing", "utils", "vision")
+_LAZY = (
+    "accelerator",
+    "amp",
+    "backends",
+    "cuda",
+    "data",
+    "fft",
+    "func",
+    "linalg",
+    "masked",
+    "nn",
+    "onnx",
+    "optim",
+    "serialization",
+    "signal",
+    "special",
+    "testing",
+    "utils",
+    "vision",
+)
 _MOVED = {"save": "serialization", "load": "serialization"} | dict.fromkeys(
     ("autocast", "clear_autocast_cache", "get_autocast_dtype", "is_autocast_cache_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
      "set_autocast_dtype", "set_autocast_enabled"), "amp"
-)  # fmt: skip
+) | dict.fromkeys(("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"), "signal.spectral")  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:

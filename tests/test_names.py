@@ -53,6 +53,22 @@ def test_choosing_a_device():
     ng.cuda.manual_seed_all(1)
 
 
+@pytest.mark.parametrize(
+    "args, error, message",
+    [
+        (("cuda:01",), RuntimeError, "Invalid device string: 'cuda:01'"),
+        (("cuda:-1",), RuntimeError, "Invalid device string"),
+        (("cuda:",), RuntimeError, "Invalid device string"),
+        (("cuda", -1), RuntimeError, "Device index must not be negative"),
+        ((-1,), RuntimeError, "Device index must not be negative"),
+        ((True,), TypeError, "got bool"),
+    ],
+)
+def test_no_name_of_a_device(args, error, message):
+    with pytest.raises(error, match=message):
+        ng.device(*args)
+
+
 def test_deterministic_algorithms():
     ng.use_deterministic_algorithms(True)
     assert ng.are_deterministic_algorithms_enabled()

@@ -14,6 +14,7 @@ _MODULES = (
     "conv",
     "pool_norm",
     "softmax",
+    "sequence",
     "index",
     "sort",
     "random",

@@ -34,17 +34,23 @@ def _listed(**policies: str) -> dict[str, str]:
 # A FLOAT32 function is one that loses too much in 16 bits; WIDEST ones take arguments of several types, which must agree.
 LISTS = {
     "cuda": _listed(
-        lower="addbmm addmm addmv addr baddbmm bmm chain_matmul conv2d einsum linear matmul mm mv prelu",
+        lower="addbmm addmm addmv addr baddbmm bmm chain_matmul conv2d conv3d conv_transpose2d conv_transpose3d einsum linear matmul mm mv prelu"
+        " scaled_dot_product_attention",
         float32="acos asin cosh cosine_similarity cross_entropy cumprod cumsum erfinv exp expm1 huber_loss kl_div l1_loss layer_norm log"
         " log10 log1p log2 log_softmax logsumexp mse_loss nll_loss norm pow prod reciprocal root rsqrt sinh smooth_l1_loss softmax"
-        " softplus square sum tan binary_cross_entropy_with_logits",
+        " softplus square sum tan binary_cross_entropy_with_logits"
+        " cosine_embedding_loss hinge_embedding_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss poisson_nll_loss"
+        " soft_margin_loss triplet_margin_loss ctc_loss",
         widest="addcdiv addcmul atan2 dot index_put inner scatter_add tensordot vdot",
         refused="binary_cross_entropy",
     ),
     "cpu": _listed(
-        lower="addbmm addmm baddbmm bmm conv2d inner linear matmul mm prelu tensordot",
+        lower="addbmm addmm baddbmm bmm conv2d conv3d conv_transpose2d conv_transpose3d inner linear matmul mm prelu tensordot"
+        " scaled_dot_product_attention",
         float32="binary_cross_entropy binary_cross_entropy_with_logits cross_entropy huber_loss kl_div l1_loss mse_loss nll_loss prod"
-        " smooth_l1_loss",
+        " smooth_l1_loss"
+        " cosine_embedding_loss hinge_embedding_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss poisson_nll_loss"
+        " soft_margin_loss triplet_margin_loss ctc_loss",
         widest="cat index_copy stack",
     ),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..kernels._device import device_of
-from .graph import Node, edge_of
+from . import saved
+from .graph import Node, edge_of, source_of
 from .mode import no_grad, state
 
 
@@ -47,7 +48,7 @@ class _Context:
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
                 "Specify retain_graph=True if you need to backward through the graph a second time."
             )
-        return tuple(None if s is None else self._unpack(*s) for s in self._saved)
+        return tuple(None if s is None else s.unpack(self._node) if type(s) is saved.Packed else self._unpack(*s) for s in self._saved)
 
     def _unpack(self, tensor: Any, version: int, output: int) -> Any:
         if tensor._version != version:
@@ -91,9 +92,11 @@ class _FunctionNode(Node):
             if grad is not None and not _is_tensor(grad):
                 raise RuntimeError(f"function {self.name()} returned a {type(grad).__name__} as gradient {i}; expected a Tensor or None")
             if grad is not None and self.edges[i] is not None and device_of(grad._data) != self.places[i]:
-                raise RuntimeError(
-                    f"Function {self.name()} returned an invalid gradient at index {i} - expected device {self.places[i]} but got {grad.device}"
-                )
+                if grad.ndim:
+                    raise RuntimeError(
+                        f"Function {self.name()} returned an invalid gradient at index {i} - expected device {self.places[i]} but got {grad.device}"
+                    )
+                found = (*found[:i], grad.to(self.places[i]), *found[i + 1 :])  # of a number that was computed with beside tensors of a GPU
         return found
 
     def release(self) -> None:
@@ -149,12 +152,16 @@ class Function:
                     t._node, t._index = node, i
                     t._requires_grad = False
         positions = {id(t): i for i, t in enumerate(outputs)}
-        ctx._saved = [
-            None if t is None else (t.detach(), t._version, positions[id(t)]) if id(t) in positions and recorded else (t, t._version, -1)
-            for t in ctx._to_save
-        ]
+        ctx._saved = [None if t is None else _keep(t, positions.get(id(t), -1) if recorded else -1) for t in ctx._to_save]
         ctx._to_save = ()
         return type(result)(outputs) if many else outputs[0]
+
+
+def _keep(tensor: Any, output: int) -> Any:
+    """What is kept of a tensor that is to be saved; ``output``: its number among the results, or -1."""
+    if saved.active and saved.wanted():
+        return saved.Packed(tensor, source_of(tensor) if output < 0 else None, output)
+    return (tensor, tensor._version, -1) if output < 0 else (tensor.detach(), tensor._version, output)
 
 
 def _is_tensor(value: Any) -> bool:

@@ -14,8 +14,12 @@ import os
 import threading
 from typing import Any, Callable, Sequence
 
+from ..kernels._device import device_of
 from . import anomaly, casting
 from .mode import state
+from .saved import disable_saved_tensors_hooks as disable_saved_tensors_hooks
+from .saved import save_on_cpu as save_on_cpu
+from .saved import saved_tensors_hooks as saved_tensors_hooks
 
 numbers = itertools.count()
 # Threads that walk graphs with a leaf in common add to its gradient one after another.  Reentrant: a hook may walk another graph.
@@ -89,11 +93,18 @@ class Node:
 
 
 class AccumulateGrad(Node):
-    """How a leaf appears among ``next_functions``."""
+    """A leaf as a node, as it appears among ``next_functions``: the way of gradients to it."""
 
     def __init__(self, variable: Any):
-        super().__init__((), ())
+        super().__init__(((variable, 0),), ((variable._data.shape, variable._data.dtype),))
         self.variable = variable
+
+    def backward(self, grads: list[Any]) -> Sequence[Any]:
+        return grads
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        return ()
 
 
 class RemovableHandle:
@@ -124,6 +135,12 @@ def edge_of(tensor: Any) -> Any:
     if node is not None:
         return node, tensor._index
     return (tensor, 0) if tensor._requires_grad else None
+
+
+def source_of(tensor: Any) -> tuple[Node, int] | None:
+    """The node that gradients for ``tensor`` go to, and which of its results it is; None where it has no gradient."""
+    edge = edge_of(tensor)
+    return edge if edge is None or isinstance(edge[0], Node) else (AccumulateGrad(tensor), 0)
 
 
 def _fit(grad: Any, shape: tuple[int, ...], dtype: Any, node: Node, position: int) -> Any:
@@ -328,6 +345,10 @@ def _seed(output: Any, gradient: Any, op: str) -> Any:
         raise TypeError(f"{op}: gradients can be either Tensors or None, but got {type(gradient).__name__}")
     if gradient.shape != output.shape:
         raise RuntimeError(f"Mismatch in shape: grad_output has a shape of {gradient.shape} and output has a shape of {output.shape}.")
+    if device_of(gradient._data) != device_of(output._data):
+        if gradient.ndim:
+            raise RuntimeError(f"{op}: invalid gradient at index 0 - expected device {output.device} but got {gradient.device}")
+        gradient = gradient.to(output.device)
     return gradient
 
 
@@ -366,7 +387,19 @@ def backward(
         if not targets:
             raise RuntimeError("backward: 'inputs' argument cannot be empty")
     roots = [root(t, g, "backward") for t, g in zip(outputs, seeds)]
-    walk(roots, retain, create_graph, targets, accumulate=True)
+    if targets is None:
+        walk(roots, retain, create_graph)
+    else:
+        _walk_to(targets, roots, retain, create_graph, accumulate=True)
+
+
+def _walk_to(inputs: Sequence[Any], roots: Sequence[tuple[Any, Any]], retain: bool, create_graph: bool, accumulate: bool) -> list[Any]:
+    """A walk to ``inputs`` alone, which nodes on the way can tell by ``state.partial``."""
+    before, state.partial = state.partial, True
+    try:
+        return walk(roots, retain, create_graph, inputs, accumulate)
+    finally:
+        state.partial = before
 
 
 def _check_inputs(inputs: Sequence[Any]) -> None:
@@ -399,7 +432,7 @@ def grad(
     _check_inputs(ins)
     retain = create_graph if retain_graph is None else retain_graph
     roots = [root(t, g, "grad") for t, g in zip(outs, seeds)]
-    found = walk(roots, retain, create_graph, ins, accumulate=False)
+    found = _walk_to(ins, roots, retain, create_graph, accumulate=False)
     allow = materialize_grads if allow_unused is None else allow_unused
     if materialize_grads:
         found = [t.detach().new_zeros(t.shape) if g is None else g for t, g in zip(ins, found)]

@@ -12,6 +12,7 @@ from typing import Any, Callable
 class _State(threading.local):
     recording = True
     inference = False
+    partial = False  # whether the walk in progress goes to given inputs alone
 
 
 state = _State()

@@ -25,13 +25,15 @@ that broadcasts from, or a dtype that promotes from, the input's: the graph's wa
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
-from ..autograd import anomaly
-from ..autograd.graph import Node, numbers
+from ..autograd import anomaly, saved
+from ..autograd.graph import Node, edge_of, numbers, source_of
 from ..autograd.mode import state
 from ..dtypes import dtype
+from ..kernels._device import on_cpu
 from ..kernels._dtypes import DIFFERENTIABLE
 from ..size import Size
 from ..tensor import Tensor, wrap
@@ -71,18 +73,28 @@ class Saved:
         return result
 
 
+_KEPT = Saved, Tensor, saved.Packed
+
+
 def keep(x: Any) -> Any:
     """``x`` as it is kept: a tensor that was never changed in place, and all that is no tensor, as itself."""
     if isinstance(x, Tensor):
+        if saved.active and saved.wanted():
+            return saved.Packed(x, source_of(x), -1)
         counter = x._counter
         if counter is not None and counter[0]:
             return Saved(x)
     return x
 
 
+def keep_result(y: Tensor, node: Node, index: int) -> Any:
+    """``y``, the result ``index`` of ``node``, as ``node`` keeps it."""
+    return saved.Packed(y, None, index) if saved.active and saved.wanted() else Saved(y, node, index)
+
+
 def kept(node: Node, held: Any) -> Any:
     """What ``keep`` was given, or the result that a ``Saved`` stands for.  Raises RuntimeError if it was changed in place since."""
-    if type(held) is Saved:
+    if type(held) is Saved or type(held) is saved.Packed:
         return held.unpack(node)
     if isinstance(held, Tensor):
         counter = held._counter
@@ -120,6 +132,7 @@ class OperationNode(Node):
     results: Any = ()
     facts: Any = ()
     frees = False  # whether it keeps a tensor for certain, which a walk is to free
+    packed = False  # whether hooks took what it keeps
 
     def __init__(self, operation: Operation, args: list[Any], wanted: tuple[bool, ...], edges: Sequence[Any], outputs: Any):
         # As Node.__init__, whose call would cost as much as the rest.
@@ -146,7 +159,7 @@ class OperationNode(Node):
         values = [lists[kind][where] for kind, where in sources.places]
         for position in sources.held:
             value = values[position]
-            if type(value) is Saved or isinstance(value, Tensor):
+            if isinstance(value, _KEPT):
                 values[position] = kept(self, value)
         if sources.rest >= 0:
             values[sources.rest] = [kept(self, value) for value in args[self.operation.variadic :]]
@@ -155,6 +168,8 @@ class OperationNode(Node):
     def backward(self, grads: list[Any]) -> Sequence[Any]:
         if self.args is None:
             raise freed()
+        if self.packed:
+            return self._unpacked().backward(grads)
         operation, edges = self.operation, self.edges
         results: list[Any] = [None] * len(edges)
         if operation.together is not None and not state.recording:
@@ -174,6 +189,13 @@ class OperationNode(Node):
                 results[position] = rule(*self._values(sources, grads))
         return results
 
+    def _unpacked(self) -> OperationNode:
+        """This node with what hooks took of it, each asked for once, although several rules may read it."""
+        node = copy.copy(self)
+        node.packed = False
+        node.args, node.results = ([x.unpack(self) if type(x) is saved.Packed else x for x in held] for held in (self.args, self.results))
+        return node
+
     def release(self) -> None:
         if not self.frees:
             for held in self.args or ():
@@ -182,6 +204,19 @@ class OperationNode(Node):
             else:
                 return
         self.args = self.results = None
+
+
+def moved(edges: list[Any], operands: Sequence[Any]) -> list[Any]:
+    """``edges`` of a result on a GPU, with those of numbers on the CPU by way of a move, so that gradients go where they belong."""
+    for edge, x in zip(edges, operands):
+        if edge is not None and on_cpu(x._data):
+            break
+    else:  # nearly always
+        return edges
+    place = next((x.device for x in operands if isinstance(x, Tensor) and not on_cpu(x._data)), None)
+    if place is None:  # what was moved is the only operand
+        return edges
+    return [edge_of(x.to(place)) if edge and on_cpu(x._data) else edge for edge, x in zip(edges, operands)]
 
 
 def freed() -> RuntimeError:
@@ -276,7 +311,8 @@ class Operation:
                     edges[i] = (x, 0) if x._node is None else (x._node, x._index)
                     needing |= 1 << i
         if needing:
-            self._record(args, result if type(result) is tuple else (result,), edges, needing)
+            outs = result if type(result) is tuple else (result,)
+            self._record(args, outs, edges if on_cpu(outs[0]._data) else moved(edges, args), needing)
         return result
 
     def _check_tensors(self, args: Sequence[Any]) -> None:
@@ -318,12 +354,13 @@ class Operation:
         node = OperationNode(self, held, wanted, edges, outputs)
         if frees:
             node.frees = True
+        node.packed = saved.active and saved.wanted()
         if self._facts:
             node.facts = [self._fact(kind, position, args) for kind, position in self._facts]
         if keep_results:
             # A result that gradients do not flow into has no link to this node, and is kept as an argument is.
             flows = self.differentiable_results
-            node.results = [(Saved(y, node, i) if i in flows else y) if i in keep_results else None for i, y in enumerate(outs)]
+            node.results = [(keep_result(y, node, i) if i in flows else keep(y)) if i in keep_results else None for i, y in enumerate(outs)]
         for i in self.differentiable_results:
             if outputs[i][1] in DIFFERENTIABLE:  # integers and bools, as of a cast, have no gradient
                 outs[i]._node, outs[i]._index = node, i

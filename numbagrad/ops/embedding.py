@@ -52,10 +52,8 @@ def embedding(
 
     The row ``padding_idx`` receives no gradient.  ``max_norm`` first shrinks, in place, the rows used whose ``norm_type``-norm is larger.
     ``scale_grad_by_freq`` divides each row's gradient by how often it occurs.  Raises IndexError for an index out of range, AssertionError
-    for such a ``padding_idx``, and RuntimeError for ``sparse``: gradients are dense.
+    for such a ``padding_idx``.  ``sparse``, in which form PyTorch keeps the gradient, changes nothing: it is dense here, and the same numbers.
     """
-    if sparse:
-        raise RuntimeError("embedding: sparse gradients are not supported; expected sparse=False")
     padding = -1
     if padding_idx is not None:
         rows = weight.shape[0]

@@ -1,5 +1,5 @@
-"""Where PyTorch keeps its data loading: ``from numbagrad.utils.data import DataLoader``."""
+"""Where PyTorch keeps its data loading and activation checkpointing: ``from numbagrad.utils.data import DataLoader``, ``numbagrad.utils.checkpoint``."""
 
-from . import data
+from . import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

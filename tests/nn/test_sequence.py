@@ -1,0 +1,107 @@
+"""Recurrent layers, attention and packed sequences, as far as PyTorch's own samples do not show it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import numbagrad as ng
+import numbagrad.nn as nn
+from numbagrad.nn import functional as F
+from numbagrad.nn.utils import rnn
+
+
+def twins(kind: str, *args, **kwargs):
+    """PyTorch's layer and ours with the same parameters, float64."""
+    theirs = getattr(torch.nn, kind)(*args, **kwargs, dtype=torch.float64)
+    ours = getattr(nn, kind)(*args, **kwargs, dtype=ng.float64)
+    ours.load_state_dict({k: ng.from_numpy(v.numpy().copy()) for k, v in theirs.state_dict().items()})
+    return ours, theirs
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+def test_packed_sequences_of_different_lengths(kind: str, enforce_sorted: bool):
+    """Values and gradients of both directions of two layers, where sequences end at different steps."""
+    lengths = [6, 4, 4, 1] if enforce_sorted else [4, 6, 1, 4]
+    ours, theirs = twins(kind, 3, 5, 2, bidirectional=True)
+    x = torch.randn(6, 4, 3, dtype=torch.float64)
+    mine, other = ng.from_numpy(x.numpy().copy()).requires_grad_(), x.clone().requires_grad_()
+    packed = torch.nn.utils.rnn.pack_padded_sequence(other, torch.tensor(lengths), enforce_sorted=enforce_sorted)
+    expected, last = theirs(packed)
+    found, end = ours(rnn.pack_padded_sequence(mine, lengths, enforce_sorted=enforce_sorted))
+    assert found.batch_sizes.tolist() == expected.batch_sizes.tolist()
+    padded, sizes = rnn.pad_packed_sequence(found)
+    assert sizes.tolist() == lengths
+    np.testing.assert_allclose(padded.detach().numpy(), torch.nn.utils.rnn.pad_packed_sequence(expected)[0].detach().numpy(), atol=1e-12)
+    last, end = (last[0], end[0]) if kind == "LSTM" else (last, end)
+    np.testing.assert_allclose(end.detach().numpy(), last.detach().numpy(), atol=1e-12)
+    (expected.data.sin().sum() + last.square().sum()).backward()
+    (found.data.sin().sum() + end.square().sum()).backward()
+    for a, b in zip([mine, *ours.parameters()], [other, *theirs.parameters()]):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-10)
+
+
+def test_half_precision_states():
+    """16-bit floats are computed in float32 and come back."""
+    layer = nn.LSTM(3, 4).to(ng.bfloat16)
+    y, (h, c) = layer(ng.randn(5, 2, 3).to(ng.bfloat16))
+    assert y.dtype == h.dtype == c.dtype == ng.bfloat16
+    y.sum().backward()
+    assert layer.weight_hh_l0.grad.dtype == ng.bfloat16
+
+
+def test_changing_a_result_that_is_needed_is_an_error():
+    layer = nn.GRU(3, 4)
+    y, _ = layer(ng.randn(5, 2, 3))
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_attention_and_its_composition_agree(dropout: float):
+    """A mask that requires a gradient is computed step by step, another one by the kernel, with the same random numbers."""
+    q, k, v = (ng.randn(2, 3, n, 8, dtype=ng.float64) for n in (5, 140, 140))
+    mask = ng.randn(5, 140, dtype=ng.float64)
+    results = []
+    for needed in (False, True):
+        ng.manual_seed(3)
+        results.append(F.scaled_dot_product_attention(q, k, v, mask.clone().requires_grad_(needed), dropout_p=dropout))
+    assert results[1].requires_grad and not results[0].requires_grad
+    np.testing.assert_allclose(results[0].numpy(), results[1].detach().numpy(), atol=1e-12)
+
+
+def test_attention_bad_input():
+    q, k, v = ng.zeros(2, 3, 4), ng.zeros(2, 5, 4), ng.zeros(2, 5, 4)
+    with pytest.raises(RuntimeError, match="same dtype"):
+        F.scaled_dot_product_attention(q, k.double(), v)
+    with pytest.raises(RuntimeError, match="is_causal"):
+        F.scaled_dot_product_attention(q, k, v, ng.zeros(3, 5), is_causal=True)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        F.scaled_dot_product_attention(q, k, v, dropout_p=1.5)
+    with pytest.raises(RuntimeError, match="number of heads"):
+        F.scaled_dot_product_attention(ng.zeros(1, 4, 3, 4), ng.zeros(1, 3, 5, 4), ng.zeros(1, 3, 5, 4), enable_gqa=True)
+
+
+def test_ctc_of_a_target_that_does_not_fit():
+    """Two equal labels need a blank between them, and so three steps."""
+    scores = ng.randn(2, 1, 3, dtype=ng.float64).requires_grad_()
+    target = ng.tensor([[1, 1]])
+    assert F.ctc_loss(scores.log_softmax(2), target, (2,), (2,)).item() == np.inf
+    loss = F.ctc_loss(scores.log_softmax(2), target, (2,), (2,), zero_infinity=True)
+    loss.backward()
+    assert loss.item() == 0 and not scores.grad.numpy().any()
+
+
+def test_packing_bad_input():
+    x = ng.zeros(4, 2, 3)
+    with pytest.raises(RuntimeError, match="sorted"):
+        rnn.pack_padded_sequence(x, [2, 4])
+    with pytest.raises(RuntimeError, match="greater than 0"):
+        rnn.pack_padded_sequence(x, [4, 0])
+    with pytest.raises(RuntimeError, match="batch_size"):
+        rnn.pack_padded_sequence(x, [4])
+    with pytest.raises(RuntimeError, match="at most 4"):
+        rnn.pack_padded_sequence(x, [5, 1])
