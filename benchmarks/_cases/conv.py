@@ -82,6 +82,20 @@ def convolution(suite: str, shape: Shape, mode: str = "f+b", **more: Any) -> Cas
     return Case(suite, "conv2d", label, builders, flops=shape.flops * passes, bytes=shape.bytes * passes, tolerance=1e-3, **more)
 
 
+def spatial(name: str, x: tuple[int, ...], weight: tuple[int, ...], ratio: float, **options: int) -> Case:
+    """A convolution of one or three dimensions, or transposed, with both gradients."""
+
+    def torch(library: Any) -> Callable[[], Any]:
+        inputs = library.normal(*x), library.normal(*weight)
+        return library.backward(lambda x, weight: getattr(library.F, name)(x, weight, **options), *inputs, wrt=(0, 1))
+
+    sizes = "x".join(map(str, x[2:]))
+    pair = (weight[0], weight[1]) if "transpose" in name else (weight[1], weight[0])
+    extras = "".join(f" {key[0]}{value}" for key, value in options.items() if key != "padding")
+    label = f"{x[0]}x{pair[0]}->{pair[1]} {sizes} k{weight[2]}{extras} f+b"
+    return Case("ops", name, label, {"torch": torch}, goals=(Goal("torch", ratio),), tolerance=1e-3)
+
+
 GOALS = {
     Shape(64, 1, 32, 28, 28, 3, 1): 1.1,
     Shape(64, 32, 64, 14, 14, 3, 1): 1.0,
@@ -95,7 +109,6 @@ OTHERS = (
     Shape(16, 64, 128, 28, 28, 3, 1, stride=2),
     Shape(16, 3, 64, 112, 112, 7, 3, stride=2),
     Shape(13, 17, 19, 31, 29, 3, 1),
-    Shape(16, 64, 64, 28, 28, 3, 1, groups=64),
     Shape(8, 32, 32, 28, 28, 3, 2, dilation=2),
     Shape(64, 16, 120, 5, 5, 5),
 )
@@ -108,4 +121,10 @@ def cases() -> Iterator[Case]:
     yield convolution("ops", Shape(64, 1, 32, 28, 28, 3, 1), "f+dw")
     for shape in OTHERS:
         yield convolution("ops", shape)
+    yield convolution("ops", Shape(16, 64, 64, 28, 28, 3, 1, groups=64), goals=(Goal("torch", 1.0),))
     yield convolution("ops", Shape(2, 2, 3, 8, 8, 3, 1), quick=True)
+    yield spatial("conv1d", (16, 64, 256), (64, 64, 5), 0.8, padding=2)
+    yield spatial("conv3d", (4, 16, 16, 28, 28), (32, 16, 3, 3, 3), 0.8, padding=1)
+    yield spatial("conv_transpose1d", (16, 64, 128), (64, 32, 4), 0.8, stride=2, padding=1)
+    yield spatial("conv_transpose2d", (16, 64, 14, 14), (64, 32, 4, 4), 0.8, stride=2, padding=1)
+    yield spatial("conv_transpose3d", (4, 16, 8, 14, 14), (16, 16, 4, 4, 4), 0.8, stride=2, padding=1)

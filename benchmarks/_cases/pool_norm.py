@@ -117,6 +117,21 @@ def layer_norm(shape: tuple[int, int], gradient: bool, **more: Any) -> Case:
     return Case("ops", "norm", label, {"torch": torch, "jax": jax}, bytes=4 * n * (5 if gradient else 2), tolerance=5e-4, **more)
 
 
+def map_norm(kind: str, shape: tuple[int, ...], *groups: int, **more: Any) -> Case:
+    """Group norm (of ``groups`` groups) or instance norm of maps, with all gradients."""
+
+    def torch(library: Any) -> Callable[[], Any]:
+        inputs = library.normal(*shape), library.normal(shape[1]), library.normal(shape[1])
+        if kind == "group":
+            run = lambda x, weight, bias: library.F.group_norm(x, *groups, weight, bias)
+        else:
+            run = lambda x, weight, bias: library.F.instance_norm(x, weight=weight, bias=bias)
+        return library.backward(run, *inputs, wrt=(0, 1, 2))
+
+    label = " ".join([f"{kind} norm {_text(shape)}", *[f"g{g}" for g in groups], "f+b"])
+    return Case("ops", "norm", label, {"torch": torch}, bytes=4 * math.prod(shape) * 5, tolerance=5e-4, **more)
+
+
 def cases() -> Iterator[Case]:
     yield pool("max", MAPS, 2, 2, goals=(Goal("torch", 3.0),))
     yield pool("max", MAPS, 2, 2, gradient=False)
@@ -138,3 +153,6 @@ def cases() -> Iterator[Case]:
     yield layer_norm((1, 1_000_000), True)
     yield layer_norm((127, 1009), True)
     yield layer_norm((100_000, 8), True)
+    yield map_norm("group", (16, 64, 28, 28), 8, goals=(Goal("torch", 1.5),))
+    yield map_norm("instance", (16, 64, 28, 28), goals=(Goal("torch", 1.5),))
+    yield map_norm("group", (2, 4, 5, 5), 2, quick=True)
