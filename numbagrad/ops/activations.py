@@ -48,6 +48,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight · x, with one weight, or one per channel (dimension 1)"""
     if casting.active:
         input, weight = casting.arguments("prelu", input, weight)
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
     if weight.numel() > 1:
         if input.ndim < 2 or input.shape[1] != weight.numel():
             channels = input.shape[1] if input.ndim > 1 else 1
