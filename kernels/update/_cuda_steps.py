@@ -12,23 +12,13 @@ from .. import _dtypes
 from .._cuda.functions import functions_for
 from .._cuda.intrinsics import inline
 from ._cuda_source import Loop, looped
-from ._rules import RULES
+from ._rules import RULES, shared
 
 
 @functools.lru_cache(maxsize=None)
 def _shared(real: Any) -> tuple[Any, ...]:
     """The gradient that is stepped along, the way from a to b, and Adam's moments."""
-    zero, one, half = real(0), real(1), real(0.5)
-
-    @inline
-    def gradient(g, p, sign, weight_decay):  # type: ignore[no-untyped-def]
-        """Without weight decay p takes no part: it may be infinite."""
-        return g * sign + weight_decay * p if weight_decay != zero else g * sign
-
-    @inline
-    def toward(a, b, weight):  # type: ignore[no-untyped-def]
-        """a + weight (b - a), reckoned from the nearer end, so that weight 1 gives b exactly."""
-        return a + weight * (b - a) if weight < half else b - (b - a) * (one - weight)
+    gradient, toward = shared(real, inline)
 
     @inline
     def moments(p, g, m, v, sign, weight_decay, weight1, beta2, weight2):  # type: ignore[no-untyped-def]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, NamedTuple
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["RULES", "Rule", "shared"]
 
 
 class Rule(NamedTuple):
@@ -37,7 +37,7 @@ def _rule(states: int, numbers: int) -> Callable[..., Any]:
     return declare
 
 
-def _shared(real: Any, inline: Any) -> tuple[Any, Any]:
+def shared(real: Any, inline: Any) -> tuple[Any, Any]:
     """The gradient that is stepped along, and the way from a to b."""
     zero, half, one = real(0), real(0.5), real(1)
 
@@ -56,7 +56,7 @@ def _shared(real: Any, inline: Any) -> tuple[Any, Any]:
 
 @_rule(states=2, numbers=0)
 def adadelta(real: Any, inline: Any, root: Any) -> Any:
-    gradient, _ = _shared(real, inline)
+    gradient, _ = shared(real, inline)
 
     def step(p, g, square, delta, sign, weight_decay, rate, rho, weight, eps):  # type: ignore[no-untyped-def]
         d = gradient(g, p, sign, weight_decay)
@@ -69,7 +69,7 @@ def adadelta(real: Any, inline: Any, root: Any) -> Any:
 
 @_rule(states=2, numbers=1)
 def adamax(real: Any, inline: Any, root: Any) -> Any:
-    gradient, toward = _shared(real, inline)
+    gradient, toward = shared(real, inline)
 
     def step(p, g, m, most, rate, sign, weight_decay, weight1, beta2, eps):  # type: ignore[no-untyped-def]
         d = gradient(g, p, sign, weight_decay)
@@ -83,7 +83,7 @@ def adamax(real: Any, inline: Any, root: Any) -> Any:
 
 @_rule(states=2, numbers=3)
 def nadam(real: Any, inline: Any, root: Any) -> Any:
-    gradient, toward = _shared(real, inline)
+    gradient, toward = shared(real, inline)
 
     def step(p, g, m, v, ahead, rate, scale, sign, weight_decay, decay, weight1, beta2, weight2, eps):  # type: ignore[no-untyped-def]
         d = gradient(g, p, sign, weight_decay)
@@ -96,7 +96,7 @@ def nadam(real: Any, inline: Any, root: Any) -> Any:
 
 @_rule(states=2, numbers=2)
 def radam(real: Any, inline: Any, root: Any) -> Any:
-    gradient, toward = _shared(real, inline)
+    gradient, toward = shared(real, inline)
     zero = real(0)
 
     def step(p, g, m, v, rate, rectified, sign, weight_decay, decay, weight1, beta2, weight2, eps):  # type: ignore[no-untyped-def]
@@ -126,7 +126,7 @@ def rprop(real: Any, inline: Any, root: Any) -> Any:
 
 @_rule(states=1, numbers=3)
 def asgd(real: Any, inline: Any, root: Any) -> Any:
-    gradient, _ = _shared(real, inline)
+    gradient, _ = shared(real, inline)
     one = real(1)
 
     def step(p, g, average, rate, decay, weight, sign, weight_decay):  # type: ignore[no-untyped-def]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from typing import Any, Iterable
 
-from ..autograd import enable_grad, no_grad
 from ..dtypes import finfo
 from ..tensor import Tensor
-from .optimizer import Optimizer, advance, check_rate, filled_like, new_step
+from .optimizer import ParameterOptimizer, advance, check_rate, filled_like, new_step
 
 
-class Adafactor(Optimizer):
+class Adafactor(ParameterOptimizer):
     """Adaptive steps whose second moments of a matrix are kept as one vector of rows and one of columns.
 
     With ``b = t^beta2_decay``, ``R += b (row means of g^2 - R)``, ``C += b (column means of g^2 - C)``: ``V = R C / mean(R)`` (of a vector V itself is kept),
@@ -62,22 +61,7 @@ class Adafactor(Optimizer):
         for group in self.param_groups:
             group.setdefault("foreach", None)
 
-    @no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the parameters that have a gradient; ``closure``, if given, evaluates the model anew and returns the loss, which is returned."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, -p.grad if group["maximize"] else p.grad, group)
-        return loss
-
     def _update(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        if p.is_complex():
-            raise RuntimeError("Adafactor does not support complex parameters")
         state = self.state[p]
         if not state:
             state["step"] = new_step()
@@ -86,6 +70,7 @@ class Adafactor(Optimizer):
                 state["col_var"] = grad.new_zeros((*grad.shape[:-2], 1, grad.shape[-1]))
             else:
                 state["variance"] = filled_like(p)
+        grad = -grad if group["maximize"] else grad
         lr, floor = float(group["lr"]), group["eps"][0]
         floor = finfo(p.dtype).eps if floor is None else floor
         (t,) = advance([state["step"]])
@@ -105,8 +90,6 @@ def _second_moment(state: dict[str, Any], grad: Tensor, weight: float, floor: fl
     square = grad * grad
     if "variance" in state:
         return state["variance"].lerp_(square, weight).clone()
-    rows, columns = (
-        state["row_var"].lerp_(square.mean(-1, keepdim=True), weight),
-        state["col_var"].lerp_(square.mean(-2, keepdim=True), weight),
-    )
+    rows = state["row_var"].lerp_(square.mean(-1, keepdim=True), weight)
+    columns = state["col_var"].lerp_(square.mean(-2, keepdim=True), weight)
     return (rows @ columns).div_(rows.mean(-2, keepdim=True).clamp_(min=floor))

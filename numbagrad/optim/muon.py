@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Callable, Iterable
 
-from ..autograd import enable_grad, no_grad
 from ..dtypes import bfloat16
 from ..ops.matmul import addmm
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_rate, filled_like
+from .optimizer import ParameterOptimizer, check_rate, filled_like
 
 # The quintic's coefficients, from the method's description: steep at 0 rather than exact at 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -32,7 +31,7 @@ def _orthogonalized(matrix: Tensor, coefficients: tuple[float, float, float], st
     return x.T if tall else x
 
 
-class Muon(Optimizer):
+class Muon(ParameterOptimizer):
     """``b = momentum b + (1 - momentum) g``, ``p = p (1 - lr weight_decay) - lr' O``, where O is b (``nesterov``: g moved towards b) with its singular values
     brought near 1 by ``ns_steps`` Newton-Schulz iterations.  For the matrices of hidden layers; other parameters go to another optimizer.
 
@@ -77,26 +76,11 @@ class Muon(Optimizer):
                 if p.ndim != 2:
                     raise ValueError(f"Muon only supports 2D parameters whereas we found a parameter with size: {p.size()}")
 
-    @no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the parameters that have a gradient; ``closure``, if given, evaluates the model anew and returns the loss, which is returned."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            if group["ns_steps"] >= 100:
-                raise ValueError("Number of steps must be less than 100 for computational efficiency")
-            if len(group["ns_coefficients"]) != 3:
-                raise ValueError("Coefficients must be a tuple of exactly 3 values")
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, p.grad, group)
-        return loss
-
     def _update(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        if p.is_complex():
-            raise RuntimeError("Muon does not support complex parameters")
+        if group["ns_steps"] >= 100:
+            raise ValueError("Number of steps must be less than 100 for computational efficiency")
+        if len(group["ns_coefficients"]) != 3:
+            raise ValueError("Coefficients must be a tuple of exactly 3 values")
         state, momentum, lr = self.state[p], group["momentum"], float(group["lr"])
         if not state:
             state["momentum_buffer"] = filled_like(grad)

@@ -9,7 +9,7 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any, Callable, Iterable
 
-from ..autograd import enable_grad
+from ..autograd import enable_grad, no_grad
 from ..autograd.graph import RemovableHandle
 from ..creation import tensor
 from ..dtypes import float32
@@ -267,6 +267,29 @@ def _adopted(param: Tensor, value: Any, key: Any = None) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_adopted(param, v) for v in value)
     return value
+
+
+class ParameterOptimizer(Optimizer):
+    """An optimizer that takes its parameters one by one, in operations on tensors.  A subclass defines ``_update(p, grad, group)``."""
+
+    @no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters that have a gradient; ``closure``, if given, evaluates the model anew and returns the loss, which is
+        returned."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    if p.is_complex():
+                        raise RuntimeError(f"{type(self).__name__} does not support complex parameters")
+                    self._update(p, p.grad, group)
+        return loss
+
+    def _update(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        raise NotImplementedError
 
 
 # Options that older state dicts of PyTorch's do not have.

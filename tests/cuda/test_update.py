@@ -74,8 +74,24 @@ STEPS = {
     "rmsprop centered": lambda p, g, s, a: update.rmsprop(p, g, s, a, **RMSPROP),
     "rmsprop momentum": lambda p, g, s, b: update.rmsprop(p, g, s, None, b, momentum=0.9, **RMSPROP),
     "rmsprop both": lambda p, g, s, a, b: update.rmsprop(p, g, s, a, b, momentum=0.9, **RMSPROP),
+    "adadelta": lambda p, g, s, d: update.adadelta(p, g, s, d, lr=0.5, rho=0.9, eps=1e-3, weight_decay=0.01),
+    "adamax": lambda p, g, m, u: update.adamax(p, g, m, u, [1.0, 2.0, 2.0, 7.0], **ADAM),
+    "nadam": lambda p, g, m, v: update.nadam(p, g, m, v, [(0.8, 0.82, 0.4)] * 3 + [(0.7, 0.71, 0.3)], [3.0] * 4, decoupled=True, **ADAM),
+    "radam": lambda p, g, m, v: update.radam(p, g, m, v, [1.0, 9.0, 9.0, 40.0], maximize=True, **ADAM),
+    "rprop": lambda p, g, b, s: update.rprop(p, g, b, s, etas=(0.5, 1.2), limits=(0.1, 1.0)),
+    "asgd": lambda p, g, a: update.asgd(p, g, a, [0.1, 0.1, 0.2, 0.2], [1.0, 0.5, 0.5, 0.25], lambd=0.1, weight_decay=0.01),
 }
-POSITIVE = {"adam": (3,), "adamw": (3,), "amsgrad": (3, 4), "adagrad": (2,)}
+POSITIVE = {
+    "adam": (3,),
+    "adamw": (3,),
+    "amsgrad": (3, 4),
+    "adagrad": (2,),
+    "adadelta": (2, 3),
+    "adamax": (3,),
+    "nadam": (3,),
+    "radam": (3,),
+    "rprop": (3,),
+}
 
 
 def run(name, dtype):
