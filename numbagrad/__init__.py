@@ -59,6 +59,7 @@ globals().update(ops.FUNCTIONS)
 _LAZY = (
     "accelerator",
     "amp",
+    "array_api",
     "backends",
     "cuda",
     "data",

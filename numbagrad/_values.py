@@ -90,6 +90,20 @@ class Values:
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._data.__dlpack_device__()
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The functions of the Python array API standard for tensors.  Raises ValueError for a version other than its own or an older one."""
+        from . import array_api
+
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ValueError(f"__array_namespace__: api_version must be '2024.12' or older, but got {api_version!r}")
+        return array_api
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """The tensor on ``device``: the array API standard's name for ``to``.  ``stream`` must be None."""
+        if stream is not None:
+            raise ValueError("to_device: stream must be None; use numbagrad.cuda.stream")
+        return self.to(device)
+
     def __bool__(self) -> bool:
         if self._data.size != 1:
             what = "no values" if self._data.size == 0 else "more than one value"

@@ -53,7 +53,7 @@ def test_nested(reentrant):
     net = network()
 
     def run(f, x):
-        inner = lambda x: checkpoint(f[3:], f[:3](x), use_reentrant=reentrant)  # noqa: E731
+        inner = lambda x: checkpoint(f[3:], f[:3](x), use_reentrant=reentrant)
         return checkpoint(lambda x: checkpoint(inner, x, use_reentrant=reentrant), x, use_reentrant=reentrant)
 
     same(gradients(net, run), gradients(net, lambda f, x: f(x)))
@@ -189,10 +189,14 @@ def test_what_is_refused_and_warned_of():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             checkpoint(library.exp, library.ones(2), use_reentrant=False)
-        for settings in ({"use_reentrant": True, "foo": 1}, {"use_reentrant": True, "debug": True}, {"use_reentrant": False, "determinism_check": "x"}):
+        for settings in (
+            {"use_reentrant": True, "foo": 1},
+            {"use_reentrant": True, "debug": True},
+            {"use_reentrant": False, "determinism_check": "x"},
+        ):
             with pytest.raises(ValueError):
                 checkpoint(library.exp, x, **settings)
-        with pytest.raises(RuntimeError, match="incompatible with .grad"):
+        with pytest.raises(RuntimeError, match=r"incompatible with \.grad"):
             library.autograd.grad(checkpoint(library.exp, x, use_reentrant=True).sum(), x)
         with pytest.raises(RuntimeError, match="none of output has requires_grad=True"):
             checkpoint(lambda x: x.detach(), x, use_reentrant=True).sum().backward()

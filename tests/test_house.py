@@ -31,6 +31,7 @@ FLOORS = [
         "amp",
         "cuda",
         "accelerator",
+        "array_api",
         "backends",
         "fft",
         "linalg",

@@ -39,7 +39,9 @@ def test_hooks_that_change_nothing(name):
     gradients = []
     for library in (ng, torch):
         x, y = inputs(library, (3, 4), (3, 4))
-        with library.autograd.graph.saved_tensors_hooks(lambda t: t.detach().numpy().copy(), lambda a, library=library: library.from_numpy(a)):
+        with library.autograd.graph.saved_tensors_hooks(
+            lambda t: t.detach().numpy().copy(), lambda a, library=library: library.from_numpy(a)
+        ):
             z = FUNCTIONS[name](library, x, y).sum()
         gradients.append([None if g is None else g.numpy() for g in library.autograd.grad(z, (x, y), allow_unused=True)])
     for ours, theirs in zip(*gradients):
@@ -148,9 +150,9 @@ def test_what_is_refused():
             with pytest.raises(RuntimeError, match="not here"), graph.saved_tensors_hooks(lambda t: t, lambda t: t):
                 pass
             x.exp().sum().backward()
-        with graph.saved_tensors_hooks(lambda t: t, lambda t: t):
-            with pytest.raises(RuntimeError, match="not here"), graph.disable_saved_tensors_hooks("not here"):
-                pass
+        hooks, refusal = graph.saved_tensors_hooks(lambda t: t, lambda t: t), graph.disable_saved_tensors_hooks("not here")
+        with hooks, pytest.raises(RuntimeError, match="not here"), refusal:
+            pass
         with graph.saved_tensors_hooks(lambda t: t, lambda t: t):
             y = x.exp()
         y.sum().backward()

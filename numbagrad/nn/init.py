@@ -5,9 +5,10 @@ Glorot and Bengio, 2010 (xavier); He et al., 2015 (kaiming); Saxe et al., 2014 (
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -177,3 +178,29 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
             chosen = randperm(rows, generator=generator, device=tensor.device)[:zeros]
             tensor[chosen, column] = 0.0  # type: ignore[index]
     return tensor
+
+
+def _former(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """``function`` under its name of old, without the underscore, with a FutureWarning."""
+    new = function.__name__
+
+    @functools.wraps(function)
+    def former(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(f"`nn.init.{new[:-1]}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    former.__name__ = new[:-1]
+    return former
+
+
+uniform = _former(uniform_)
+normal = _former(normal_)
+constant = _former(constant_)
+eye = _former(eye_)
+dirac = _former(dirac_)
+xavier_uniform = _former(xavier_uniform_)
+xavier_normal = _former(xavier_normal_)
+kaiming_uniform = _former(kaiming_uniform_)
+kaiming_normal = _former(kaiming_normal_)
+orthogonal = _former(orthogonal_)
+sparse = _former(sparse_)

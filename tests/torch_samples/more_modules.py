@@ -37,7 +37,22 @@ def module(cls: type, *cases: tuple[Given, Given], differs: bool = False, **info
 
 
 G = Given
+_INDICES = torch.tensor([[0, 3, 1], [4, 1, 1]])
 MORE = (
+    module(
+        nn.EmbeddingBag,
+        (G(5, 3), G(_INDICES)),
+        (G(5, 3, mode="sum", padding_idx=1), G(_INDICES)),
+        (G(5, 3, mode="max"), G(_INDICES)),
+        supports_gradgrad=False,
+    ),
+    module(
+        nn.AdaptiveLogSoftmaxWithLoss,
+        (G(4, 9, [2, 5]), G((6, 4), torch.tensor([0, 8, 3, 1, 5, 2]))),
+        (G(4, 6, [2], head_bias=True), G((4,), torch.tensor(3))),
+    ),
+    module(nn.TripletMarginLoss, (G(), G((3, 4), (3, 4), (3, 4))), (G(0.5, 1.0, swap=True, reduction="sum"), G((3, 4), (3, 4), (3, 4)))),
+    module(nn.TripletMarginWithDistanceLoss, (G(), G((3, 4), (3, 4), (3, 4))), (G(margin=0.5, swap=True), G((3, 4), (3, 4), (3, 4)))),
     module(nn.Identity, (G(), G((2, 3)))),
     module(nn.Flatten, (G(), G((2, 3, 4))), (G(0, 1), G((2, 3, 4)))),
     module(nn.Unflatten, (G(1, (2, 3)), G((2, 6))), (G(-1, (2, -1)), G((2, 6)))),

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...autograd.function import Function
 from ...tensor import Tensor
+from . import _global_hooks
 
 
 class _Gate(Function):
@@ -55,8 +56,9 @@ class BackwardWatch:
 
     def __init__(self, module: Any):
         self.module = module
-        self.pre_hooks = list(module._backward_pre_hooks.values())
-        self.hooks = list(module._backward_hooks.values())
+        self.pre_hooks = [*_global_hooks.of_kind("backward_pre"), *module._backward_pre_hooks.values()]
+        self.hooks = [*_global_hooks.of_kind("backward"), *module._backward_hooks.values()]
+        self.wanted = bool(self.pre_hooks or self.hooks)
         self.count = 0
         self.places: list[int] = []
         self.grad_output: tuple[Any, ...] = ()

@@ -11,6 +11,12 @@ from ...autograd.graph import RemovableHandle
 from ...autograd.mode import no_grad
 from ...devices import as_device, as_gpu
 from ...tensor import Parameter, Tensor
+from ._global_hooks import hooks as everywhere
+from ._global_hooks import of_kind
+from ._global_hooks import register_module_forward_hook as register_module_forward_hook
+from ._global_hooks import register_module_forward_pre_hook as register_module_forward_pre_hook
+from ._global_hooks import register_module_full_backward_hook as register_module_full_backward_hook
+from ._global_hooks import register_module_full_backward_pre_hook as register_module_full_backward_pre_hook
 from ._hooks import BackwardWatch
 from .lazy import is_uninitialized
 
@@ -155,12 +161,12 @@ class Module:
     # ---- calling --------------------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks):
+        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks or everywhere):
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
+        for hook, with_kwargs in [*of_kind("forward_pre"), *self._forward_pre_hooks.values()]:
             if with_kwargs:
                 replaced = hook(self, args, kwargs)
                 if replaced is not None:
@@ -169,15 +175,15 @@ class Module:
                 replaced = hook(self, args)
                 if replaced is not None:
                     args = replaced if isinstance(replaced, tuple) else (replaced,)
-        watch = BackwardWatch(self) if self._backward_hooks or self._backward_pre_hooks else None
-        if watch is not None:
+        watch = BackwardWatch(self)
+        if watch.wanted:
             args = watch.inputs(args)
         result = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
+        for hook, with_kwargs in [*of_kind("forward"), *self._forward_hooks.values()]:
             replaced = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
             if replaced is not None:
                 result = replaced
-        return result if watch is None else watch.outputs(result)
+        return watch.outputs(result) if watch.wanted else result
 
     def register_forward_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after forward; what it returns (if anything) becomes the output."""

@@ -1,4 +1,4 @@
-"""Helpers for training: gradient clipping, parameters as one vector."""
+"""Helpers for training: gradient clipping, parameters as one vector, parametrizations, pruning, fusion."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from ...kernels import copy as copy_kernels
 from ...kernels import update
 from ...ops.copy import cat
 from ...tensor import Tensor, wrap
+from . import parametrizations, parametrize, prune, stateless
+from .fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
+from .older_norms import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
+from .skip_init import skip_init
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -89,4 +93,24 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         start += n
 
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector", "vector_to_parameters"]
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
+    "get_total_norm",
+    "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
+    "prune",
+    "remove_spectral_norm",
+    "remove_weight_norm",
+    "skip_init",
+    "spectral_norm",
+    "stateless",
+    "vector_to_parameters",
+    "weight_norm",
+]
