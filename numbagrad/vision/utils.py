@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from ..creation import from_numpy
 from ..tensor import Tensor
+from ..utils._png import png
 
 
 def make_grid(
@@ -75,24 +74,8 @@ def save_image(tensor: Tensor | Sequence[Tensor], fp: str | Path, format: str | 
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_png(pixels))
+            file.write(png(pixels))
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """The PNG file of (height, width, channels) bytes: 1 grey, 3 red-green-blue or 4 with opacity.  (ISO/IEC 15948.)"""
-    height, width, channels = pixels.shape
-    colour = {1: 0, 3: 2, 4: 6}.get(channels)
-    if colour is None:
-        raise ValueError(f"save_image: expected 1, 3 or 4 channels, got {channels}")
-    lines = np.zeros((height, 1 + width * channels), np.uint8)  # each line begins with its filter: 0, none
-    lines[:, 1:] = pixels.reshape(height, -1)
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines.tobytes())) + chunk(b"IEND", b"")
