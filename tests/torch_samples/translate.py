@@ -124,10 +124,13 @@ def _array(t: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(t.numpy()).reshape(t.shape).copy()
 
 
-def value(x: Any) -> Any:
-    """Whatever PyTorch was given, as numbagrad is given it.  Raises Missing."""
+def value(x: Any, made: dict[int, Any] | None = None) -> Any:
+    """Whatever PyTorch was given, as numbagrad is given it; a tensor that is given twice is one tensor here too.  Raises Missing."""
+    made = {} if made is None else made
     if isinstance(x, torch.Tensor):
-        return tensor(x)
+        if id(x) not in made:
+            made[id(x)] = tensor(x)
+        return made[id(x)]
     if isinstance(x, torch.dtype):
         return dtype(x)
     if isinstance(x, torch.device):
@@ -141,9 +144,9 @@ def value(x: Any) -> Any:
     if isinstance(x, torch.nn.Module):
         return _module(x)
     if isinstance(x, dict):
-        return {k: value(v) for k, v in x.items()}
+        return {k: value(v, made) for k, v in x.items()}
     if isinstance(x, (list, tuple)) and type(x) in (list, tuple):
-        return type(x)(value(v) for v in x)
+        return type(x)(value(v, made) for v in x)
     if isinstance(x, types.FunctionType) and x.__module__.startswith("torch.testing."):
         return rebound(x)
     if callable(x) and getattr(x, "__module__", None) and str(x.__module__).startswith("torch") and hasattr(x, "__name__"):
@@ -165,8 +168,7 @@ def _module(x: torch.nn.Module) -> Any:
 
 def call(op: Any, fn: Callable[..., Any], sample: Any) -> tuple[Any, list[Any], list[Any]]:
     """What ``fn`` gives for a sample, the tensors among its arguments that need a gradient, and PyTorch's of these, in the same order."""
-    args = value((sample.input, *sample.args))
-    kwargs = value(sample.kwargs)
+    args, kwargs = value(((sample.input, *sample.args), sample.kwargs))
     ours, theirs = leaves((args, kwargs), ng.Tensor), leaves(((sample.input, *sample.args), sample.kwargs), torch.Tensor)
     needing = [(a, b) for a, b in zip(ours, theirs) if b.requires_grad]
     return fn(*args, **kwargs), [a for a, _ in needing], [b for _, b in needing]
