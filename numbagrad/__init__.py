@@ -80,7 +80,9 @@ _LAZY = (
 _MOVED = {"save": "serialization", "load": "serialization"} | dict.fromkeys(
     ("autocast", "clear_autocast_cache", "get_autocast_dtype", "is_autocast_cache_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
      "set_autocast_dtype", "set_autocast_enabled"), "amp"
-) | dict.fromkeys(("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"), "signal.spectral")  # fmt: skip
+) | dict.fromkeys(("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"), "signal.spectral") | dict.fromkeys(
+    ("get_float32_matmul_precision", "set_float32_matmul_precision"), "backends"
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:

@@ -52,3 +52,19 @@ class _Cuda(_Absent):
 
 cuda = _Cuda(matmul=_precision.matmul)
 mps = _Absent()
+
+
+_PRECISIONS = {"highest": False, "high": True, "medium": True}
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How exactly matrix products of float32 are computed on a GPU: ``"highest"`` in float32's own precision, ``"high"`` and ``"medium"`` as with
+    ``backends.cuda.matmul.allow_tf32 = True``.  The CPU's are always in float32's.  Raises ValueError for any other word."""
+    if precision not in _PRECISIONS:
+        raise ValueError(f"set_float32_matmul_precision: expected 'highest', 'high' or 'medium', but got {precision!r}")
+    _precision.matmul.allow_tf32 = _PRECISIONS[precision]
+
+
+def get_float32_matmul_precision() -> str:
+    """``"high"`` where ``backends.cuda.matmul.allow_tf32`` is set (``"medium"`` is the same here), else ``"highest"``."""
+    return "high" if _precision.matmul.allow_tf32 else "highest"

@@ -41,8 +41,13 @@ def test_imports_of_every_form(tmp_path):
         from torch.nn.functional import relu
         from torch.optim.swa_utils import AveragedModel
         from torch.utils.data import DataLoader
+        from torch.utils.data.dataloader import DataLoader as Loader, default_collate
+        from torch.utils.data.dataset import Dataset, random_split
+        from torch.utils.data.sampler import SubsetRandomSampler
         from torchvision import datasets
 
+        assert Loader is DataLoader and Dataset is torch.utils.data.Dataset and random_split is numbagrad.data.random_split
+        assert SubsetRandomSampler is numbagrad.data.SubsetRandomSampler and default_collate is numbagrad.data.default_collate
         assert nn.Linear is numbagrad.nn.Linear and F.relu is relu is numbagrad.nn.functional.relu
         assert Tensor is numbagrad.Tensor and torch.optim.SGD is optim.SGD is numbagrad.optim.SGD
         assert torch.utils.data.DataLoader is DataLoader and isinstance(torch.ones(1), torch.Tensor) and datasets.MNIST and T.Compose

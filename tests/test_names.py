@@ -45,6 +45,20 @@ def test_backends():
         _ = ng.backends.nothing
 
 
+def test_float32_matmul_precision():
+    try:
+        for precision, allowed in (("high", True), ("highest", False), ("medium", True)):
+            ng.set_float32_matmul_precision(precision)
+            assert ng.backends.cuda.matmul.allow_tf32 is allowed
+            assert ng.get_float32_matmul_precision() == ("high" if allowed else "highest")
+        for wrong in ("low", 3):
+            with pytest.raises(ValueError, match=f"expected 'highest', 'high' or 'medium', but got {wrong!r}"):
+                ng.set_float32_matmul_precision(wrong)
+        assert ng.backends.cuda.matmul.allow_tf32 is True
+    finally:
+        ng.backends.cuda.matmul.allow_tf32 = False
+
+
 def test_choosing_a_device():
     there = ng.cuda.is_available()
     assert ng.accelerator.is_available() is there is (ng.cuda.device_count() > 0) is (ng.accelerator.device_count() > 0)
