@@ -486,7 +486,9 @@ gelu_slope.derivative(lambda g, y, a: (g * ((2 - a * a) * exp(-0.5 * a * a) / ma
 erfinv.derivative(lambda g, y, a: (g * (math.sqrt(math.pi) / 2) * exp(y * y),))
 copysign.derivative(lambda g, y, a, b: (where(a == 0, 0, where((a < 0) ^ (y < 0), -g, g)), None))
 hypot.derivative(lambda g, y, a, b: (where(y == 0, 0, g * (a / y)), where(y == 0, 0, g * (b / y))))
-atan2.derivative(lambda g, y, a, b: (g * (b / (a * a + b * b)), -g * (a / (a * a + b * b))))
+atan2.derivative(
+    lambda g, y, a, b: (where((a == 0) & (b == 0), 0, g * (b / (a * a + b * b))), where((a == 0) & (b == 0), 0, -g * (a / (a * a + b * b))))
+)
 fmod.derivative(lambda g, y, a, b: (g, -g * trunc(a / b)))
 mod_int.derivative(lambda g, y, a, b: (g, -g * make(floor_int, a, b)))
 

@@ -16,7 +16,7 @@ from .kernels._device import cuda_door, on_cpu
 from .kernels.copy.strided import reaching, span
 from .layouts import order_of
 from .ops.elementwise import into
-from .ops.views import sizes_of
+from .ops.views import only_size, sizes_of
 from .tensor import Tensor, wrap
 
 __all__ = [
@@ -203,7 +203,13 @@ def _filled(shape: Sequence[int], value: Any, dtype: np.dtype, place: device) ->
     return out
 
 
-def _checked(size: Sequence[Any], op: str) -> tuple[int, ...]:
+def _checked(size: Sequence[Any], op: str, named: dict[str, Any] | None = None) -> tuple[int, ...]:
+    """The shape from sizes given one by one, as a sequence, or by the name ``size`` among ``named``."""
+    whole = only_size(named, op) if named else None
+    if whole is not None:
+        if size:
+            raise TypeError(f"{op}() got multiple values for argument 'size'")
+        size = (whole,)
     shape = sizes_of(size, op)
     if any(s < 0 for s in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
@@ -218,9 +224,10 @@ def empty(
     requires_grad: bool = False,
     pin_memory: bool = False,
     memory_format: Any = None,
+    **named: Any,
 ) -> Tensor:
     """An uninitialised tensor."""
-    shape, place = _checked(size, "empty"), as_device(device, "empty")
+    shape, place = _checked(size, "empty", named), as_device(device, "empty")
     order = order_of(memory_format, len(shape), "empty")
     made = _ordered(shape, order, _dtype_of(out, dtype), place)
     return _given(out, _finish(copy_kernels.pinned(made) if pin_memory else made, requires_grad))
@@ -258,14 +265,18 @@ def empty_permuted(
     return _finish(_ordered(shape, order, _numpy_dtype(dtype), as_device(device, "empty_permuted")), requires_grad)
 
 
-def zeros(*size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
+) -> Tensor:
     """A tensor of zeros."""
-    return _given(out, _finish(_filled(_checked(size, "zeros"), 0, _dtype_of(out, dtype), as_device(device, "zeros")), requires_grad))
+    return _given(
+        out, _finish(_filled(_checked(size, "zeros", named), 0, _dtype_of(out, dtype), as_device(device, "zeros")), requires_grad)
+    )
 
 
-def ones(*size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
     """A tensor of ones."""
-    return _given(out, _finish(_filled(_checked(size, "ones"), 1, _dtype_of(out, dtype), as_device(device, "ones")), requires_grad))
+    return _given(out, _finish(_filled(_checked(size, "ones", named), 1, _dtype_of(out, dtype), as_device(device, "ones")), requires_grad))
 
 
 def full(
@@ -450,9 +461,9 @@ def eye(
 
 
 def _new(op: str, function: Any) -> None:
-    def method(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def method(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
         device = self.device if device is None else device
-        return function(*args, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+        return function(*args, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad, **named)
 
     method.__name__ = f"new_{op}"
     method.__doc__ = f"``{op}`` in this tensor's dtype, on its device."

@@ -122,10 +122,6 @@ class _Info:
         self.dtype = d.name if d is not None else get_default_dtype().name
         self.bits = (d or get_default_dtype()).itemsize * 8
 
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{k}={v}" for k, v in vars(self).items() if k != "bits")
-        return f"{type(self).__name__}({fields})"
-
 
 class finfo(_Info):
     """Limits of a floating-point (or complex) dtype: min, max, eps, tiny, smallest_normal, resolution, bits."""
@@ -141,9 +137,13 @@ class finfo(_Info):
         else:
             info = np.finfo(d.numpy)
             self.max, self.eps, self.tiny = float(info.max), float(info.eps), float(info.tiny)
-            self.resolution = float(info.resolution)
+            self.resolution = 10.0**-info.precision
         self.min = -self.max
         self.smallest_normal = self.tiny
+
+    def __repr__(self) -> str:
+        fields = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
+        return f"finfo({', '.join(f'{field}={getattr(self, field):g}' for field in fields)}, dtype={self.dtype})"
 
 
 class iinfo(_Info):
@@ -155,3 +155,6 @@ class iinfo(_Info):
             raise TypeError(f"iinfo() requires an integer input type, but got {type!r}")
         info = np.iinfo(type.numpy)
         self.min, self.max = int(info.min), int(info.max)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

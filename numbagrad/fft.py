@@ -1,5 +1,6 @@
 """Discrete Fourier transforms, with PyTorch's names: ``numbagrad.fft.rfft(x)``.  Computed on the host by NumPy's FFT, for CUDA tensors too."""
 
+import math as _math
 from typing import Any as _Any
 
 from .creation import arange as _arange
@@ -54,5 +55,5 @@ def _frequencies(n: int, d: float, ahead: int, behind: int, out: _Any, dtype: _A
     steps = _arange(ahead + behind, dtype=dtype or get_default_dtype(), device=device)
     if behind:
         steps[ahead:] -= ahead + behind
-    y = _result_into(out, steps * (1.0 / (n * d)))
+    y = _result_into(out, steps * (1.0 / (n * d) if n * d else _math.inf))  # 0 · ∞, NaN, where the samples take no time
     return y.requires_grad_() if requires_grad else y

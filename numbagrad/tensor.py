@@ -391,7 +391,9 @@ class Tensor(Values, Operations):
     __hash__ = object.__hash__
 
     def __format__(self, spec: str) -> str:
-        return self.item().__format__(spec) if self._data.ndim == 0 and spec else str(self)
+        if self._data.ndim == 0 and type(self) is Tensor:
+            return self.item().__format__(spec)
+        return object.__format__(self, spec)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
@@ -475,4 +477,5 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return "Parameter containing:\n" + Tensor.__repr__(self)
 
+    __str__ = __repr__
     __hash__ = object.__hash__

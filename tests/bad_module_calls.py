@@ -86,7 +86,7 @@ MODULES = [
     ('nn.Linear(3,4)(ng.ones(2,5))', RuntimeError, 'linear: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)'),
     ('nn.Linear(3,4)("a")', TypeError, "linear(): argument 'input' (position 1) must be Tensor, not str"),
     ('nn.Linear(3,4)(I)', RuntimeError, 'linear: expected m1 and m2 to have the same dtype,'),
-    ('nn.Conv2d(3,4)', TypeError, 'Conv2d.__init__() missing 1 required positional argument:'),
+    ('nn.Conv2d(3,4)', TypeError, "__init__() missing 1 required positional argument: 'kernel_size'"),
     ('nn.Conv2d(3,4,3,groups=2)', ValueError, 'in_channels must be divisible by groups'),
     ('nn.Conv2d(3,4,3,padding="foo")', ValueError, "Invalid padding string 'foo', should be one of {'valid', 'same'}"),
     ('nn.Conv2d(3,4,3,padding_mode="foo")', ValueError, "padding_mode must be one of {'zeros', 'reflect', 'replicate',"),

@@ -343,13 +343,6 @@ def test_pickle_is_refused_unexecuted(tmp_path, monkeypatch):
     assert mark.exists()
 
 
-def test_torch_file_is_refused(tmp_path):
-    torch = pytest.importorskip("torch")
-    torch.save({"a": torch.ones(2)}, tmp_path / "torch.pt")
-    with pytest.raises(RuntimeError, match=r"torch\.pt is not a readable checkpoint"):
-        ng.load(tmp_path / "torch.pt")
-
-
 @pytest.mark.parametrize("content", [b"", b"{}", b"PK\x03\x04" * 30, b"\xff" * 64, b"not a checkpoint at all, just text"], ids=len)
 def test_foreign_files(content, tmp_path):
     path = tmp_path / "foreign.bin"

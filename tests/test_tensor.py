@@ -222,6 +222,27 @@ class TestConversion:
         assert ng.result_type(ng.ones(1, dtype=ng.int8), 1.5) is ng.float32
         assert ng.finfo(ng.float32).eps == np.finfo(np.float32).eps
         assert ng.iinfo(ng.int8).max == 127
+        assert repr(ng.iinfo(ng.int8)) == "iinfo(min=-128, max=127, dtype=int8)"
+        assert repr(ng.finfo(ng.float16)) == (
+            "finfo(resolution=0.001, min=-65504, max=65504, eps=0.000976562, smallest_normal=6.10352e-05, tiny=6.10352e-05, dtype=float16)"
+        )
+
+    def test_size_by_name(self):
+        for made in (ng.zeros(size=(2, 3)), ng.ones(size=[2, 3]), ng.empty(size=ng.Size((2, 3))), ng.ones(1).new_zeros(size=(2, 3))):
+            assert made.shape == (2, 3)
+        with pytest.raises(TypeError, match=r"zeros\(\) got multiple values for argument 'size'"):
+            ng.zeros(2, size=(3,))
+        with pytest.raises(TypeError, match=r"ones\(\) got an unexpected keyword argument 'sizes'"):
+            ng.ones(sizes=(3,))
+
+    def test_format(self):
+        """One number is formatted as Python's; a parameter and what has dimensions print as they do."""
+        assert f"{ng.tensor(3)} {ng.tensor(0.25)} {ng.tensor(1.0):.2f} {ng.tensor(2.0, requires_grad=True) * 2}" == "3 0.25 1.00 4.0"
+        p = ng.nn.Parameter(ng.tensor(1.5))
+        assert f"{p}" == repr(p) and f"{ng.ones(2)}" == "tensor([1., 1.])"
+        for x in (p, ng.ones(2)):
+            with pytest.raises(TypeError, match="unsupported format string"):
+                f"{x:.2f}"
 
 
 class TestPromotion:

@@ -72,8 +72,14 @@ def check_writable(tensor: Tensor, op: str, uniform: bool = False) -> None:
         if tensor._node is None and tensor._requires_grad:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         base = tensor._base
-        if base is not None and base._node is None and base._requires_grad and tensor._replay is not None:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        if base is not None and tensor._replay is not None:
+            if base._node is None and base._requires_grad:
+                raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+            if tensor._node is None and base._node is not None and base._rebased == tensor._seen:  # its base has a history, it has none
+                raise RuntimeError(
+                    f"{op}: a view was created in no_grad mode and is being modified inplace with grad mode enabled: it is ambiguous whether the "
+                    "change is to be recorded, so it is forbidden. Move both the view and the inplace into the no_grad block, or both out of it."
+                )
         node, index = tensor._node, tensor._index
         while type(node) is ViewNode:  # a view of a part is refused as the part is
             node, index = node.edges[0]

@@ -59,6 +59,8 @@ def sizes_of(op: str, input: Tensor, output_size: Any, dims: int) -> tuple[int, 
     if len(wanted) != dims:
         raise RuntimeError(f"{op}: output_size must be {dims}, but got {output_size!r}")
     if input.ndim <= dims:
+        if not isinstance(output_size, (tuple, list)):
+            raise RuntimeError(f"{op}: Expected {dims + 1}D or {dims + 2}D tensor, but got {list(input.shape)}")
         raise ValueError(f"{op}: Input dimension should be at least {dims + 1}, but got {input.ndim}")
     sizes = tuple(n if size is None else size for n, size in zip(input.shape[-dims:], wanted))
     if any(size < 0 for size in sizes):

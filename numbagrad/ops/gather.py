@@ -167,7 +167,10 @@ _index_add = differentiable(
 @public
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices ``index`` (a vector) along ``dim``.  Raises IndexError out of range; negative indices are."""
-    return result_into(out, _index_select(input, dim, tensor_argument(index, "index_select", "index")))
+    index = tensor_argument(index, "index_select", "index")
+    if input._data.ndim == 0 and index._data.size != 1:
+        raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {index._data.size} value(s)")
+    return result_into(out, _index_select(input, dim, index))
 
 
 @public

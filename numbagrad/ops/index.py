@@ -119,6 +119,8 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     elif value._data.dtype != self._data.dtype and type(index) is Tensor and index._data.dtype == _BOOL and value._data.size == 1:
         value = value.to(self.dtype)  # type: ignore[attr-defined]  # a mask is filled with it, whatever its dtype
     recorded = is_recorded(self, value)
+    if not recorded and self._base is not None:
+        check_writable(self, "__setitem__", uniform=True)
     if key is None:
         arrays = None if recorded else _arrays(self, index)
         if arrays is not None:

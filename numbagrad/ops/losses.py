@@ -113,7 +113,8 @@ def l1_loss(
     if casting.active:
         input, target, weight = casting.arguments("l1_loss", input, target, weight)
     _check_same("l1_loss", input, target)
-    return _weighted_mean("l1_loss", _absolute_error(input, target), weight, size_average, reduce, reduction)
+    error = (input - target).abs() if input.is_complex() or target.is_complex() else _absolute_error(input, target)
+    return _weighted_mean("l1_loss", error, weight, size_average, reduce, reduction)
 
 
 def smooth_l1_loss(

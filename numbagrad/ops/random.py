@@ -20,7 +20,7 @@ from ..tensor import Tensor, wrap
 from ._attach import public
 from ._inplace import check_writable, overwrite, rebase
 from ._operation import differentiable
-from .views import sizes_of
+from .views import only_size, sizes_of
 
 
 def _key(generator: Generator | None, n: int, op: str, place: device = cpu) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def rand(
 ) -> Tensor:
     """Numbers uniform on [0, 1)."""
     place = _place(device, out, "rand")
-    shape, kind = _size(size, _only_size(named, "rand"), "rand"), _numpy_dtype(dtype, None if out is None else out.dtype)
+    shape, kind = _size(size, only_size(named, "rand"), "rand"), _numpy_dtype(dtype, None if out is None else out.dtype)
     data = kernels.uniform(shape, kind, **_key(generator, _count(shape, kind), "rand", place))
     return _made(data, out, requires_grad, "rand")
 
@@ -107,20 +107,9 @@ def randn(
 ) -> Tensor:
     """Numbers of the standard normal distribution (complex ones of variance 1)."""
     place = _place(device, out, "randn")
-    shape, kind = _size(size, _only_size(named, "randn"), "randn"), _numpy_dtype(dtype, None if out is None else out.dtype)
+    shape, kind = _size(size, only_size(named, "randn"), "randn"), _numpy_dtype(dtype, None if out is None else out.dtype)
     data = kernels.normal(shape, kind, **_key(generator, _count(shape, kind), "randn", place))
     return _made(data, out, requires_grad, "randn")
-
-
-def _only_size(named: dict[str, Any], op: str) -> Any:
-    """The argument ``size`` (``layout`` and ``pin_memory``, which only have meaning for other devices, are let pass)."""
-    if not named:
-        return None
-    size = named.pop("size", None)
-    unknown = set(named) - {"layout", "pin_memory"}
-    if unknown:
-        raise TypeError(f"{op}() got an unexpected keyword argument '{min(unknown)}'")
-    return size
 
 
 @public(method=False)

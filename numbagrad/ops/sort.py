@@ -9,6 +9,7 @@ import numpy as np
 from ..kernels import copy as copy_kernels
 from ..kernels import sort as kernels
 from ..kernels._device import on_cpu
+from ..kernels.elementwise import result_type
 from ..kernels.reduce import normalize_dim
 from ..tensor import Tensor, wrap
 from ._along import kept, named_result, pick, put
@@ -137,10 +138,14 @@ def unique(
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def _number_beside(tensor: Tensor, value: Any) -> Any:
-    """A number as an array of ``tensor``'s dtype, on its device."""
-    array = np.asarray(value, tensor._data.dtype)
-    return array if on_cpu(tensor._data) else copy_kernels.transfer(array, str(tensor.device))
+def _alike(sequence: Tensor, values: Any) -> tuple[Any, Any]:
+    """The arrays of ``sequence`` and of ``values``, a tensor or a number, in the dtype that can hold both."""
+    if isinstance(values, Tensor):
+        dtype = result_type([sequence._data.dtype, values._data.dtype])
+        return copy_kernels.cast(sequence._data, dtype), copy_kernels.cast(values._data, dtype)
+    dtype = result_type([sequence._data.dtype, type(values)])
+    array = np.asarray(values, dtype)
+    return copy_kernels.cast(sequence._data, dtype), array if on_cpu(sequence._data) else copy_kernels.transfer(array, str(sequence.device))
 
 
 @public(method=False)
@@ -154,9 +159,10 @@ def searchsorted(
     sorter: Tensor | None = None,
 ) -> Tensor:
     """Where each of ``input`` (a tensor or a number) belongs in ``sorted_sequence``, which ascends along its last dim: before its equals,
-    or after them if ``right`` or ``side="right"``.  ``sorter`` holds the indices that sort a sequence that is not in order.
+    or after them if ``right`` or ``side="right"``.  ``sorter`` holds the indices that sort a sequence that is not in order.  Where the dtypes
+    differ they are compared in the one that both promote to.
 
-    Raises RuntimeError for shapes or dtypes that do not agree.
+    Raises RuntimeError for shapes that do not agree.
     """
     if side not in (None, "left", "right"):
         raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
@@ -172,8 +178,7 @@ def searchsorted(
                 f"but got {sorter.dtype} {list(sorter.shape)}"
             )
         sequence = pick(sequence.detach(), sorter, sequence._data.ndim - 1)
-    values = input._data if isinstance(input, Tensor) else _number_beside(sequence, input)
-    found = kernels.searchsorted(sequence._data, values, bool(right or side == "right"))
+    found = kernels.searchsorted(*_alike(sequence, input), bool(right or side == "right"))
     return wrap(copy_kernels.cast(found, np.dtype(np.int32)) if out_int32 else found)
 
 

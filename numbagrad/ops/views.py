@@ -47,6 +47,17 @@ def infer_shape(shape: tuple[int, ...], numel: int, op: str) -> tuple[int, ...]:
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
+def only_size(named: dict[str, Any], op: str) -> Any:
+    """The argument ``size`` (``layout`` and ``pin_memory``, which only have meaning for other devices, are let pass)."""
+    if not named:
+        return None
+    size = named.pop("size", None)
+    unknown = set(named) - {"layout", "pin_memory"}
+    if unknown:
+        raise TypeError(f"{op}() got an unexpected keyword argument '{min(unknown)}'")
+    return size
+
+
 def sizes_of(args: Sequence[Any], op: str) -> tuple[int, ...]:
     """Sizes given as separate integers or as one sequence."""
     values = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
@@ -143,12 +154,17 @@ def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
 
     target = as_dtype(dtype, "view").numpy
     times = target.itemsize // x.itemsize
+    kinds = f"{x.dtype.title} as {_dtypes.title(target)} (different element sizes)"
+    if target.itemsize != x.itemsize:
+        if x.ndim == 0:
+            raise RuntimeError(f"self.dim() cannot be 0 to view {kinds}")
+        if x.stride(-1) != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 to view {kinds}, but got {x.stride(-1)}")
     if times > 1:
         places = [("storage_offset()", x.storage_offset()), *((f"stride({d})", step) for d, step in enumerate(x.stride()[:-1]))]
         for name, place in places:
             if place % times:
-                kinds = f"{x.dtype.title} as {_dtypes.title(target)}"
-                raise RuntimeError(f"self.{name} must be divisible by {times} to view {kinds} (different element sizes), but got {place}")
+                raise RuntimeError(f"self.{name} must be divisible by {times} to view {kinds}, but got {place}")
     result = wrap(x._data.view(target))
     result._counter = x._shared_counter()
     return result

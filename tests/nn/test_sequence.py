@@ -52,6 +52,20 @@ def test_half_precision_states():
     assert layer.weight_hh_l0.grad.dtype == ng.bfloat16
 
 
+def test_no_sequences():
+    for layer in (nn.LSTM(3, 4, 2, bidirectional=True), nn.GRU(3, 4), nn.RNN(3, 4)):
+        y, _ = layer(ng.zeros(5, 0, 3))
+        assert y.shape == (5, 0, 8 if layer.bidirectional else 4)
+
+
+def test_l1_loss_of_complex_numbers():
+    x = ng.tensor([3 + 4j, 0j], requires_grad=True)
+    loss = F.l1_loss(x, ng.zeros(2), reduction="sum")
+    loss.backward()
+    assert loss.item() == 5 and loss.dtype is ng.float32
+    np.testing.assert_allclose(x.grad.numpy(), [0.6 + 0.8j, 0], atol=1e-6)
+
+
 def test_changing_a_result_that_is_needed_is_an_error():
     layer = nn.GRU(3, 4)
     y, _ = layer(ng.randn(5, 2, 3))

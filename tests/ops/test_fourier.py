@@ -93,3 +93,11 @@ def test_derivatives_of_istft():
     x = ng.from_numpy(RNG.normal(size=(5, 4)) + 1j * RNG.normal(size=(5, 4))).requires_grad_()
     window = ng.from_numpy(RNG.uniform(0.5, 1, size=6)).requires_grad_()
     assert ng.autograd.gradcheck(lambda a, w: ng.istft(a, 8, 2, 6, w), (x, window))
+
+
+def test_frequencies_of_no_time():
+    assert (
+        str(ng.fft.fftfreq(3, d=0).tolist()) == "[nan, inf, -inf]"
+        and str(ng.fft.rfftfreq(0).tolist()) == "[nan]"
+        and ng.fft.fftfreq(0).tolist() == []
+    )

@@ -80,6 +80,15 @@ def test_scalars_and_nothing():
     assert ng.zeros(0).unique().shape == (0,)
 
 
+def test_search_among_other_dtypes():
+    """Compared in the dtype that holds both: 2.5 is not 2 because the boundaries are integers."""
+    whole, real = ng.tensor([1, 2, 3]), ng.tensor([1.0, 2.0, 3.0])
+    assert ng.bucketize(2.5, whole).item() == 2 and ng.searchsorted(whole, 2.5, right=True).item() == 2
+    assert ng.searchsorted(whole, ng.tensor([1.5, 2.0, 9.0])).tolist() == [1, 1, 3]
+    assert ng.bucketize(ng.tensor([1, 4]), real, right=True).tolist() == [1, 3]
+    assert ng.searchsorted(real, ng.tensor([2.5], dtype=ng.float64)).tolist() == [2]
+
+
 def test_bad_input():
     x = ng.ones(2, 3)
     with pytest.raises(IndexError, match="out of range"):

@@ -66,7 +66,8 @@ class _ConvNd(Module):
             if self.padding == "same" and any(s != 1 for s in self.stride):
                 raise ValueError("padding='same' is not supported for strided convolutions")
         if self.padding_mode not in _PADDING_MODES:
-            raise ValueError(f"padding_mode must be one of {set(_PADDING_MODES)}, but got padding_mode='{self.padding_mode}'")
+            modes = ", ".join(map(repr, _PADDING_MODES))
+            raise ValueError(f"padding_mode must be one of {{{modes}}}, but got padding_mode='{self.padding_mode}'")
 
     def _weight_shape(self) -> tuple[int, ...]:
         first, second = (self.in_channels, self.out_channels) if self.transposed else (self.out_channels, self.in_channels)

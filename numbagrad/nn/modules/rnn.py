@@ -171,7 +171,7 @@ class RNNBase(Module):
         if steps == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         y, *last = self._run(x.reshape(steps * batch, self.input_size), states, (batch,) * steps)
-        y = y.reshape(steps, batch, -1)
+        y = y.reshape(steps, batch, y.shape[-1])
         if not batched:
             return y.squeeze(1), self._result(tuple(state.squeeze(1) for state in last))
         return y.transpose(0, 1) if self.batch_first else y, self._result(tuple(last))
