@@ -29,6 +29,10 @@ LOWER = {
     "einsum": lambda x, h: ng.einsum("ij,kj->ik", x, h),
     "conv2d": lambda x, h: F.conv2d(x[None, None], x[None, None, :2, :2]),
     "prelu": lambda x, h: F.prelu(x, x[0]),
+    "conv3d": lambda x, h: F.conv3d(x[None, None, None], x[None, None, None, :2, :2]),
+    "conv_transpose2d": lambda x, h: F.conv_transpose2d(x[None, None], x[None, None, :2, :2]),
+    "conv_transpose3d": lambda x, h: F.conv_transpose3d(x[None, None, None], x[None, None, None, :2, :2]),
+    "scaled_dot_product_attention": lambda x, h: F.scaled_dot_product_attention(x[None], h[None], x[None]),
 }
 FLOAT32 = {
     "exp": lambda x, h: h.exp(),
@@ -55,6 +59,15 @@ FLOAT32 = {
     "kl_div": lambda x, h: F.kl_div(h, h, reduction="sum"),
     "cosine_similarity": lambda x, h: F.cosine_similarity(h, h),
     "binary_cross_entropy_with_logits": lambda x, h: F.binary_cross_entropy_with_logits(h, h),
+    "poisson_nll_loss": lambda x, h: F.poisson_nll_loss(h, x.detach()),
+    "soft_margin_loss": lambda x, h: F.soft_margin_loss(h, x.detach().sign()),
+    "hinge_embedding_loss": lambda x, h: F.hinge_embedding_loss(h, x.detach().sign()),
+    "margin_ranking_loss": lambda x, h: F.margin_ranking_loss(h[0], h[1], x[0].detach().sign()),
+    "cosine_embedding_loss": lambda x, h: F.cosine_embedding_loss(h, x, x[:, 0].detach().sign()),
+    "triplet_margin_loss": lambda x, h: F.triplet_margin_loss(h, x, x.detach() + 1),
+    "multi_margin_loss": lambda x, h: F.multi_margin_loss(h, (x[:, 0] * 0).detach().long()),
+    "multilabel_margin_loss": lambda x, h: F.multilabel_margin_loss(h, (x * 0).detach().long()),
+    "ctc_loss": lambda x, h: F.ctc_loss(h[:, None], (x[:1, :2] * 0 + 1).detach().long(), [len(h)], [1]),
 }
 WIDEST = {
     "addcmul": (lambda x, h: ng.addcmul(x, h, h), ng.float32),
