@@ -431,3 +431,18 @@ def test_package_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match="pip install onnx"):
         ng.onnx.export(nn.ReLU(), ng.ones(3))
+
+
+def test_what_is_imported_during_an_export_has_the_functions_themselves(tmp_path):
+    import sys
+
+    sys.modules.pop("numbagrad.special", None)
+
+    class Late(nn.Module):
+        def forward(self, x):
+            from numbagrad import special  # noqa: F401
+
+            return x.relu()
+
+    ng.onnx.export(Late(), (ng.ones(3),), tmp_path / "late.onnx")
+    assert ng.special.i0(ng.zeros(2)).tolist() == [1.0, 1.0] and not hasattr(ng.special.i0, "__wrapped__")

@@ -235,6 +235,7 @@ class TestConversion:
         with pytest.raises(TypeError, match=r"ones\(\) got an unexpected keyword argument 'sizes'"):
             ng.ones(sizes=(3,))
 
+    @pytest.mark.cpu
     def test_format(self):
         """One number is formatted as Python's; a parameter and what has dimensions print as they do."""
         assert f"{ng.tensor(3)} {ng.tensor(0.25)} {ng.tensor(1.0):.2f} {ng.tensor(2.0, requires_grad=True) * 2}" == "3 0.25 1.00 4.0"

@@ -13,6 +13,7 @@ import gc
 import inspect
 import sys
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Iterator
 
 from .. import creation
@@ -68,6 +69,9 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 def existing() -> dict[int, Tensor]:
     """All tensors that there are, by identity."""
     return {id(x): x for x in gc.get_objects() if issubclass(type(x), Tensor)}
+
+
+_RE_EXPORTING = ("array_api", "fft", "func", "linalg", "masked", "nn", "signal", "special")
 
 
 class Recorder:
@@ -193,6 +197,8 @@ def _namespaces(model: Any) -> Iterator[dict[str, Any]]:
 def recording(recorder: Recorder, model: Any) -> Iterator[None]:
     """Let ``recorder`` see the calls that ``model`` makes here; the names are replaced for all threads."""
     undo: list[Any] = []
+    for name in _RE_EXPORTING:  # imported while the names are replaced, they would keep the replacements
+        import_module(f"numbagrad.{name}")
 
     def recorded(label: str, function: Any) -> Any:
         @functools.wraps(function)
@@ -235,3 +241,4 @@ def recording(recorder: Recorder, model: Any) -> Iterator[None]:
     finally:
         for restore in reversed(undo):
             restore()
+        recorder._inside = True  # who took a replacement meanwhile has the function itself from now on

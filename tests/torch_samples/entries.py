@@ -10,6 +10,9 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from . import compare, translate
 
+# Importing PyTorch's test helpers forbids scripts to set torch.backends.cudnn.*, which other tests of this process run.
+torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
+
 # Entries whose values are random, or nobody's (uninitialised memory): shape and dtype are compared.
 RANDOM = frozenset(
     "bernoulli cauchy exponential geometric log_normal normal uniform multinomial rand_like randn randn_like randint randint_like empty empty_like "
