@@ -18,6 +18,7 @@ import numpy as np
 from .._device import device_of, on_cpu
 from ..copy import cat, empty, fill, transfer
 from ._plan import Part, Plan, parts_of
+from ._step import decays, sign_of
 from ._step import on as _on
 from ._step import parts_for as _parts
 from .adaptive import adadelta, adamax, asgd, nadam, radam, rprop
@@ -47,7 +48,7 @@ def sgd(
 
     Where ``first`` says so the buffer (which must hold zeros) becomes g itself, without dampening.  ``maximize`` negates the gradient.
     """
-    sign = -1.0 if maximize else 1.0
+    sign = sign_of(maximize)
     if momentum_buffers is None:
         for part in _parts("sgd", plan, params, grads):
             part.bring("sgd", grads)
@@ -93,7 +94,8 @@ def adam(
         states["max_exp_avg_sqs"] = max_exp_avg_sqs
     if len(steps) != len(params):
         raise RuntimeError(f"adam: expected {len(params)} steps, but got {len(steps)}")
-    decay = 1.0 - lr * weight_decay if decoupled else 1.0
+    through, decay = decays(lr, weight_decay, decoupled)
+    sign = sign_of(maximize)
     for part in _parts("adam", plan, params, grads, **states):
         part.bring("adam", grads)
         times = part.pick(steps)
@@ -105,7 +107,7 @@ def adam(
         else:
             rates, scales = [corrections[t][0] for t in times], [corrections[t][1] for t in times]
         step = part.implementation.adam if max_exp_avg_sqs is None else part.implementation.amsgrad
-        step(part.table, rates, scales, -1.0 if maximize else 1.0, 0.0 if decoupled else weight_decay, decay, beta1, beta2, eps)
+        step(part.table, rates, scales, sign, through, decay, beta1, beta2, eps)
         part.settle()
 
 
@@ -131,7 +133,7 @@ def adagrad(
     for part in _parts("adagrad", plan, params, grads, sums=sums):
         part.bring("adagrad", grads)
         rates = [-lr / (1.0 + (t - 1.0) * lr_decay) for t in part.pick(steps)]
-        part.implementation.adagrad(part.table, rates, -1.0 if maximize else 1.0, weight_decay, eps)
+        part.implementation.adagrad(part.table, rates, sign_of(maximize), weight_decay, eps)
         part.settle()
 
 
@@ -166,7 +168,7 @@ def rmsprop(
     for part in _parts("rmsprop", plan, params, grads, **states):
         part.bring("rmsprop", grads)
         step = part.implementation.rmsprop(grad_avgs is not None, momentum_buffers is not None)
-        step(part.table, -lr, -1.0 if maximize else 1.0, weight_decay, alpha, eps, momentum)
+        step(part.table, -lr, sign_of(maximize), weight_decay, alpha, eps, momentum)
         part.settle()
 
 

@@ -9,7 +9,7 @@ import math
 from typing import Any, Sequence
 
 from ._plan import Plan
-from ._step import parts_for
+from ._step import decays, parts_for, sign_of
 
 __all__ = ["adadelta", "adamax", "asgd", "nadam", "radam", "rprop"]
 
@@ -33,10 +33,6 @@ def _run(
         part.settle()
 
 
-def _sign(maximize: bool) -> float:
-    return -1.0 if maximize else 1.0
-
-
 def adadelta(
     params: Sequence[Any], grads: Sequence[Any], square_avgs: Sequence[Any], acc_deltas: Sequence[Any], *,
     lr: float, rho: float, eps: float, weight_decay: float = 0.0, maximize: bool = False, plan: Plan | None = None,
@@ -46,7 +42,7 @@ def adadelta(
     M. D. Zeiler, "ADADELTA: an adaptive learning rate method" (2012).
     """
     states = {"square_avgs": square_avgs, "acc_deltas": acc_deltas}
-    _run("adadelta", plan, params, grads, states, (), _sign(maximize), weight_decay, -lr, rho, 1.0 - rho, eps)
+    _run("adadelta", plan, params, grads, states, (), sign_of(maximize), weight_decay, -lr, rho, 1.0 - rho, eps)
 
 
 def adamax(
@@ -59,12 +55,7 @@ def adamax(
     """
     states = {"exp_avgs": exp_avgs, "exp_infs": exp_infs}
     rates = [(-lr / (1.0 - beta1**t),) for t in steps]
-    _run("adamax", plan, params, grads, states, rates, _sign(maximize), weight_decay, 1.0 - beta1, beta2, eps)
-
-
-def _decays(lr: float, weight_decay: float, decoupled: bool) -> tuple[float, float]:
-    """The weight decay that goes through the gradient, and what the parameter is multiplied by."""
-    return (0.0, 1.0 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
+    _run("adamax", plan, params, grads, states, rates, sign_of(maximize), weight_decay, 1.0 - beta1, beta2, eps)
 
 
 def nadam(
@@ -83,8 +74,8 @@ def nadam(
         (-lr * (1.0 - mu) / (1.0 - product), -lr * later / (1.0 - product * later), 1.0 / (1.0 - beta2**t))
         for (mu, later, product), t in zip(mus, steps)
     ]
-    through, decay = _decays(lr, weight_decay, decoupled)
-    _run("nadam", plan, params, grads, states, numbers, _sign(maximize), through, decay, 1.0 - beta1, beta2, 1.0 - beta2, eps)
+    through, decay = decays(lr, weight_decay, decoupled)
+    _run("nadam", plan, params, grads, states, numbers, sign_of(maximize), through, decay, 1.0 - beta1, beta2, 1.0 - beta2, eps)
 
 
 def radam(
@@ -108,9 +99,9 @@ def radam(
         return 0.0, -lr / first * math.sqrt(second) * rectification
 
     states = {"exp_avgs": exp_avgs, "exp_avg_sqs": exp_avg_sqs}
-    through, decay = _decays(lr, weight_decay, decoupled)
+    through, decay = decays(lr, weight_decay, decoupled)
     numbers = [rates(t) for t in steps]
-    _run("radam", plan, params, grads, states, numbers, _sign(maximize), through, decay, 1.0 - beta1, beta2, 1.0 - beta2, eps)
+    _run("radam", plan, params, grads, states, numbers, sign_of(maximize), through, decay, 1.0 - beta1, beta2, 1.0 - beta2, eps)
 
 
 def rprop(
@@ -122,7 +113,7 @@ def rprop(
 
     M. Riedmiller and H. Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm", ICNN 1993.
     """
-    _run("rprop", plan, params, grads, {"prevs": prevs, "step_sizes": step_sizes}, (), _sign(maximize), 0.0, *etas, *limits)
+    _run("rprop", plan, params, grads, {"prevs": prevs, "step_sizes": step_sizes}, (), sign_of(maximize), 0.0, *etas, *limits)
 
 
 def asgd(
@@ -134,4 +125,4 @@ def asgd(
     B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control and Optimization 30 (1992).
     """
     numbers = [(-eta, 1.0 - lambd * eta, mu) for eta, mu in zip(etas, mus)]
-    _run("asgd", plan, params, grads, {"axs": axs}, numbers, _sign(maximize), weight_decay)
+    _run("asgd", plan, params, grads, {"axs": axs}, numbers, sign_of(maximize), weight_decay)

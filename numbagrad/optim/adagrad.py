@@ -6,7 +6,7 @@ from typing import Any, Iterable
 
 from ..kernels import update
 from ..tensor import Tensor
-from .optimizer import FusedOptimizer, advance, arrays, check_not_negative, check_rate, filled_like, gradients, new_step
+from .optimizer import FusedOptimizer, advance, arrays, check_not_negative, check_rate, column, filled_like, gradients, new_step
 
 
 class Adagrad(FusedOptimizer):
@@ -56,7 +56,7 @@ class Adagrad(FusedOptimizer):
         update.adagrad(
             arrays(params),
             gradients(params),
-            [state["sum"]._data for state in states],
+            column(states, "sum"),
             advance(state["step"] for state in states),
             lr=float(group["lr"]),
             lr_decay=group["lr_decay"],

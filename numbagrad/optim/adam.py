@@ -6,7 +6,7 @@ from typing import Any, Iterable
 
 from ..kernels import update
 from ..tensor import Tensor
-from .optimizer import FusedOptimizer, advance, arrays, check_not_negative, check_rate, filled_like, gradients, new_step
+from .optimizer import FusedOptimizer, advance, arrays, check_not_negative, check_rate, column, gradients
 
 
 class Adam(FusedOptimizer):
@@ -70,23 +70,15 @@ class Adam(FusedOptimizer):
                 group.setdefault(option, False)
 
     def _update(self, group: dict[str, Any], plan: update.Plan, params: list[Tensor]) -> None:
-        amsgrad, states = group["amsgrad"], []
-        for p in params:
-            state = self.state[p]
-            if not state:
-                state["step"] = new_step()
-                state["exp_avg"] = filled_like(p)
-                state["exp_avg_sq"] = filled_like(p)
-                if amsgrad:
-                    state["max_exp_avg_sq"] = filled_like(p)
-            states.append(state)
+        amsgrad = group["amsgrad"]
+        states = self._states(params, "exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if amsgrad else ()))
         beta1, beta2 = group["betas"]
         update.adam(
             arrays(params),
             gradients(params),
-            [state["exp_avg"]._data for state in states],
-            [state["exp_avg_sq"]._data for state in states],
-            [state["max_exp_avg_sq"]._data for state in states] if amsgrad else None,
+            column(states, "exp_avg"),
+            column(states, "exp_avg_sq"),
+            column(states, "max_exp_avg_sq") if amsgrad else None,
             advance(state["step"] for state in states),
             lr=float(group["lr"]),
             beta1=float(beta1),

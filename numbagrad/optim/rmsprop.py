@@ -6,7 +6,7 @@ from typing import Any, Iterable
 
 from ..kernels import update
 from ..tensor import Tensor
-from .optimizer import FusedOptimizer, advance, arrays, check_not_negative, check_rate, filled_like, gradients, new_step
+from .optimizer import FusedOptimizer, advance, arrays, check_not_negative, check_rate, column, gradients
 
 
 class RMSprop(FusedOptimizer):
@@ -56,24 +56,16 @@ class RMSprop(FusedOptimizer):
             group.setdefault("centered", False)
 
     def _update(self, group: dict[str, Any], plan: update.Plan, params: list[Tensor]) -> None:
-        buffered, centered, states = group["momentum"] > 0, group["centered"], []
-        for p in params:
-            state = self.state[p]
-            if not state:
-                state["step"] = new_step()
-                state["square_avg"] = filled_like(p)
-                if buffered:
-                    state["momentum_buffer"] = filled_like(p)
-                if centered:
-                    state["grad_avg"] = filled_like(p)
-            states.append(state)
+        buffered, centered = group["momentum"] > 0, group["centered"]
+        names = "square_avg", *(("momentum_buffer",) if buffered else ()), *(("grad_avg",) if centered else ())
+        states = self._states(params, *names)
         advance(state["step"] for state in states)
         update.rmsprop(
             arrays(params),
             gradients(params),
-            [state["square_avg"]._data for state in states],
-            [state["grad_avg"]._data for state in states] if centered else None,
-            [state["momentum_buffer"]._data for state in states] if buffered else None,
+            column(states, "square_avg"),
+            column(states, "grad_avg") if centered else None,
+            column(states, "momentum_buffer") if buffered else None,
             lr=float(group["lr"]),
             alpha=group["alpha"],
             eps=group["eps"],

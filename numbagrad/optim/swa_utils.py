@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from typing import Any, Callable, Iterable, Sequence
 
@@ -12,6 +11,7 @@ from ..dtypes import long
 from ..nn.modules.module import Module
 from ..tensor import Tensor
 from .lr_scheduler.base import LRScheduler
+from .lr_scheduler.cyclic import CURVES, per_group
 from .optimizer import Optimizer
 
 __all__ = ["SWALR", "AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn", "update_bn"]
@@ -155,17 +155,6 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     model.train(was_training)
 
 
-def _cosine(part: float) -> float:
-    return (1 - math.cos(math.pi * part)) / 2
-
-
-def _line(part: float) -> float:
-    return part
-
-
-_CURVES = {"cos": _cosine, "linear": _line}
-
-
 class SWALR(LRScheduler):
     """From the rate in force to ``swa_lr`` in ``anneal_epochs`` steps, along a cosine or a line (``anneal_strategy`` "cos" or "linear"), and on at that.
 
@@ -173,15 +162,9 @@ class SWALR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, swa_lr: float, anneal_epochs: int = 10, anneal_strategy: str = "cos", last_epoch: int = -1):
-        groups = optimizer.param_groups
-        rates = list(swa_lr) if isinstance(swa_lr, (list, tuple)) else [swa_lr] * len(groups)
-        if len(rates) != len(groups):
-            raise ValueError(
-                f"swa_lr must have the same length as optimizer.param_groups: swa_lr has {len(rates)}, optimizer.param_groups has {len(groups)}"
-            )
-        for group, rate in zip(groups, rates):
+        for group, rate in zip(optimizer.param_groups, per_group("swa_lr", optimizer, swa_lr)):
             group["swa_lr"] = rate
-        if anneal_strategy not in _CURVES:
+        if anneal_strategy not in CURVES:
             raise ValueError(f"anneal_strategy must by one of 'cos' or 'linear', instead got {anneal_strategy}")
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
             raise ValueError(f"anneal_epochs must be equal or greater than 0, got {anneal_epochs}")
@@ -191,7 +174,7 @@ class SWALR(LRScheduler):
 
     def _weight(self, step: int) -> float:
         """How far the rates have come to ``swa_lr`` at ``step``."""
-        return _CURVES[self._anneal_strategy](max(0.0, min(1.0, step / max(1, self.anneal_epochs))))
+        return CURVES[self._anneal_strategy](0.0, 1.0, max(0.0, min(1.0, step / max(1, self.anneal_epochs))))
 
     def get_lr(self) -> list[Any]:
         """The rate in force is taken back to the first one, and from there on to that of this step."""

@@ -16,16 +16,14 @@ import pytest
 
 pytest.importorskip("numba_cuda")
 
-from numba import cfunc, types
-
 import numbagrad as ng
-from numbagrad.kernels._cpu.intrinsics import load, store
 from numbagrad.kernels._cuda import devices, driver, memory, streams
 from numbagrad.kernels._cuda import launch as door
 from numbagrad.kernels._cuda.array import empty
 from numbagrad.kernels.elementwise import _cuda_entry
 
 from .queued import check_tables
+from .recorded import recorder
 
 pytestmark = pytest.mark.skipif(driver.SIMULATED, reason="the simulator launches without a driver")
 
@@ -33,23 +31,7 @@ _HEAD, _MOST = 11, 48
 _RECORD = np.zeros(_HEAD + _MOST + 2, np.int64)
 _AT = _RECORD.ctypes.data
 _CALLS, _ANSWER = _HEAD + _MOST, _HEAD + _MOST + 1
-_SIGNATURE = types.int32(types.int64, *[types.uint32] * 7, types.int64, types.int64, types.int64)
-
-
-@cfunc(_SIGNATURE)
-def _recorded(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra):
-    """CUresult cuLaunchKernel(...); how many arguments there are, it is told by the record."""
-    store(_AT, function)
-    k = 1
-    for x in (gx, gy, gz, bx, by, bz, shared):
-        store(_AT + 8 * k, np.int64(x))
-        k += 1
-    store(_AT + 64, stream)
-    store(_AT + 72, extra)
-    for j in range(load(_AT + 80, np.int64)):
-        store(_AT + 88 + 8 * j, load(load(parameters + 8 * j, np.int64), np.int64))
-    store(_AT + 8 * _CALLS, load(_AT + 8 * _CALLS, np.int64) + 1)
-    return np.int32(load(_AT + 8 * _ANSWER, np.int64))
+_recorded = recorder(_AT, _AT + 8 * _ANSWER, _AT + 8 * _CALLS)
 
 
 @pytest.fixture

@@ -12,12 +12,11 @@ import pytest
 
 pytest.importorskip("numba_cuda")
 
-from numba import cfunc, types
-
-from numbagrad.kernels._cpu.intrinsics import load, store
 from numbagrad.kernels._cuda import devices, driver, streams
 from numbagrad.kernels._cuda import launch as door
 from numbagrad.kernels._cuda.launch import blocks, kernel, launch, pointer
+
+from .recorded import recorder
 
 pytestmark = pytest.mark.skipif(driver.SIMULATED, reason="the simulator launches without a driver")
 
@@ -25,29 +24,13 @@ _WORDS = 11 + 8  # of a record: what cuLaunchKernel is called with, and the word
 _RECORD = np.zeros(_WORDS + 2, np.int64)
 _AT = _RECORD.ctypes.data
 _ANSWER = _AT + 8 * _WORDS  # what the stub returns, and behind it the number of its calls
-_SIGNATURE = types.int32(types.int64, *[types.uint32] * 7, types.int64, types.int64, types.int64)
 
 
 @pytest.fixture(scope="module")
 def stub():
     """CUresult cuLaunchKernel(...), as a C function."""
 
-    @cfunc(_SIGNATURE)
-    def recorded(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra):
-        store(_AT, function)
-        k = 1
-        for x in (gx, gy, gz, bx, by, bz, shared):
-            store(_AT + 8 * k, np.int64(x))
-            k += 1
-        store(_AT + 64, stream)
-        store(_AT + 72, extra)
-        count = load(_AT + 80, np.int64)
-        for j in range(count):
-            store(_AT + 88 + 8 * j, load(load(parameters + 8 * j, np.int64), np.int64))
-        store(_ANSWER + 8, load(_ANSWER + 8, np.int64) + 1)
-        return np.int32(load(_ANSWER, np.int64))
-
-    return recorded
+    return recorder(_AT, _ANSWER, _ANSWER + 8)
 
 
 @pytest.fixture

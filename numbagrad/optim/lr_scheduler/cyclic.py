@@ -10,7 +10,7 @@ from ..optimizer import Optimizer
 from .base import LRScheduler, check_optimizer, set_rate, values
 
 
-def _per_group(name: str, optimizer: Optimizer, given: Any) -> list[Any]:
+def per_group(name: str, optimizer: Optimizer, given: Any) -> list[Any]:
     """One value for each group.  Raises ValueError where their number is another."""
     groups = len(optimizer.param_groups)
     if not isinstance(given, (list, tuple)):
@@ -33,7 +33,7 @@ class _WithMomentum(LRScheduler):
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
             raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
         self.use_beta1 = "betas" in optimizer.defaults
-        bounds = _per_group("base_momentum", optimizer, base), _per_group("max_momentum", optimizer, largest)
+        bounds = per_group("base_momentum", optimizer, base), per_group("max_momentum", optimizer, largest)
         if first:
             for group, least, most in zip(optimizer.param_groups, *bounds):
                 group["max_momentum"], group["base_momentum"] = most, least
@@ -146,11 +146,11 @@ class CyclicLR(_WithMomentum):
     ):
         check_optimizer(optimizer)
         self.optimizer = optimizer
-        base_lrs = _per_group("base_lr", optimizer, base_lr)
+        base_lrs = per_group("base_lr", optimizer, base_lr)
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, base_lrs):
                 set_rate(group, lr)
-        self.max_lrs = _per_group("max_lr", optimizer, max_lr)
+        self.max_lrs = per_group("max_lr", optimizer, max_lr)
         self.total_size = float(step_size_up) + float(step_size_up if step_size_down is None else step_size_down)
         self.step_ratio = float(step_size_up) / self.total_size
         if mode not in _MODES and scale_fn is None:
@@ -162,8 +162,8 @@ class CyclicLR(_WithMomentum):
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             self._bound_momentum(base_momentum, max_momentum, last_epoch == -1)
-            self.base_momentums = _per_group("base_momentum", optimizer, base_momentum)
-            self.max_momentums = _per_group("max_momentum", optimizer, max_momentum)
+            self.base_momentums = per_group("base_momentum", optimizer, base_momentum)
+            self.max_momentums = per_group("max_momentum", optimizer, max_momentum)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
@@ -203,7 +203,8 @@ def _line(start: float, end: float, part: float) -> float:
     return (end - start) * part + start
 
 
-_CURVES = {"cos": _cosine, "linear": _line}
+# How a value goes from a start to an end.
+CURVES = {"cos": _cosine, "linear": _line}
 
 
 class OneCycleLR(_WithMomentum):
@@ -238,12 +239,12 @@ class OneCycleLR(_WithMomentum):
         self.total_steps = _count_steps(total_steps, epochs, steps_per_epoch)
         if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
-        if anneal_strategy not in _CURVES:
+        if anneal_strategy not in CURVES:
             raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
         self._anneal_func_type = anneal_strategy
         self._schedule_phases = _phases(self.total_steps, float(pct_start * self.total_steps), three_phase)
         if last_epoch == -1:
-            for group, most in zip(optimizer.param_groups, _per_group("max_lr", optimizer, max_lr)):
+            for group, most in zip(optimizer.param_groups, per_group("max_lr", optimizer, max_lr)):
                 start = most / div_factor
                 group.update(initial_lr=start, max_lr=most, min_lr=start / final_div_factor)
         self.cycle_momentum = cycle_momentum
@@ -264,7 +265,7 @@ class OneCycleLR(_WithMomentum):
         else:
             phase = self._schedule_phases[-1]
         part = (step - start) / (phase["end_step"] - start)
-        curve = _CURVES[self._anneal_func_type]
+        curve = CURVES[self._anneal_func_type]
         rates = []
         for group in self.optimizer.param_groups:
             rates.append(curve(group[phase["start_lr"]], group[phase["end_lr"]], part))
