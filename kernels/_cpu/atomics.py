@@ -29,8 +29,7 @@ _FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221, "
 FUTEX_NUMBER = _FUTEX_NUMBERS.get(platform.machine(), 0) if sys.platform == "linux" and sys.maxsize > 2**32 else 0
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 _CLOCK_MONOTONIC = 6 if sys.platform == "darwin" else 1
-# Linux's struct rusage: eighteen words, the last the number of involuntary context switches.
-_RUSAGE_THREAD, _RUSAGE_WORDS, _NIVCSW = 1, 18, 17
+_CLOCK_THREAD = 3
 # Linux's set of processors, a bit for each, as the C library declares it.
 _SET_WORDS = 16
 
@@ -175,31 +174,26 @@ def _call_with_words(builder: Any, name: str, selector: int, words: int) -> Any:
     return first
 
 
+def _nanoseconds(builder: Any, clock: int) -> Any:
+    """What a clock of the system's says; 0 where there is none."""
+    if os.name != "posix" or sys.maxsize < 2**32:
+        return ir.Constant(_WORD, 0)
+    first = _call_with_words(builder, "clock_gettime", clock, 2)
+    nanoseconds = builder.load(builder.gep(first, [ir.Constant(_WORD, 1)]))
+    return builder.add(builder.mul(builder.load(first), ir.Constant(_WORD, 1_000_000_000)), nanoseconds)
+
+
 @intrinsic
 def now(typingctx: Any) -> Any:
     """Nanoseconds on a clock that only runs forward; 0 where there is none."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if os.name != "posix" or sys.maxsize < 2**32:
-            return ir.Constant(_WORD, 0)
-        first = _call_with_words(builder, "clock_gettime", _CLOCK_MONOTONIC, 2)
-        nanoseconds = builder.load(builder.gep(first, [ir.Constant(_WORD, 1)]))
-        return builder.add(builder.mul(builder.load(first), ir.Constant(_WORD, 1_000_000_000)), nanoseconds)
-
-    return types.int64(), codegen
+    return types.int64(), lambda context, builder, signature, args: _nanoseconds(builder, _CLOCK_MONOTONIC)
 
 
 @intrinsic
-def preemptions(typingctx: Any) -> Any:
-    """How often this thread had its processor taken away while it could have gone on; always 0 where the system does not tell."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if not FUTEX_NUMBER:
-            return ir.Constant(_WORD, 0)
-        first = _call_with_words(builder, "getrusage", _RUSAGE_THREAD, _RUSAGE_WORDS)
-        return builder.load(builder.gep(first, [ir.Constant(_WORD, _NIVCSW)]))
-
-    return types.int64(), codegen
+def processor_time(typingctx: Any) -> Any:
+    """Nanoseconds for which this thread had a processor; ``now`` where the system does not tell."""
+    clock = _CLOCK_THREAD if FUTEX_NUMBER else _CLOCK_MONOTONIC
+    return types.int64(), lambda context, builder, signature, args: _nanoseconds(builder, clock)
 
 
 @intrinsic

@@ -8,7 +8,8 @@ a futex on Linux, and in Python elsewhere: there, they are woken before a launch
 
 A worker on the launching thread's own processor only holds that up, so it moves to another.  One that shares its processor with another
 program is taken off it for milliseconds at a time, and whoever waits for its chunk waits with it: a worker that finds itself so crowded takes a
-nap, and the launching thread does its share.  Naps grow longer while it happens again and again.
+nap, and the launching thread does its share.  Naps grow longer while it happens again and again.  What tells is how long it was off its processor:
+the many short tasks of a system, which take microseconds each, are no crowd.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ from .atomics import (
     leave_processor,
     now,
     offer_processor,
-    preemptions,
     processor,
+    processor_time,
     relax,
 )
 from .intrinsics import load, store
@@ -59,6 +60,8 @@ _PATIENCE = 5000
 _SHORTEST, _LONGEST, _SOON = 1_000_000, 128_000_000, 20_000_000
 # Every so many launches, or looks, a worker asks the system whether it is crowded.
 _LAUNCHES, _LOOKS = 8, 64
+# It is when it lost so many nanoseconds to others, not counting one in eight.
+_LOST, _BEARABLE = 1_000_000, 8
 # A sleeper is woken for a launch that is not worth it once in so many.
 _SKIPS = 16
 # A request is the address of a control block, which ends in six zero bits, plus the number of chunks for each thread, plus this if the
@@ -76,7 +79,7 @@ def _held_up(control):
 @kernel
 def _work(control, seen, spins, futex):
     """A worker's life.  Returns the generation it has seen when it wants to sleep in Python (``futex`` is 0), or -1 when told to stop."""
-    preempted, launches, nap, woke = preemptions(), 0, 0, 0
+    launches, nap, woke, lost, began, used = 0, 0, 0, 0, now(), processor_time()
     while True:
         looks, crowded = 0, False
         while atomic_load(control + GENERATION) == seen and not crowded:
@@ -91,7 +94,7 @@ def _work(control, seen, spins, futex):
                 futex_wait(control + GENERATION, seen, 0)
                 if atomic_add(control + SLEEPERS, -1) > 1 and atomic_load(control + TICKETS) > 1:
                     futex_wake(control + GENERATION, 2)  # each wakes two more: nobody is late by waking all
-                looks, crowded = 0, _held_up(control)
+                looks, crowded, began, used = 0, _held_up(control), now(), processor_time()
         if atomic_load(control + STOP) != 0:
             return -1
         if not crowded:
@@ -105,11 +108,15 @@ def _work(control, seen, spins, futex):
                 call_task(load(control + TASK, np.int64), frame, load(frame + 8, np.int64) - ticket)
                 atomic_add(control + DONE, 1)
             launches += 1
-            crowded = launches % _LAUNCHES == 0 and preemptions() != preempted
+            if launches % _LAUNCHES == 0:
+                at, spent = now(), processor_time()
+                lost = max(0, lost + (at - began) - (spent - used) - (at - began) // _BEARABLE)
+                crowded, began, used = lost > _LOST, at, spent
         if crowded:
             nap = min(2 * nap, _LONGEST) if now() - woke < _SOON else _SHORTEST
             futex_wait(control + STOP, 0, nap)
-            woke, preempted = now(), preemptions()
+            woke = began = now()
+            lost, used = 0, processor_time()
 
 
 @kernel
