@@ -22,6 +22,7 @@ from ..elementwise import formulas
 from ..index import index_select
 from ..matmul import addmm, matmul
 from ..reduce import sum as sum_over
+from . import _walk
 
 __all__ = ["gru", "gru_backward", "lstm", "lstm_backward", "reversed_rows", "rnn", "rnn_backward"]
 
@@ -130,10 +131,14 @@ def rnn(x: Any, h0: Any, w_hh: Any, sizes: tuple[int, ...], reverse: bool, recti
     x [N, H], h0 [B, H], w_hh [H, H], float32 or float64.  Raises RuntimeError for other shapes and dtypes.
     """
     _check("rnn", 1, x, h0, w_hh, sizes, reverse)
-    x, w, on = contiguous(x), contiguous(w_hh.swapaxes(0, 1)), _on(x, h0, w_hh)
+    x, on = contiguous(x), _on(x, h0, w_hh)
     y = _new(x, *x.shape)
-    for rows, before in _steps(sizes, reverse):
-        on.rnn_step(y[rows], x[rows], matmul(h0 if before is None else y[before], w), rectified)
+    if _walk.takes(x, w_hh, sizes):
+        _walk.rnn(y, x, contiguous(h0), w_hh, sizes, reverse, rectified)
+    else:
+        w = contiguous(w_hh.swapaxes(0, 1))
+        for rows, before in _steps(sizes, reverse):
+            on.rnn_step(y[rows], x[rows], matmul(h0 if before is None else y[before], w), rectified)
     return y, _last(y, sizes, reverse)
 
 
@@ -144,10 +149,13 @@ def rnn_backward(
     """The gradients of x, h0 and w_hh from those of y and of the last states (either may be None)."""
     on, h = _on(y, w_hh), _Carried(g_last, h0.shape, y)
     g, dx = None if g is None else contiguous(g), _new(y, *y.shape)
-    for rows, _ in reversed(_steps(sizes, reverse)):
-        part = dx[rows]
-        on.rnn_step_backward(part, None if g is None else g[rows], h.of(part.shape[0]), y[rows], rectified)
-        h.set(matmul(part, w_hh))
+    if _walk.takes(y, w_hh, sizes):
+        _walk.rnn_backward(dx, h.rows, g, w_hh, contiguous(y), sizes, reverse, rectified)
+    else:
+        for rows, _ in reversed(_steps(sizes, reverse)):
+            part = dx[rows]
+            on.rnn_step_backward(part, None if g is None else g[rows], h.of(part.shape[0]), y[rows], rectified)
+            h.set(matmul(part, w_hh))
     return dx, h.rows, matmul(dx.swapaxes(0, 1), _before(h0, y, sizes, reverse))
 
 
@@ -169,16 +177,19 @@ def lstm(x: Any, h0: Any, c0: Any, w_hh: Any, w_hr: Any, sizes: tuple[int, ...],
         raise RuntimeError(
             f"lstm: expected c0 of shape {[sizes[0], hidden]} and the dtype of x, but got {list(c0.shape)}, {_dtypes.name(c0.dtype)}"
         )
-    x, c0, w, on = contiguous(x), contiguous(c0), contiguous(w_hh.swapaxes(0, 1)), _on(x, h0, c0, w_hh, w_hr)
-    narrow = None if w_hr is None else w_hr.swapaxes(0, 1)
+    x, c0, on = contiguous(x), contiguous(c0), _on(x, h0, c0, w_hh, w_hr)
     n = x.shape[0]
     gates, cells, squashed, wide = _new(x, n, 4 * hidden), _new(x, n, hidden), _new(x, n, hidden), _new(x, n, hidden)
-    y = wide if narrow is None else _new(x, n, narrow.shape[1])
-    for rows, before in _steps(sizes, reverse):
-        h, c = (h0, c0) if before is None else (y[before], cells[before])
-        on.lstm_step(wide[rows], cells[rows], squashed[rows], gates[rows], x[rows], matmul(h, w), c)
-        if narrow is not None:
-            copy_into(y[rows], matmul(wide[rows], narrow))
+    y = wide if w_hr is None else _new(x, n, w_hr.shape[0])
+    if w_hr is None and _walk.takes(x, w_hh, sizes):
+        _walk.lstm(y, cells, squashed, gates, x, contiguous(h0), c0, w_hh, sizes, reverse)
+    else:
+        w, narrow = contiguous(w_hh.swapaxes(0, 1)), None if w_hr is None else w_hr.swapaxes(0, 1)
+        for rows, before in _steps(sizes, reverse):
+            h, c = (h0, c0) if before is None else (y[before], cells[before])
+            on.lstm_step(wide[rows], cells[rows], squashed[rows], gates[rows], x[rows], matmul(h, w), c)
+            if narrow is not None:
+                copy_into(y[rows], matmul(wide[rows], narrow))
     return y, _last(y, sizes, reverse), _last(cells, sizes, reverse), gates, cells, squashed, wide
 
 
@@ -191,16 +202,19 @@ def lstm_backward(
     on, h, c = _on(y, w_hh), _Carried(g_h, h0.shape, y), _Carried(g_c, c0.shape, y)
     c0, g, dx = contiguous(c0), None if g is None else contiguous(g), _new(gates, *gates.shape)
     narrowed = None if w_hr is None else _new(y, *y.shape)  # the gradient of y with what comes from the step after it
-    for rows, before in reversed(_steps(sizes, reverse)):
-        part = dx[rows]
-        count = part.shape[0]
-        g_y, g_state = None if g is None else g[rows], h.of(count)
-        if narrowed is not None:
-            total = g_state if g_y is None else formulas.add(g_y, g_state)
-            copy_into(narrowed[rows], total)
-            g_y, g_state = None, matmul(total, w_hr)
-        on.lstm_step_backward(part, c.of(count), g_y, g_state, gates[rows], squashed[rows], c0 if before is None else cells[before])
-        h.set(matmul(part, w_hh))
+    if w_hr is None and _walk.takes(y, w_hh, sizes):
+        _walk.lstm_backward(dx, h.rows, c.rows, g, c0, w_hh, gates, cells, squashed, sizes, reverse)
+    else:
+        for rows, before in reversed(_steps(sizes, reverse)):
+            part = dx[rows]
+            count = part.shape[0]
+            g_y, g_state = None if g is None else g[rows], h.of(count)
+            if narrowed is not None:
+                total = g_state if g_y is None else formulas.add(g_y, g_state)
+                copy_into(narrowed[rows], total)
+                g_y, g_state = None, matmul(total, w_hr)
+            on.lstm_step_backward(part, c.of(count), g_y, g_state, gates[rows], squashed[rows], c0 if before is None else cells[before])
+            h.set(matmul(part, w_hh))
     dw = matmul(dx.swapaxes(0, 1), _before(h0, y, sizes, reverse))
     return dx, h.rows, c.rows, dw, None if narrowed is None else matmul(narrowed.swapaxes(0, 1), wide)
 
@@ -218,9 +232,13 @@ def gru(x: Any, h0: Any, w_hh: Any, b_hh: Any, sizes: tuple[int, ...], reverse: 
     """
     _check("gru", 3, x, h0, w_hh, sizes, reverse)
     hidden = w_hh.shape[0] // 3
-    x, h0, w, on = contiguous(x), contiguous(h0), contiguous(w_hh.swapaxes(0, 1)), _on(x, h0, w_hh, b_hh)
+    x, h0, on = contiguous(x), contiguous(h0), _on(x, h0, w_hh, b_hh)
     bias = zeros((3 * hidden,), x.dtype, x) if b_hh is None else contiguous(b_hh)
     y, gates = _new(x, x.shape[0], hidden), _new(x, x.shape[0], 4 * hidden)
+    if _walk.takes(x, w_hh, sizes):
+        _walk.gru(y, gates, x, bias, h0, w_hh, sizes, reverse)
+        return y, _last(y, sizes, reverse), gates
+    w = contiguous(w_hh.swapaxes(0, 1))
     for rows, before in _steps(sizes, reverse):
         h = h0 if before is None else y[before]
         on.gru_step(y[rows], gates[rows], x[rows], matmul(h, w), bias, h)
@@ -236,11 +254,14 @@ def gru_backward(
     hidden = y.shape[1]
     h0, g = contiguous(h0), None if g is None else contiguous(g)
     dx, ds = _new(y, y.shape[0], 3 * hidden), _new(y, y.shape[0], 3 * hidden)
-    for rows, before in reversed(_steps(sizes, reverse)):
-        part = ds[rows]
-        count = part.shape[0]
-        direct = _new(y, count, hidden)  # what reaches the state before without passing its product
-        h = h0 if before is None else y[before]
-        on.gru_step_backward(dx[rows], part, direct, None if g is None else g[rows], carried.of(count), gates[rows], h)
-        carried.set(addmm(direct, part, w_hh))
+    if _walk.takes(y, w_hh, sizes):
+        _walk.gru_backward(dx, ds, carried.rows, g, h0, w_hh, contiguous(y), gates, sizes, reverse)
+    else:
+        for rows, before in reversed(_steps(sizes, reverse)):
+            part = ds[rows]
+            count = part.shape[0]
+            direct = _new(y, count, hidden)  # what reaches the state before without passing its product
+            h = h0 if before is None else y[before]
+            on.gru_step_backward(dx[rows], part, direct, None if g is None else g[rows], carried.of(count), gates[rows], h)
+            carried.set(addmm(direct, part, w_hh))
     return dx, carried.rows, matmul(ds.swapaxes(0, 1), _before(h0, y, sizes, reverse)), sum_over(ds, 0)

@@ -1,6 +1,6 @@
-"""One step of a recurrent layer on the CPU, behind its product: a pass over the rows of a batch, which the functions of the gates bound.
+"""One step of a recurrent layer on the CPU, behind its product, where the steps are not walked in one launch (see ``_walk``).
 
-The arrays are contiguous rows of float32 or float64, and come as ids.  The loops vectorise.
+The arrays are contiguous rows of float32 or float64, and come as ids.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import address_of, array_from, compiled, inline, kernel
-from .._cpu.functions import functions_for
+from .._cpu import address_of, compiled, kernel
 from .._cpu.types import intp, signature
+from ._gates import passes
 
 # What a gate costs, in the scalar operations that decide whether threads are worth it.
 _GATE = 40
@@ -21,119 +21,57 @@ _GATE = 40
 
 @functools.cache
 def _kernels(dtype: np.dtype) -> SimpleNamespace:
-    real, itemsize = dtype.type, dtype.itemsize
-    functions = functions_for(dtype, {"tanh", "sigmoid"})
-    tanh, sigmoid = functions["tanh"], functions["sigmoid"]
-    zero, one = real(0), real(1)
-
-    @inline
-    def row_of(array, r, part, parts, width):
-        """Part ``part`` of row r of an array whose rows have ``parts`` of ``width`` elements."""
-        return array_from(address_of(array) + (r * parts + part) * width * itemsize, width, real)
+    itemsize, gate = dtype.itemsize, passes(dtype)
+    add, copy = gate.add, gate.copy
+    rnn_row, rnn_row_backward, lstm_row, lstm_row_backward = gate.rnn, gate.rnn_backward, gate.lstm, gate.lstm_backward
+    gru_row, gru_row_backward = gate.gru, gate.gru_backward
 
     @kernel
     def rnn(lo, hi, y, x, s, rectified, width):
         for r in range(lo, hi):
-            out, first, second = row_of(y, r, 0, 1, width), row_of(x, r, 0, 1, width), row_of(s, r, 0, 1, width)
-            if rectified:
-                for j in range(out.size):
-                    v = first[j] + second[j]
-                    out[j] = zero if v <= zero else v
-            else:
-                for j in range(out.size):
-                    out[j] = tanh(first[j] + second[j])
+            shift = r * width * itemsize
+            rnn_row(address_of(y) + shift, address_of(x) + shift, address_of(s) + shift, rectified, width)
 
     @kernel
     def rnn_backward(lo, hi, d, g, h, y, rectified, width):
         for r in range(lo, hi):
-            slope, state, out = row_of(d, r, 0, 1, width), row_of(h, r, 0, 1, width), row_of(y, r, 0, 1, width)
-            grad = row_of(g, r, 0, 1, width) if g != 0 else state
-            both = one if g != 0 else zero
-            if rectified:
-                for j in range(slope.size):
-                    slope[j] = zero if out[j] <= zero else state[j] + both * grad[j]
-            else:
-                for j in range(slope.size):
-                    slope[j] = (state[j] + both * grad[j]) * (one - out[j] * out[j])
+            shift = r * width * itemsize
+            if g != 0:
+                add(address_of(h) + shift, address_of(g) + shift, width)
+            rnn_row_backward(address_of(d) + shift, address_of(h) + shift, address_of(y) + shift, rectified, width)
 
     @kernel
     def lstm(lo, hi, h, c, t, gates, x, s, before, width):
         for r in range(lo, hi):
-            x_i, x_f, x_g, x_o = row_of(x, r, 0, 4, width), row_of(x, r, 1, 4, width), row_of(x, r, 2, 4, width), row_of(x, r, 3, 4, width)
-            s_i, s_f, s_g, s_o = row_of(s, r, 0, 4, width), row_of(s, r, 1, 4, width), row_of(s, r, 2, 4, width), row_of(s, r, 3, 4, width)
-            i, f, g = row_of(gates, r, 0, 4, width), row_of(gates, r, 1, 4, width), row_of(gates, r, 2, 4, width)
-            o, old, new = row_of(gates, r, 3, 4, width), row_of(before, r, 0, 1, width), row_of(c, r, 0, 1, width)
-            squashed, out = row_of(t, r, 0, 1, width), row_of(h, r, 0, 1, width)
-            for j in range(i.size):
-                i[j] = sigmoid(x_i[j] + s_i[j])
-            for j in range(f.size):
-                f[j] = sigmoid(x_f[j] + s_f[j])
-            for j in range(g.size):
-                g[j] = tanh(x_g[j] + s_g[j])
-            for j in range(o.size):
-                o[j] = sigmoid(x_o[j] + s_o[j])
-            for j in range(new.size):
-                new[j] = f[j] * old[j] + i[j] * g[j]
-            for j in range(out.size):
-                v = tanh(new[j])
-                squashed[j] = v
-                out[j] = o[j] * v
+            shift = r * width * itemsize
+            y, cells, squashed, row = address_of(h) + shift, address_of(c) + shift, address_of(t) + shift, address_of(gates) + 4 * shift
+            lstm_row(y, cells, squashed, row, address_of(x) + 4 * shift, address_of(s) + 4 * shift, address_of(before) + shift, width)
 
     @kernel
     def lstm_backward(lo, hi, d, dc, g_y, g_h, gates, t, before, width):
         for r in range(lo, hi):
-            d_i, d_f, d_g, d_o = row_of(d, r, 0, 4, width), row_of(d, r, 1, 4, width), row_of(d, r, 2, 4, width), row_of(d, r, 3, 4, width)
-            i, f, g = row_of(gates, r, 0, 4, width), row_of(gates, r, 1, 4, width), row_of(gates, r, 2, 4, width)
-            o, squashed, old = row_of(gates, r, 3, 4, width), row_of(t, r, 0, 1, width), row_of(before, r, 0, 1, width)
-            cell, state = row_of(dc, r, 0, 1, width), row_of(g_h, r, 0, 1, width)
-            grad = row_of(g_y, r, 0, 1, width) if g_y != 0 else state
-            both = one if g_y != 0 else zero
-            for j in range(cell.size):
-                h = state[j] + both * grad[j]
-                k = cell[j] + h * o[j] * (one - squashed[j] * squashed[j])
-                d_o[j] = h * squashed[j] * o[j] * (one - o[j])
-                d_i[j] = k * g[j] * i[j] * (one - i[j])
-                d_g[j] = k * i[j] * (one - g[j] * g[j])
-                d_f[j] = k * old[j] * f[j] * (one - f[j])
-                cell[j] = k * f[j]
+            shift = r * width * itemsize
+            dh, squashed, row = address_of(g_h) + shift, address_of(t) + shift, address_of(gates) + 4 * shift
+            if g_y != 0:
+                add(dh, address_of(g_y) + shift, width)
+            lstm_row_backward(address_of(d) + 4 * shift, address_of(dc) + shift, dh, row, squashed, address_of(before) + shift, width)
 
     @kernel
     def gru(lo, hi, h, gates, x, s, bias, before, width):
-        b_r, b_z, b_n = row_of(bias, 0, 0, 3, width), row_of(bias, 0, 1, 3, width), row_of(bias, 0, 2, 3, width)
-        for row in range(lo, hi):
-            x_r, x_z, x_n = row_of(x, row, 0, 3, width), row_of(x, row, 1, 3, width), row_of(x, row, 2, 3, width)
-            s_r, s_z, s_n = row_of(s, row, 0, 3, width), row_of(s, row, 1, 3, width), row_of(s, row, 2, 3, width)
-            r, z, n = row_of(gates, row, 0, 4, width), row_of(gates, row, 1, 4, width), row_of(gates, row, 2, 4, width)
-            inner, old, out = row_of(gates, row, 3, 4, width), row_of(before, row, 0, 1, width), row_of(h, row, 0, 1, width)
-            for j in range(r.size):
-                r[j] = sigmoid(x_r[j] + (s_r[j] + b_r[j]))
-            for j in range(z.size):
-                z[j] = sigmoid(x_z[j] + (s_z[j] + b_z[j]))
-            for j in range(n.size):
-                v = s_n[j] + b_n[j]
-                inner[j] = v
-                n[j] = tanh(x_n[j] + r[j] * v)
-            for j in range(out.size):
-                out[j] = (one - z[j]) * n[j] + z[j] * old[j]
+        for r in range(lo, hi):
+            shift = r * width * itemsize
+            y, row, old = address_of(h) + shift, address_of(gates) + 4 * shift, address_of(before) + shift
+            gru_row(y, row, address_of(x) + 3 * shift, address_of(s) + 3 * shift, address_of(bias), old, width)
 
     @kernel
     def gru_backward(lo, hi, dx, ds, direct, g_y, g_h, gates, before, width):
-        for row in range(lo, hi):
-            x_r, x_z, x_n = row_of(dx, row, 0, 3, width), row_of(dx, row, 1, 3, width), row_of(dx, row, 2, 3, width)
-            s_r, s_z, s_n = row_of(ds, row, 0, 3, width), row_of(ds, row, 1, 3, width), row_of(ds, row, 2, 3, width)
-            r, z, n = row_of(gates, row, 0, 4, width), row_of(gates, row, 1, 4, width), row_of(gates, row, 2, 4, width)
-            inner, old, past = row_of(gates, row, 3, 4, width), row_of(before, row, 0, 1, width), row_of(direct, row, 0, 1, width)
-            state = row_of(g_h, row, 0, 1, width)
-            grad = row_of(g_y, row, 0, 1, width) if g_y != 0 else state
-            both = one if g_y != 0 else zero
-            for j in range(past.size):
-                h = state[j] + both * grad[j]
-                d_z = h * (old[j] - n[j]) * z[j] * (one - z[j])
-                d_n = h * (one - z[j]) * (one - n[j] * n[j])
-                d_r = d_n * inner[j] * r[j] * (one - r[j])
-                x_r[j], x_z[j], x_n[j] = d_r, d_z, d_n
-                s_r[j], s_z[j], s_n[j] = d_r, d_z, d_n * r[j]
-                past[j] = h * z[j]
+        for r in range(lo, hi):
+            shift = r * width * itemsize
+            dh, row = address_of(direct) + shift, address_of(gates) + 4 * shift
+            copy(dh, address_of(g_h) + shift, width)
+            if g_y != 0:
+                add(dh, address_of(g_y) + shift, width)
+            gru_row_backward(address_of(dx) + 3 * shift, address_of(ds) + 3 * shift, dh, row, address_of(before) + shift, width)
 
     def launchable(function: Any, arguments: int) -> Any:
         return compiled(function, signature(*[intp] * arguments))
@@ -159,7 +97,7 @@ def rnn_step(y: Any, x: Any, s: Any, rectified: bool) -> None:
 
 
 def rnn_step_backward(d: Any, g: Any, h: Any, y: Any, rectified: bool) -> None:
-    """d = (g + h) · the slope at y; g may be None."""
+    """d = (g + h) · the slope at y; g may be None.  h is not needed any more."""
     rows, width = d.shape
     _kernels(d.dtype).rnn_backward(rows, id(d), _id(g), id(h), id(y), rectified, width, work=d.size)
 
@@ -172,7 +110,8 @@ def lstm_step(h: Any, c: Any, squashed: Any, gates: Any, x: Any, s: Any, before:
 
 
 def lstm_step_backward(d: Any, dc: Any, g: Any, h: Any, gates: Any, squashed: Any, before: Any) -> None:
-    """The gradient d of x + s from that of h, which is g + h (g may be None), and of c, ``dc``, which becomes that of the cells ``before``."""
+    """The gradient d of x + s from that of h, which is g + h (g may be None), and of c, ``dc``, which becomes that of the cells ``before``.
+    h is not needed any more."""
     rows, width = dc.shape
     work = d.size * 4
     _kernels(d.dtype).lstm_backward(rows, id(d), id(dc), _id(g), id(h), id(gates), id(squashed), id(before), width, work=work)

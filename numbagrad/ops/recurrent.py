@@ -159,6 +159,8 @@ def layers(
         last.append(tuple(ends))
         if direction == directions - 1:
             x = cat(results, 1) if bidirectional else y
+    if len(last) == 1:
+        return (x, *(end.unsqueeze(0) for end in last[0]))
     return (x, *(stack(ends) for ends in zip(*last)))
 
 
