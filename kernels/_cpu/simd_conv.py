@@ -55,6 +55,7 @@ WIDE_PIXELS = 14 if _MANY else 6  # x 1 or 2 vectors of output channels
 NARROW_CHANNELS, NARROW_VECTORS = (8, 3) if _MANY else (4, 3)
 SINGLE_VECTORS = 8
 BATCH_TILES = ((6, 4), (12, 2), (24, 1)) if _MANY else ((6, 2), (12, 1))
+TAP_PIXELS = 4
 LANE_CHANNELS, LANE_TAPS = (3, 9) if _MANY else (3, 3)
 
 
@@ -94,25 +95,33 @@ def tap_tile(dtype: Any, columns: int) -> Any:
     gradient's counterpart of ``wide_tile``: lanes are output channels, rows are WIDE_PIXELS entries of the table, and the sum runs over
     pixels.  It starts from zero, so what is added to ``out`` is the sum of one block.  Rows of ``g`` and ``out`` are two vectors long, of
     which the first ``columns`` are used.
+
+    The addresses of the entries are more than there are registers for: TAP_PIXELS pixels at a time share what it takes to move them on.
     """
 
     def emit(e: Emitter, rows: Any, width: Any, x_row: Any, x: Any, table: Any, g: Any, out: Any) -> None:
         builder, add, at = e.builder, e.builder.add, e.integer
         offsets = [e.word(add(table, at(8 * i))) for i in range(WIDE_PIXELS)]
+        several = builder.sdiv(width, at(TAP_PIXELS))
+        rest, begin = builder.srem(width, at(TAP_PIXELS)), builder.mul(several, at(TAP_PIXELS))
 
         def row(_: Any, values: list[Any]) -> list[Any]:
             taps = [add(values[0], offset) for offset in offsets]
-            return [add(values[0], x_row), *e.loop(width, values[1:], lambda k, carried: pixel(taps, k, carried))]
+            carried = e.loop(several, values[1:], lambda k, carried: pixels(taps, builder.mul(k, at(TAP_PIXELS)), TAP_PIXELS, carried))
+            return [add(values[0], x_row), *e.loop(rest, carried, lambda k, carried: pixels(taps, add(begin, k), 1, carried))]
 
-        def pixel(taps: list[Any], k: Any, values: list[Any]) -> list[Any]:
+        def pixels(taps: list[Any], first: Any, count: int, values: list[Any]) -> list[Any]:
             gradient, sums = values[0], values[1:]
-            shift = builder.mul(k, at(e.itemsize))
-            right = [e.load(add(gradient, at(j * e.register_bytes))) for j in range(columns)]
-            after = []
-            for i in range(WIDE_PIXELS):
-                left = e.broadcast(add(taps[i], shift))
-                after += [e.fma(left, right[j], sums[i * columns + j]) for j in range(columns)]
-            return [add(gradient, at(2 * e.register_bytes)), *after]
+            shift = builder.mul(first, at(e.itemsize))
+            here = [add(tap, shift) for tap in taps]
+            for pixel in range(count):
+                right = [e.load(add(gradient, at((2 * pixel + j) * e.register_bytes))) for j in range(columns)]
+                after = []
+                for i in range(WIDE_PIXELS):
+                    left = e.broadcast(add(here[i], at(pixel * e.itemsize)))
+                    after += [e.fma(left, right[j], sums[i * columns + j]) for j in range(columns)]
+                sums = after
+            return [add(gradient, at(2 * count * e.register_bytes)), *sums]
 
         for n, total in enumerate(e.loop(rows, [x, g, *[e.zero] * (WIDE_PIXELS * columns)], row)[2:]):
             address = add(out, at((n // columns * 2 + n % columns) * e.register_bytes))
@@ -259,6 +268,23 @@ def store_columns(dtype: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=None)
+def interleave(dtype: Any) -> Any:
+    """to[2c] = even[c] and to[2c + 1] = odd[c] for one vector of c, as far as 2c and 2c + 1 are below ``count``:
+    ``interleave(to, even, odd, count)``."""
+
+    def emit(e: Emitter, to: Any, even: Any, odd: Any, count: Any) -> None:
+        builder, at = e.builder, e.integer
+        left = e.load(even, e.mask(builder.ashr(builder.add(count, at(1)), at(1))))
+        right = e.load(odd, e.mask(builder.ashr(count, at(1))))
+        for part in range(2):
+            order = [c + side for c in range(part * e.lanes // 2, (part + 1) * e.lanes // 2) for side in (0, e.lanes)]
+            vector = builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), e.lanes), order))
+            e.store(builder.add(to, at(part * e.register_bytes)), vector, e.mask(builder.sub(count, at(part * e.lanes))))
+
+    return emitted(4, emit, dtype)
+
+
+@functools.lru_cache(maxsize=None)
 def copy_rows(dtype: Any) -> Any:
     """to[r, c] = source[r, c] for first <= r < last and low <= c < high, else 0, for one vector of columns c and every row r < ``rows``:
     ``copy_rows(to, to_row, source, source_row, source_column, rows, first, last, low, high)``.
@@ -365,8 +391,9 @@ __all__ = [
     "WIDE_PIXELS",
     "batch_tile",
     "copy_rows",
-    "lane_tile",
     "inlined",
+    "interleave",
+    "lane_tile",
     "lanes",
     "load_between",
     "narrow_tile",

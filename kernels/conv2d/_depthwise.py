@@ -56,7 +56,7 @@ def planned(q: Geometry, itemsize: int) -> tuple[np.ndarray, np.ndarray] | None:
     Measured (Zen 4, AVX-512, float32, one thread, microseconds, tiles / this): 16 x 256, 7x7, k3: 585 / 349;
     16 x 64, 28x28, k3, stride 2: 350 / 286, its input gradient 1480 / 841; 16 x 128, 14x14, k5: 716 / 677; 16 x 64, 28x28, k3: 470 / 600.
     """
-    if q.channels != 1 or q.out != 1 or q.stride_w > 2 or q.out_height * q.out_width >= _SMALL:
+    if not q.flat or q.channels != 1 or q.out != 1 or q.stride_w > 2 or q.out_height * q.out_width >= _SMALL:
         return None
     lanes = simd_conv.lanes(np.float32 if itemsize == 4 else np.float64)
     above, left = max(0, -min(q.rows)), max(0, -min(q.columns))

@@ -11,29 +11,35 @@ from .._cpu import kernel, simd, simd_conv
 
 
 @kernel
-def place_phase(lo, hi, out, phase, first_row, first_column, step_rows, step_columns):
-    """out[:, first_row::step_rows, first_column::step_columns] = phase, over planes; zero where ``phase`` has no element to give."""
+def place_phase(lo, hi, out, phase, first, step):
+    """out[volume, d::, r::, c::] = phase, from ``first`` in steps of ``step``, over volumes; zero where ``phase`` has no element to give."""
     zero, empty = out.dtype.type(0), phase.size == 0
-    for plane in range(lo, hi):
-        for row, r in enumerate(range(first_row, out.shape[1], step_rows)):
-            for column, c in enumerate(range(first_column, out.shape[2], step_columns)):
-                out[plane, r, c] = zero if empty else phase[plane, row, column]
+    for volume in range(lo, hi):
+        for level, d in enumerate(range(first[0], out.shape[1], step[0])):
+            for row, r in enumerate(range(first[1], out.shape[2], step[1])):
+                for column, c in enumerate(range(first[2], out.shape[3], step[2])):
+                    out[volume, d, r, c] = zero if empty else phase[volume, level, row, column]
 
 
-@kernel
-def place_pair(lo, hi, out, even, odd, first_row, step_rows):
-    """As ``place_phase`` for both phases of a column stride of 2, whose elements alternate: twice as many consecutive stores."""
-    width = out.shape[2]
-    whole = width // 2
-    for plane in range(lo, hi):
-        target, left, right = out[plane].reshape(-1), even[plane].reshape(-1), odd[plane].reshape(-1)
-        for row, r in enumerate(range(first_row, out.shape[1], step_rows)):
-            to, a, b = np.uintp(r * width), np.uintp(row * even.shape[2]), np.uintp(row * odd.shape[2])
-            for c in range(np.uintp(whole)):
-                target[to + 2 * c] = left[a + c]
-                target[to + 2 * c + 1] = right[b + c]
-            if width % 2:
-                target[to + np.uintp(width - 1)] = left[a + np.uintp(whole)]
+@functools.lru_cache(maxsize=None)
+def place_pair(dtype: Any) -> Any:
+    """As ``place_phase`` for both phases of a column stride of 2, whose elements alternate: consecutive stores of whole registers."""
+    size, lanes, interleave = np.dtype(dtype).itemsize, simd.lanes(dtype), simd_conv.interleave(dtype)
+
+    @kernel
+    def place_columns(lo, hi, out, even, odd, first, step):
+        depth, height, width = out.shape[1], out.shape[2], out.shape[3]
+        for volume in range(lo, hi):
+            for level, d in enumerate(range(first[0], depth, step[0])):
+                for row, r in enumerate(range(first[1], height, step[1])):
+                    to = out.ctypes.data + ((volume * depth + d) * height + r) * width * size
+                    left = even.ctypes.data + ((volume * even.shape[1] + level) * even.shape[2] + row) * even.shape[3] * size
+                    right = odd.ctypes.data + ((volume * odd.shape[1] + level) * odd.shape[2] + row) * odd.shape[3] * size
+                    for c in range(0, width, 2 * lanes):
+                        shift = c // 2 * size
+                        interleave(to + c * size, left + shift, right + shift, width - c)
+
+    return place_columns
 
 
 @functools.lru_cache(maxsize=None)

@@ -24,6 +24,7 @@ TAPS, STYLE, DIRECT, AREA, SCRATCH = (F[n] for n in ("TAPS", "STYLE", "DIRECT", 
 CHUNKS, CHUNK_BLOCKS, BLOCKS, WORKERS = (F[n] for n in ("CHUNKS", "CHUNK_BLOCKS", "BLOCKS", "WORKERS"))
 UNITS_PER_BLOCK, UNIT_BLOCKS, PARTIAL, WEIGHTS = (F[n] for n in ("UNITS_PER_BLOCK", "UNIT_BLOCKS", "PARTIAL", "WEIGHTS"))
 PACKED, PITCH, SEGMENT, PACKS, TABLE = (F[n] for n in ("PACKED", "PITCH", "SEGMENT", "PACKS", "TABLE"))
+DEPTH, OUT_DEPTH, STRIDE_D, LEVELS, FIRST_LEVEL = (F[n] for n in ("DEPTH", "OUT_DEPTH", "STRIDE_D", "LEVELS", "FIRST_LEVEL"))
 
 PIXELS, ROWS, VECTORS, SINGLES = (
     simd_conv.WIDE_PIXELS,
@@ -57,40 +58,47 @@ def engine(dtype: Any) -> SimpleNamespace:
     def pack(p, x, area, images, band, group):
         """Lay out the inputs of one band; see ``_plan``."""
         channels, plane, row, pitch, entries = p[CHANNELS], p[HEIGHT] * p[WIDTH] * size, p[WIDTH] * size, p[PITCH], p[PACKED]
-        first, image, step = images * p[TOGETHER], p[GROUPS] * channels * plane, p[STRIDE_W] * size
-        origin = x + (first * p[GROUPS] + group) * channels * plane
-        for c in range(channels):
+        first, depth, levels, step = images * p[TOGETHER], p[DEPTH], p[LEVELS], p[STRIDE_W] * size
+        image, out_level, around = first // p[OUT_DEPTH], first % p[OUT_DEPTH], p[OUT_DEPTH] * p[STRIDE_D]
+        origin = x + (image * p[GROUPS] + group) * channels * depth * plane
+        for c in range(channels * levels):
+            start = p[p[FIRST_LEVEL] + c % levels]
             for entry in range(entries):
                 at = p[PACKS] + (band * entries + entry) * 6
                 rows, offset, begin, end, low, high = p[at], p[at + 1], p[at + 2], p[at + 3], p[at + 4], p[at + 5]
-                to, source = area + (c * entries + entry) * p[SLOT_ROWS] * pitch * size, origin + c * plane + offset * size
+                to, volume = (
+                    area + (c * entries + entry) * p[SLOT_ROWS] * pitch * size,
+                    origin + c // levels * depth * plane + offset * size,
+                )
+                level = out_level * p[STRIDE_D] + start
                 for _image in range(min(p[TOGETHER], p[IMAGES] - first)):
+                    source, last = volume + level * plane, end if 0 <= level < depth else begin
                     # What the last vector of a row writes too much, the first one of the next row mends.
-                    if step == size and pitch > 2 * lanes:  # row by row, while the same rows of the next channel arrive
+                    if step == size and pitch > 2 * lanes:  # row by row, while the same rows of the next plane arrive
                         for r in range(rows):
-                            stop = high if begin <= r < end else 0
+                            stop = high if begin <= r < last else 0
                             cell, origin_v = to + r * pitch * size, source + r * p[STRIDE_H] * row
                             for v in range(0, pitch, lanes):
                                 prefetch_read(origin_v + v * size + plane)
                                 store_vector(cell + v * size, load_between(origin_v + v * size, low - v, stop - v))
-                        to += rows * pitch * size
-                        source += image
-                        continue
-                    for v in range((pitch - 1) // lanes * lanes, -1, -lanes):
-                        cell, origin_v = to + v * size, source + v * step
-                        copy_rows(cell, pitch * size, origin_v, p[STRIDE_H] * row, step, rows, begin, end, low - v, high - v)
+                    else:
+                        for v in range((pitch - 1) // lanes * lanes, -1, -lanes):
+                            cell, origin_v = to + v * size, source + v * step
+                            copy_rows(cell, pitch * size, origin_v, p[STRIDE_H] * row, step, rows, begin, last, low - v, high - v)
                     to += rows * pitch * size
-                    source += image
+                    level += p[STRIDE_D]
+                    if level == around + start:  # the next image
+                        level, volume = start, volume + p[GROUPS] * channels * depth * plane
 
     @simd_conv.inlined
     def scatter(p, out, tile, row, column, images, band, group, channel, count, q, pixels):
         """out[image, channel + i, pixel] = tile[i, j] for bands of several images or of less than a tile (tile strides ``row``, ``column``)."""
-        plane = p[OUT_HEIGHT] * p[OUT_WIDTH]
+        plane, depth = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT_DEPTH]
         for j in range(pixels):
             image, pixel = images * p[TOGETHER] + (q + j) // plane, band * p[BAND_ROWS] * p[OUT_WIDTH] + (q + j) % plane
-            to = out + (((image * p[GROUPS] + group) * p[OUT] + channel) * plane + pixel) * size
+            to = out + ((((image // depth * p[GROUPS] + group) * p[OUT] + channel) * depth + image % depth) * plane + pixel) * size
             for i in range(count):
-                store(to + i * plane * size, load(tile + i * row + j * column, dtype))
+                store(to + i * depth * plane * size, load(tile + i * row + j * column, dtype))
 
     @kernel
     def correlate(lo, hi, p, x, w, start, out, scratch):
@@ -98,7 +106,7 @@ def engine(dtype: Any) -> SimpleNamespace:
         groups, channels_out, bands, together, taps, style = p[GROUPS], p[OUT], p[BANDS], p[TOGETHER], p[TAPS], p[STYLE]
         plane, out_width, band_rows, chunks = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT_WIDTH], p[BAND_ROWS], p[CHUNKS]
         table, workers, blocks = numbers + 8 * p[TABLE], p[WORKERS], p[BLOCKS]
-        items = p[IMAGE_GROUPS] * bands * groups * chunks
+        items, depth, volume = p[IMAGE_GROUPS] * bands * groups * chunks, p[OUT_DEPTH], p[OUT_DEPTH] * plane
         high, span = block, PIXELS  # channels and pixels of a tile
         if style == NARROW:
             high, span = ROWS, VECTORS * lanes
@@ -128,7 +136,8 @@ def engine(dtype: Any) -> SimpleNamespace:
                     here, begin = weights + (group * blocks + k) * p[WEIGHTS] * size, biases + (group * blocks + k) * high * size
                     channel = k * high
                     count = min(high, channels_out - channel)
-                    to = target + (((images * groups + group) * channels_out + channel) * plane + band * band_rows * out_width) * size
+                    level = images % depth * plane + band * band_rows * out_width
+                    to = target + (((images // depth * groups + group) * channels_out + channel) * volume + level) * size
                     for n in range(segments * tiles):
                         q, shift = n // tiles, n % tiles * span
                         if whole:  # the tile at the end overlaps the one before
@@ -137,8 +146,8 @@ def engine(dtype: Any) -> SimpleNamespace:
                         if style == WIDE:
                             if together == 1:  # the lines that the tile will be stored to arrive while it is computed
                                 for i in range(count):
-                                    prefetch_write(to + (q + i * plane) * size)
-                                    prefetch_write(to + (q + span - 1 + i * plane) * size)
+                                    prefetch_write(to + (q + i * volume) * size)
+                                    prefetch_write(to + (q + span - 1 + i * volume) * size)
                             if count > lanes:
                                 wide_two(taps, source_tile, table, here, begin, tile)
                             else:
@@ -146,14 +155,14 @@ def engine(dtype: Any) -> SimpleNamespace:
                             if together == 1:
                                 for r in range(0, min(span, pixels - q), lanes):
                                     for i in range(0, count, lanes):
-                                        cell, width = to + (q + r + i * plane) * size, min(span, pixels - q) - r
-                                        store_columns(cell, plane * size, tile + (r * block + i) * size, 2 * register, width, count - i)
+                                        cell, width = to + (q + r + i * volume) * size, min(span, pixels - q) - r
+                                        store_columns(cell, volume * size, tile + (r * block + i) * size, 2 * register, width, count - i)
                                 continue
                             row, column = size, 2 * register
                         else:
                             address, row, column = tile, span * size, size
                             if whole:
-                                address, row = to + q * size, plane * size
+                                address, row = to + q * size, volume * size
                             if style == NARROW:
                                 narrow(taps, source_tile, table, here, begin, address, row, count)
                             else:
@@ -163,19 +172,19 @@ def engine(dtype: Any) -> SimpleNamespace:
                             if together == 1:  # fewer pixels than a tile has, but consecutive ones
                                 for i in range(count):
                                     for v in range(0, pixels, lanes):
-                                        store_part(to + (i * plane + v) * size, load_vector(tile + i * row + v * size), pixels - v)
+                                        store_part(to + (i * volume + v) * size, load_vector(tile + i * row + v * size), pixels - v)
                                 continue
                         scatter(p, target, tile, row, column, images, band, group, channel, count, q, min(span, pixels - q))
 
     @simd_conv.inlined
     def gather_gradient(p, grad, to, images, group, pixels):
         """to[i, q] = grad[.., i, q] for bands of several images."""
-        plane = p[OUT_HEIGHT] * p[OUT_WIDTH]
+        plane, depth = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT_DEPTH]
         for q in range(pixels):
             image, pixel = images * p[TOGETHER] + q // plane, q % plane
-            source = grad + ((image * p[GROUPS] + group) * p[OUT] * plane + pixel) * size
+            source = grad + (((image // depth * p[GROUPS] + group) * p[OUT] * depth + image % depth) * plane + pixel) * size
             for i in range(p[OUT]):
-                store(to + (i * pixels + q) * size, load(source + i * plane * size, dtype))
+                store(to + (i * pixels + q) * size, load(source + i * depth * plane * size, dtype))
 
     @kernel
     def correlate_weight(lo, hi, p, x, grad, partial, scratch):
@@ -184,7 +193,7 @@ def engine(dtype: Any) -> SimpleNamespace:
         groups, channels_out, bands, together, taps, style = p[GROUPS], p[OUT], p[BANDS], p[TOGETHER], p[TAPS], p[STYLE]
         plane, out_width, band_rows, chunks = p[OUT_HEIGHT] * p[OUT_WIDTH], p[OUT_WIDTH], p[BAND_ROWS], p[CHUNKS]
         table, workers, blocks = numbers + 8 * p[TABLE], p[WORKERS], p[BLOCKS]
-        items = p[UNIT_BLOCKS] * groups * chunks
+        items, depth, volume = p[UNIT_BLOCKS] * groups * chunks, p[OUT_DEPTH], p[OUT_DEPTH] * plane
         high = LANE_CHANNELS if style == NARROW else 1
         wide_tiles, lane_tiles = (taps + PIXELS - 1) // PIXELS, (taps + LANE_TAPS - 1) // LANE_TAPS
         sums_size = wide_tiles * PIXELS * block if style == WIDE else lane_tiles * LANE_TAPS * high * lanes
@@ -207,13 +216,14 @@ def engine(dtype: Any) -> SimpleNamespace:
                         base = source + (images * groups + group) * p[CHANNELS] * plane * size
                     else:
                         pack(p, source, area, images, band, group)
-                    row, stride, moved = gradient, plane * size, area + p[AREA] * size
+                    row, stride, moved = gradient, volume * size, area + p[AREA] * size
                     if together > 1:
                         gather_gradient(p, gradient, moved, images, group, pixels)
                         row, stride = moved, pixels * size
                         moved += channels_out * stride
                     else:
-                        row += ((images * groups + group) * channels_out * plane + band * band_rows * out_width) * size
+                        level = images % depth * plane + band * band_rows * out_width
+                        row += ((images // depth * groups + group) * channels_out * volume + level) * size
                     if style == WIDE:
                         width = out_width if p[SEGMENT] else pixels
                         step, pitch = max(1, SUM_PIXELS // width), p[PITCH] * size

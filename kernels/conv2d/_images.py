@@ -90,7 +90,7 @@ def _least(q: Geometry, itemsize: int) -> float:
     consecutive = sorted(q.columns) == list(range(min(q.columns), min(q.columns) + len(q.columns)))
     steps = {b - a for a, b in zip(sorted(q.rows), sorted(q.rows)[1:])}
     lanes = _lanes(itemsize)
-    if q.groups > 1 or not consecutive or len(steps) > 1 or q.images < lanes // 2:
+    if not q.flat or q.groups > 1 or not consecutive or len(steps) > 1 or q.images < lanes // 2:
         return float("inf")
     return min(_cost(q, tile, itemsize) for tile in simd_conv.BATCH_TILES)
 

@@ -18,7 +18,7 @@ from ..copy import contiguous
 from ..matmul import linear, matmul
 from ._plan import Geometry
 
-Pair = tuple[int, int]
+Sizes = tuple[int, ...]  # of each spatial dimension
 
 BATCHED, TURNED = 1, 2
 
@@ -32,21 +32,21 @@ _PRODUCT_BYTES = 8 << 20
 _SUMMED = 1 << 14
 
 
-def covers(shape: tuple[int, ...], weight: tuple[int, ...], size: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
+def covers(shape: tuple[int, ...], weight: tuple[int, ...], size: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> bool:
     """Whether one output per image and channel meets every input once."""
-    if groups != 1 or size != (1, 1) or padding != (0, 0) or weight[2:] != shape[2:]:
+    if groups != 1 or max(size) != 1 or max(padding) != 0 or weight[2:] != shape[2:]:
         return False
-    return dilation == (1, 1) or weight[2:] == (1, 1)
+    return max(dilation) == 1 or max(weight[2:]) == 1
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
-    """``x`` [images, channels, rows, columns] with a row for each image."""
+    """``x`` [images, channels, *extent] with a row for each image."""
     return x.reshape(len(x), -1)
 
 
 def covering(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     """The convolution where the kernel ``covers`` the plane."""
-    return linear(_rows(x), _rows(weight), bias).reshape(len(x), len(weight), 1, 1)
+    return linear(_rows(x), _rows(weight), bias).reshape(len(x), len(weight), *(1,) * (x.ndim - 2))
 
 
 def covering_input_grad(grad: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -63,7 +63,7 @@ def _ceil(a: int, b: int) -> int:
 
 def pointwise(q: Geometry) -> bool:
     """Whether every output meets the inputs at its own pixel."""
-    here = q.groups == q.stride_h == q.stride_w == 1 and q.rows == (0,) and q.columns == (0,)
+    here = q.flat and q.groups == q.stride_h == q.stride_w == 1 and q.rows == (0,) and q.columns == (0,)
     return here and (q.out_height, q.out_width) == (q.height, q.width)
 
 
@@ -105,18 +105,18 @@ def planned(q: Geometry, itemsize: int, biased: bool, tiles: float) -> int:
 
 
 def _turned(x: np.ndarray) -> np.ndarray:
-    """``x`` [images, channels, rows, columns] as a matrix [images · pixels, channels]."""
+    """``x`` [images, channels, *extent] as a matrix [images · pixels, channels]."""
     images, channels = x.shape[:2]
     return contiguous(x.reshape(images, channels, -1).swapaxes(1, 2)).reshape(-1, channels)
 
 
 def correlate(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, shape: tuple[int, ...], transposed: bool, way: int) -> np.ndarray:
     """The correlation of contiguous ``x`` with a flat ``weight`` [out, channels], or [channels, out] where ``transposed``, of ``shape``."""
-    images, channels, height, width = x.shape
+    images, channels = x.shape[:2]
     matrix = weight.reshape(channels, -1).T if transposed else weight.reshape(-1, channels)
     if way == TURNED:
         rows = linear(_turned(x), matrix, bias)
-        return contiguous(rows.reshape(images, height * width, -1).swapaxes(1, 2)).reshape(shape)
+        return contiguous(rows.reshape(images, len(rows) // images, -1).swapaxes(1, 2)).reshape(shape)
     out = matmul(matrix[None], x.reshape(images, channels, -1))
     if bias is not None:
         out += bias[:, None]

@@ -20,11 +20,21 @@ from .._cuda.intrinsics import divider
 from .._cuda.launch import blocks, launch
 from ..copy import contiguous
 from ..matmul._cuda_kind import computed
-from . import _cuda_direct, _cuda_gemm, _cuda_geometry, _cuda_sums, _cuda_units, _cuda_weight
+from . import _cuda_direct, _cuda_gemm, _cuda_geometry, _cuda_sums, _cuda_units, _cuda_weight, _folded
 from ._cuda_geometry import Axis, Correlation, Pair
 from ._cuda_units import Units
+from ._folded import Sizes
 
-__all__ = ["conv2d", "conv2d_bias_grad", "conv2d_input_grad", "conv2d_weight_grad", "zeros"]
+__all__ = [
+    "conv2d",
+    "conv2d_bias_grad",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "conv3d",
+    "conv3d_input_grad",
+    "conv3d_weight_grad",
+    "zeros",
+]
 
 # The most of a grid in its second and third dimension.
 _MOST = 65535
@@ -222,3 +232,27 @@ def conv2d_weight_grad(
 def conv2d_bias_grad(grad: CudaArray) -> CudaArray:
     """The gradient with respect to the bias: the sum over images and pixels."""
     return _cuda_sums.sum_of_planes(grad)
+
+
+# ---- volumes ------------------------------------------------------------------------------------------------------------------------------
+
+
+def conv3d(
+    x: CudaArray, weight: CudaArray, bias: CudaArray | None, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> CudaArray:
+    """As ``conv2d``, over volumes."""
+    return _folded.conv3d(conv2d, x, weight, bias, size, stride, padding, dilation, groups)
+
+
+def conv3d_input_grad(
+    grad: CudaArray, weight: CudaArray, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> CudaArray:
+    """As ``conv2d_input_grad``, over volumes."""
+    return _folded.conv3d_input_grad(conv2d_input_grad, grad, weight, shape, stride, padding, dilation, groups)
+
+
+def conv3d_weight_grad(
+    grad: CudaArray, x: CudaArray, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> CudaArray:
+    """As ``conv2d_weight_grad``, over volumes."""
+    return _folded.conv3d_weight_grad(conv2d_weight_grad, grad, x, shape, stride, padding, dilation, groups)

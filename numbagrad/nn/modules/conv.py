@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import FunctionType
+from typing import Any, TypeVar
 
 from ...creation import empty
 from ...tensor import Parameter, Tensor
@@ -97,6 +98,22 @@ class _ConvNd(Module):
         return text + (f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else "")
 
 
+_Class = TypeVar("_Class", bound=type)
+
+
+def _with_init(cls: _Class) -> _Class:
+    """``cls`` with a copy of the ``__init__`` it inherits: what Python says of wrong arguments names ``cls``."""
+    inherited: Any = cls.__init__  # type: ignore[misc]
+    init = FunctionType(inherited.__code__, inherited.__globals__, "__init__", inherited.__defaults__, inherited.__closure__)
+    init.__annotations__, init.__module__, init.__qualname__ = (
+        inherited.__annotations__,
+        inherited.__module__,
+        f"{cls.__qualname__}.__init__",
+    )
+    cls.__init__ = init  # type: ignore[misc]
+    return cls
+
+
 # ---- convolutions ------------------------------------------------------------------------------------------------------------------
 
 
@@ -138,18 +155,21 @@ class _Conv(_ConvNd):
         return tuple(sides)
 
 
+@_with_init
 class Conv1d(_Conv):
     """Cross-correlation of (N, C, L) or (C, L) with (out_channels, in_channels / groups, k), plus bias."""
 
     dims, function = 1, staticmethod(F.conv1d)
 
 
+@_with_init
 class Conv2d(_Conv):
     """Cross-correlation of (N, C, H, W) or (C, H, W) with (out_channels, in_channels / groups, kH, kW), plus bias."""
 
     dims, function = 2, staticmethod(F.conv2d)
 
 
+@_with_init
 class Conv3d(_Conv):
     """Cross-correlation of (N, C, D, H, W) or (C, D, H, W) with (out_channels, in_channels / groups, kD, kH, kW), plus bias."""
 
@@ -218,18 +238,21 @@ class _ConvTranspose(_ConvNd):
         return tuple(size - low for size, low in zip(sizes, least))
 
 
+@_with_init
 class ConvTranspose1d(_ConvTranspose):
     """``functional.conv_transpose1d`` of (N, C, L) or (C, L) with (in_channels, out_channels / groups, k), plus bias."""
 
     dims, function = 1, staticmethod(F.conv_transpose1d)
 
 
+@_with_init
 class ConvTranspose2d(_ConvTranspose):
     """``functional.conv_transpose2d`` of (N, C, H, W) or (C, H, W) with (in_channels, out_channels / groups, kH, kW), plus bias."""
 
     dims, function = 2, staticmethod(F.conv_transpose2d)
 
 
+@_with_init
 class ConvTranspose3d(_ConvTranspose):
     """``functional.conv_transpose3d`` of (N, C, D, H, W) or (C, D, H, W) with (in_channels, out_channels / groups, kD, kH, kW), plus bias."""
 
@@ -307,36 +330,42 @@ class _LazyConvTranspose(_LazyConvNd):
         self._without_sizes(out_channels, bias, device, dtype)
 
 
+@_with_init
 class LazyConv1d(_LazyConv, Conv1d):
     """``Conv1d`` that takes ``in_channels`` from its first input."""
 
     cls_to_become = Conv1d
 
 
+@_with_init
 class LazyConv2d(_LazyConv, Conv2d):
     """``Conv2d`` that takes ``in_channels`` from its first input."""
 
     cls_to_become = Conv2d
 
 
+@_with_init
 class LazyConv3d(_LazyConv, Conv3d):
     """``Conv3d`` that takes ``in_channels`` from its first input."""
 
     cls_to_become = Conv3d
 
 
+@_with_init
 class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
     """``ConvTranspose1d`` that takes ``in_channels`` from its first input."""
 
     cls_to_become = ConvTranspose1d
 
 
+@_with_init
 class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
     """``ConvTranspose2d`` that takes ``in_channels`` from its first input."""
 
     cls_to_become = ConvTranspose2d
 
 
+@_with_init
 class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):
     """``ConvTranspose3d`` that takes ``in_channels`` from its first input."""
 
