@@ -7,7 +7,7 @@ from typing import Any
 from .. import _dtypes
 from .._cpu import simd
 from .._device import family, on_cpu
-from ..copy import contiguous, zeros
+from ..copy import zeros
 from ..matmul import broadcast_batch
 from ..random import _threshold
 
@@ -62,8 +62,19 @@ def attention(q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, dro
 
 
 def attention_backward(
-    g: Any, q: Any, k: Any, v: Any, mask: Any, y: Any, lse: Any, scale: float, causal: bool, dropout: tuple[float, int, int]
+    g: Any,
+    q: Any,
+    k: Any,
+    v: Any,
+    mask: Any,
+    y: Any,
+    lse: Any,
+    scale: float,
+    causal: bool,
+    dropout: tuple[float, int, int],
+    out: tuple[Any, Any, Any] | None = None,
 ) -> tuple[Any, Any, Any]:
-    """The gradients of q, k and v from that of y; in the shapes that their leading dimensions broadcast to."""
+    """The gradients of q, k and v from that of y; in the shapes that their leading dimensions broadcast to.  They are written to ``out``, three arrays
+    with contiguous rows, if that is given."""
     mask = mask if mask is None or mask.ndim > 1 else mask.reshape((1,) * (2 - mask.ndim) + mask.shape)
-    return _on(q, k, v, mask).attention_backward(g, q, k, v, mask, contiguous(y), contiguous(lse), scale, bool(causal), _kept(dropout))
+    return _on(q, k, v, mask).attention_backward(g, q, k, v, mask, y, lse, scale, bool(causal), _kept(dropout), out)

@@ -16,15 +16,19 @@ from .._cpu import array_from, inline, simd, store
 from .._cpu.functions import functions_for
 from ..matmul._gemm import TILES
 from ..random._philox import philox
+from ..softmax._scalar import scalars
 
 # Rows of queries in one chunk, which the forward pass takes a block of keys through at a time; and the bytes that a block's scores may take of a
 # second-level cache.
 CHUNK = 256
 KEYS = 128
 
-# The words of ``plan``: batch, L, S, E, Ev; the strides in bytes of rows of q, k, v, g, of rows and columns of the mask; causal, and of
-# dropout: the threshold below which a random word keeps a weight (−1: all are kept), seed and offset.
-PLAN_SIZE = 15
+# The words of ``plan``: batch, L, S, E, Ev; the strides in bytes of rows of q, k, v, y, g, dq, dk, dv, of rows and columns of the mask; causal, and
+# of dropout: the threshold below which a random word keeps a weight (−1: all are kept), seed and offset.  ``places``: the byte offsets of all heads
+# of q, then of k, v, mask, y, and for the backward pass of g, dq, dk and dv.
+PLAN_SIZE = 19
+# Rows this far apart, or a multiple of it, fight over the same sets of a first-level cache: they are copied before they are read many times.
+FIGHTING = 4096
 
 
 def rounded(size: int, unit: int) -> int:
@@ -41,24 +45,30 @@ def blocks(dtype: np.dtype) -> SimpleNamespace:
     pitch = rounded(keys, tile_rows) + lanes  # of a block of scores: not a power of two, whose rows would fight over cache sets
     tile, square = simd.tile(dtype, tile_rows, vectors), simd.transpose(dtype)
     exp = functions_for(dtype, {"exp"})["exp"]
+    largest = scalars(dtype).row_max  # of a row with a NaN it may be that, or what else is the largest: the sum will be NaN
     words = inline(philox)
-    zero, minus = real(0), real(-np.inf)
+    zero = real(0)
 
     @inline
     def upto(n, unit):
         return (n + unit - 1) // unit * unit
 
     @inline
+    def clear(at, count):
+        line = array_from(at, count, real)
+        for j in range(line.size):
+            line[j] = zero
+
+    @inline
     def pack_rows(to, to_row, x, x_row, count, n, total, factor):
         """``count`` rows of ``n`` elements, times ``factor``, each padded with zeros to ``to_row`` bytes; then rows of zeros, ``total`` in all."""
-        for r in range(total):
-            target = array_from(to + r * to_row, to_row // size, real)
-            for j in range(target.size):
-                target[j] = zero
-            if r < count:
-                source, target = array_from(x + r * x_row, n, real), array_from(to + r * to_row, n, real)
-                for j in range(source.size):
-                    target[j] = source[j] * factor
+        for r in range(min(count, total)):
+            source, target = array_from(x + r * x_row, n, real), array_from(to + r * to_row, n, real)
+            for j in range(source.size):
+                target[j] = source[j] * factor
+            clear(to + r * to_row + n * size, to_row // size - n)
+        if count < total:
+            clear(to + count * to_row, (total - count) * (to_row // size))
 
     @inline
     def pack_columns(to, to_row, x, x_row, count, n, total):
@@ -85,13 +95,6 @@ def blocks(dtype: np.dtype) -> SimpleNamespace:
         else:
             for j in range(scores.size):
                 scores[j] += array_from(mask + j * column, 1, real)[0]
-
-    @inline
-    def largest(scores):
-        best = minus
-        for j in range(scores.size):
-            best = scores[j] if scores[j] > best else best
-        return best
 
     @inline(reassociate=True)
     def exponentials(scores, top):

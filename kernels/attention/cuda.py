@@ -7,7 +7,7 @@ from typing import Any
 
 from .._cuda.array import CudaArray, empty
 from .._cuda.launch import launch
-from ..copy import contiguous
+from ..copy import contiguous, copy_into
 from ..elementwise import formulas
 from ..reduce import sum as sum_over
 from ._cuda_tiles import THREADS, TILE, kernels
@@ -60,14 +60,24 @@ def attention(
 
 
 def attention_backward(
-    g: Any, q: Any, k: Any, v: Any, mask: Any, y: Any, lse: Any, scale: float, causal: bool, dropout: tuple[int, float, int, int]
+    g: Any,
+    q: Any,
+    k: Any,
+    v: Any,
+    mask: Any,
+    y: Any,
+    lse: Any,
+    scale: float,
+    causal: bool,
+    dropout: tuple[int, float, int, int],
+    out: tuple[Any, Any, Any] | None,
 ) -> tuple[Any, Any, Any]:
-    """The gradients of q, k and v, (*batch, ...)."""
+    """The gradients of q, k and v, (*batch, ...); in ``out`` if that is given."""
     batch = y.shape[:-2]
     heads = math.prod(batch)
     dq, dk, dv = (empty((*batch, *x.shape[-2:]), x.dtype) for x in (q, k, v))
     if heads and dk.shape[-2]:
-        g, q, k, v = contiguous(g), *(_matrices(x, batch) for x in (q, k, v))
+        g, y, lse, q, k, v = contiguous(g), contiguous(y), contiguous(lse), *(_matrices(x, batch) for x in (q, k, v))
         mask, steps = _mask(mask, batch)
         means = sum_over(formulas.mul(g, y), -1)
         inputs = g.pointer, lse.pointer, means.pointer, q.pointer, k.pointer, v.pointer, q.pointer if mask is None else mask.pointer
@@ -76,4 +86,8 @@ def attention_backward(
         if dq.size:
             _launch(found.backward_queries, q.shape[-2], heads, (dq.pointer, *inputs, *settings))
         _launch(found.backward_keys, k.shape[-2], heads, (dk.pointer, dv.pointer, *inputs, *settings))
-    return dq, dk, dv
+    if out is None:
+        return dq, dk, dv
+    for target, slope in zip(out, (dq, dk, dv)):
+        copy_into(target, slope)
+    return out

@@ -33,7 +33,7 @@ def dense_order(x: Any) -> list[int] | None:
     return order
 
 
-def _in_order(x: Any, order: list[int]) -> tuple[Any, list[int]]:
+def in_order(x: Any, order: list[int]) -> tuple[Any, list[int]]:
     """``x`` with its dimensions in ``order``, and the permutation that undoes it."""
     back = [0] * len(order)
     for i, j in enumerate(order):
@@ -58,7 +58,7 @@ def cast(x: Any, dtype: np.dtype) -> Any:
     if not x.flags.c_contiguous:
         order = dense_order(x)
         if order is not None:
-            dense, back = _in_order(x, order)
+            dense, back = in_order(x, order)
             return implementation.convert(dense, dtype).transpose(back)
         return implementation.convert(implementation.packed(x), dtype)
     return implementation.convert(x, dtype)
@@ -72,8 +72,16 @@ def clone(x: Any) -> Any:
     shape, strides = x.shape, x.strides
     if any(stride <= 0 and n > 1 for n, stride in zip(shape, strides)):
         return implementation.packed(x)
-    ordered, back = _in_order(x, sorted(range(len(shape)), key=lambda j: -strides[j]))
+    ordered, back = in_order(x, sorted(range(len(shape)), key=lambda j: -strides[j]))
     return implementation.packed(ordered).transpose(back)
+
+
+def empty_like(x: Any) -> Any:
+    """An uninitialised array with the shape, dtype and device of ``x``, whose dimensions keep the order in which those of ``x`` lie in memory."""
+    shape, strides = x.shape, x.strides
+    order = sorted(range(len(shape)), key=lambda j: -strides[j])
+    back = sorted(range(len(shape)), key=order.__getitem__)
+    return empty([shape[j] for j in order], x.dtype, device_of(x)).transpose(back)
 
 
 def transfer(x: Any, device: str, non_blocking: bool = False) -> Any:
@@ -88,7 +96,7 @@ def transfer(x: Any, device: str, non_blocking: bool = False) -> Any:
         order = dense_order(x)
         if order is None:
             return transfer(_on(x).packed(x), device, non_blocking)
-        dense, back = _in_order(x, order)
+        dense, back = in_order(x, order)
         return transfer(dense, device, non_blocking).transpose(back)
     door = cuda_door("transfer")
     return door.to_host(x, non_blocking) if device == "cpu" else door.to_device(x, place(device).device_index, non_blocking)

@@ -11,7 +11,7 @@ from .. import _dtypes
 from .._cpu import layout
 from .._device import family, on_cpu
 from .._half import float32_on_cpu, through_float32
-from ..copy import contiguous
+from ..copy import contiguous, dense_order, in_order
 
 _on = family(__name__)
 
@@ -197,6 +197,12 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str = "") -> Any:
         if bias is None or (x.dtype == bias.dtype and bias.shape == weight.shape[:1]):
             product = _on(x, weight, bias).prepare(x, weight.T, (), bias, activation)
             return _remember(checked, key, product)(x, weight.T, bias)
+    if x.ndim > 2 and weight.ndim == 2:
+        order = dense_order(x)
+        if order is not None and order[-1] == x.ndim - 1:  # rows one behind the other: so are those of the result, in whatever order
+            rows, back = in_order(x, order)
+            y = linear(rows.reshape(_count(rows.shape[:-1]), rows.shape[-1]), weight, bias, activation)
+            return y.reshape(*rows.shape[:-1], weight.shape[0]).transpose(back)
     if x.ndim == 0 or weight.ndim not in (1, 2):
         raise RuntimeError(f"linear: expected an input of at least 1D and a weight of 1D or 2D, but got {x.ndim}D and {weight.ndim}D")
     rows, k, matrix = _count(x.shape[:-1]), x.shape[-1], weight if weight.ndim == 2 else weight[None, :]

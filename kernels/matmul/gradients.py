@@ -13,18 +13,25 @@ import numpy as np
 
 from .. import _dtypes
 from .._cpu import get_num_threads, layout
-from ..copy import contiguous
+from ..copy import contiguous, dense_order
 from ..reduce import sum as sum_over
 from . import _layer, matmul
 
 __all__ = ["linear_gradients", "small_linear_gradients"]
 
 
-def _rows(x: Any) -> Any:
-    """``x`` [..., k] as a matrix."""
-    if x.ndim == 2:
-        return x
-    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])  # which -1 could not tell where k is 0
+def _rows(x: Any, order: list[int]) -> Any:
+    """``x`` [..., k] as a matrix, its rows in the ``order`` of the leading dimensions."""
+    ordered = contiguous(x.transpose(order))
+    return ordered.reshape(math.prod(ordered.shape[:-1]), x.shape[-1])  # which -1 could not tell where k is 0
+
+
+def _common_order(g: Any, input: Any) -> list[int]:
+    """An order of dimensions in which the rows of ``g``, and of ``input`` unless it is None, lie one behind the other; without one, that of the shape."""
+    order = None if g.flags.c_contiguous else dense_order(g)
+    if order is None or order[-1] != g.ndim - 1 or not (input is None or input.transpose(order).flags.c_contiguous):
+        return list(range(g.ndim))
+    return order
 
 
 @functools.lru_cache(maxsize=64)
@@ -65,12 +72,18 @@ def linear_gradients(wanted: tuple[bool, bool, bool], g: Any, input: Any, weight
     """
     if g.dtype in _dtypes.COMPLEXES:
         return None
-    small = small_linear_gradients(wanted, g, None, input, weight)
+    if g.ndim == 2:
+        return _gradients_of_rows(wanted, g, input, weight)
+    order = _common_order(g, input if wanted[1] else None)
+    slope, *slopes = _gradients_of_rows(wanted, _rows(g, order), _rows(input, order) if wanted[1] else None, weight)
+    if slope is not None:  # which lies in memory as g does
+        shape = [g.shape[d] for d in order[:-1]]
+        slope = slope.reshape(*shape, weight.shape[1]).transpose(sorted(range(g.ndim), key=order.__getitem__))
+    return slope, *slopes
+
+
+def _gradients_of_rows(wanted: tuple[bool, bool, bool], g: Any, x: Any, weight: Any) -> tuple[Any, Any, Any]:
+    small = small_linear_gradients(wanted, g, None, x, weight)
     if small is not None:
         return small
-    rows = _rows(g)
-    return (
-        matmul(g, weight) if wanted[0] else None,
-        matmul(rows.T, _rows(input)) if wanted[1] else None,
-        _column_sums(rows) if wanted[2] else None,
-    )
+    return matmul(g, weight) if wanted[0] else None, matmul(g.T, x) if wanted[1] else None, _column_sums(g) if wanted[2] else None

@@ -13,7 +13,9 @@ from .. import dtypes
 from ..autograd import casting
 from ..creation import ones, zeros, zeros_like
 from ..kernels import attention as kernels
+from ..kernels import copy
 from ..kernels import random as random_kernels
+from ..kernels._device import on_cpu
 from ..tensor import Tensor, wrap
 from ._arguments import is_recorded
 from ._composed import rules
@@ -32,7 +34,7 @@ __all__ = [
 # ---- scaled dot product ------------------------------------------------------------------------------------------------------------
 
 
-def _check_attention(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None:
+def _check_attention(query: Any, key: Any, value: Any, mask: Any) -> None:
     op = "scaled_dot_product_attention"
     if not query.dtype == key.dtype == value.dtype:
         raise RuntimeError(
@@ -50,8 +52,13 @@ def _check_attention(query: Any, key: Any, value: Any, mask: Any, is_causal: boo
                 f"Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: {mask.dtype} and "
                 f"query.dtype: {query.dtype} instead."
             )
-        if is_causal:
-            raise RuntimeError(f"{op}: Explicit attn_mask should not be set when is_causal=True")
+
+
+def _check_both(query: Any, key: Any, value: Any, mask: Any, dropout_p: float) -> None:
+    """Raise RuntimeError where PyTorch does not take ``mask`` beside is_causal."""
+    plain = query.ndim == key.ndim == value.ndim == 4 and mask.ndim in (2, 4) and not dropout_p and not is_recorded(mask)
+    if not plain or query.shape[0] != key.shape[0] or not query.shape[-1] == key.shape[-1] == value.shape[-1]:
+        raise RuntimeError("scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
 
 
 def _additive(mask: Any, dtype: Any) -> Any:
@@ -61,21 +68,22 @@ def _additive(mask: Any, dtype: Any) -> Any:
     return zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask.logical_not(), -math.inf)  # type: ignore[attr-defined]
 
 
-def _weights(query: Any, key: Any, mask: Any, scale: float) -> Any:
-    """softmax(scale · Q·Kᵀ + mask), 0 where all scores of a row are −∞."""
+def _scores(query: Any, key: Any, mask: Any, scale: float) -> Any:
+    """scale · Q·Kᵀ + mask"""
     scores = (query * scale) @ key.transpose(-2, -1)
-    if mask is None:
-        return softmax(scores, -1)
-    scores = scores + mask
-    return softmax(scores, -1).masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
+    return scores if mask is None else scores + mask
 
 
 def _composed_attention(q: Any, k: Any, v: Any, *, mask: Any, scale: float, causal: bool, dropout: Any) -> Any:
     """What the kernel computes, with its random numbers, step by step."""
     if causal:
         allowed: Any = ones(q.shape[-2], k.shape[-2], dtype=dtypes.bool_, device=q.device)
-        mask = _additive(allowed.tril(), q.dtype)
-    weights = _weights(q, k, mask, scale)
+        before = _additive(allowed.tril(), q.dtype)
+        mask = before if mask is None else mask + before
+    scores = _scores(q, k, mask, scale)
+    weights = softmax(scores, -1)
+    if mask is not None:  # 0 where all scores of a row are −∞
+        weights = weights.masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
     p, seed, offset = dropout
     if p:
         keys = k.shape[-2]
@@ -98,6 +106,14 @@ _attention = differentiable(
     together=_attention_together,
     **rules(_composed_attention, keeps=("y", "lse")),  # type: ignore[arg-type]
 )
+
+
+def _drawn(x: Any, q: Any, k: Any, p: float) -> tuple[float, int, int]:
+    """What dropout of the weights of the arrays ``q`` and ``k`` is drawn by, on the device of ``x``: (p, seed, offset)."""
+    if not p:
+        return 0.0, 0, 0
+    seed, offset = random_key(x, None, kernels.draws(q, k), "scaled_dot_product_attention").values()
+    return float(p), seed, offset
 
 
 def _grouped(q: Any, k: Any, v: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
@@ -128,16 +144,19 @@ def scaled_dot_product_attention(
     """softmax(scale · Q·Kᵀ + mask)·V for Q (..., L, E), K (..., S, E) and V (..., S, Ev), whose leading dimensions broadcast.
 
     ``attn_mask`` broadcasts to (..., L, S): where a boolean one is False a query does not attend to a key, another one is added.  ``is_causal``: query i
-    attends to the keys up to i.  ``dropout_p``: of the weights, whether training or not.  ``scale`` is 1/√E by default.  ``enable_gqa``: the heads, dimension
-    −3, of the queries share those of the keys and values in groups (J. Ainslie et al., "GQA", 2023).  The memory is linear in L and S, unless
-    ``attn_mask`` requires a gradient.  Computed in float32 for 16-bit floats.  Raises RuntimeError for dtypes that differ, tensors of less than two
-    dimensions, and a mask beside ``is_causal``; ValueError for a ``dropout_p`` outside [0, 1].
+    attends to the keys up to i; a mask beside it holds too.  A query that may attend to no key gets 0.  ``dropout_p``: of the weights, whether training
+    or not.  ``scale`` is 1/√E by default.  ``enable_gqa``: the heads, dimension −3, of the queries share those of the keys and values in groups
+    (J. Ainslie et al., "GQA", 2023).  The memory is linear in L and S, unless ``attn_mask`` requires a gradient.  Computed in float32 for 16-bit floats.
+    Raises RuntimeError for dtypes that differ, tensors of less than two dimensions, and a mask beside ``is_causal`` unless q, k and v are (N, heads, L or
+    S, E) and there is no dropout; ValueError for a ``dropout_p`` outside [0, 1].
     """
     if casting.active:
         query, key, value = casting.arguments("scaled_dot_product_attention", query, key, value)
-    _check_attention(query, key, value, attn_mask, is_causal)
+    _check_attention(query, key, value, attn_mask)
     if not 0.0 <= dropout_p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    if is_causal and attn_mask is not None:
+        _check_both(query, key, value, attn_mask, dropout_p)
     q: Any = query
     k: Any = key
     v: Any = value
@@ -148,8 +167,7 @@ def scaled_dot_product_attention(
     if enable_gqa:
         q, k, v, mask = _grouped(q, k, v, mask)
     scale = (1.0 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0) if scale is None else float(scale)
-    drawn = random_key(q, None, kernels.draws(q._data, k._data), "scaled_dot_product_attention").values() if dropout_p else (0, 0)
-    settings = scale, is_causal, (float(dropout_p), *drawn)
+    settings = scale, is_causal, _drawn(q, q._data, k._data, dropout_p)
     if is_recorded(mask) or not kernels.tiled(q._data):
         y = _composed_attention(q, k, v, mask=mask, scale=scale, causal=is_causal, dropout=settings[2])
     else:
@@ -160,6 +178,68 @@ def scaled_dot_product_attention(
 
 
 # ---- several heads -----------------------------------------------------------------------------------------------------------------
+
+
+def _by_head(x: Any, parts: int, heads: int) -> Any:
+    """An array (L, N, parts · heads · E) as (parts, N, heads, L, E), a view."""
+    return x.reshape(*x.shape[:2], parts, heads, x.shape[2] // (parts * heads)).transpose(2, 1, 3, 0, 4)
+
+
+def _self_attention_forward(
+    projected: Any, mask: Any, heads: int, scale: float, causal: bool, dropout: tuple[float, int, int]
+) -> tuple[Any, Any]:
+    """Attention of (L, N, 3 · heads · E), queries, keys and values side by side, which gives (L, N, heads · E).
+
+    The kernels read the heads where they lie in the projection, and write those of the result and of the gradient where the next projection wants
+    them: nothing is copied between the products.
+    """
+    inputs = _by_head(projected, 3, heads)
+    y, lse = kernels.attention(inputs[0], inputs[1], inputs[2], mask, scale, causal, dropout)
+    rows = y.transpose(2, 0, 1, 3)
+    if not on_cpu(y):  # where results are packed, whatever the queries look like
+        rows = copy.contiguous(rows)
+    return rows.reshape(*projected.shape[:2], projected.shape[2] // 3), lse
+
+
+def _composed_self_attention(projected: Any, *, mask: Any, heads: int, scale: float, causal: bool, dropout: tuple[float, int, int]) -> Any:
+    q, k, v = projected.unflatten(-1, (3, heads, projected.shape[2] // (3 * heads))).permute(2, 1, 3, 0, 4)
+    y = _composed_attention(q, k, v, mask=mask, scale=scale, causal=causal, dropout=dropout)
+    return y.permute(2, 0, 1, 3).flatten(-2)
+
+
+def _self_attention_together(
+    wanted: Any, g: Any, projected: Any, mask: Any, y: Any, lse: Any, heads: int, scale: float, causal: bool, dropout: Any
+) -> list[Any]:
+    slope = copy.empty_like(projected)
+    inputs, out = _by_head(projected, 3, heads), _by_head(slope, 3, heads)
+    kernels.attention_backward(
+        _by_head(g, 1, heads)[0], inputs[0], inputs[1], inputs[2], mask, _by_head(y, 1, heads)[0], lse, scale, causal, dropout, (out[0], out[1], out[2])
+    )  # fmt: skip
+    return [slope]
+
+
+_self_attention = differentiable(
+    "scaled_dot_product_attention",
+    _self_attention_forward,
+    results=("y", "lse"),
+    together=_self_attention_together,
+    **rules(_composed_self_attention, keeps=("y", "lse")),  # type: ignore[arg-type]
+)
+# In a tuple, where it stays when something is put in its place: what sees the function called is to see it.
+_ITSELF = (scaled_dot_product_attention,)
+
+
+def _attend_to_itself(projected: Any, mask: Any, heads: int, dropout_p: float, is_causal: bool) -> Any:
+    """``scaled_dot_product_attention`` of (L, N, 3 · heads · E), queries, keys and values side by side, as (L, N, heads · E)."""
+    length, batch, width = projected.shape[0], projected.shape[1], projected.shape[2] // 3
+    known = not casting.active and scaled_dot_product_attention is _ITSELF[0] and projected.dtype.itemsize > 2
+    if known and kernels.tiled(projected._data) and not is_recorded(mask):
+        inputs = _by_head(projected._data, 3, heads)
+        drawn = _drawn(projected, inputs[0], inputs[1], dropout_p)
+        mask = None if mask is None else _additive(mask, projected.dtype)
+        return _self_attention(projected, mask, heads, 1.0 / math.sqrt(width // heads), is_causal, drawn)[0]
+    q, k, v = (_heads(part, heads) for part in projected.chunk(3, -1))
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal).permute(2, 0, 1, 3).reshape(length, batch, width)  # type: ignore[attr-defined]
 
 
 def canonical_mask(mask: Any, name: str, target: Any, other: Any = None, other_name: str = "") -> Any:
@@ -298,7 +378,6 @@ def multi_head_attention_forward(
     elif in_proj_weight is None:
         raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
     together = None if use_separate_proj_weight else in_proj_weight
-    q, k, v = _Projections(together, q_proj_weight, k_proj_weight, v_proj_weight, in_proj_bias)(query, key, value)
     mask = None if mask is None else _checked_mask(mask, num_heads, batch, length, keys)
     if (bias_k is None) != (bias_v is None):
         set_, unset = ("bias_k", "bias_v") if bias_v is None else ("bias_v", "bias_k")
@@ -306,6 +385,14 @@ def multi_head_attention_forward(
     if bias_k is not None:
         if static_k is not None or static_v is not None:
             raise AssertionError(f"bias cannot be added to static {'key' if static_k is not None else 'value'}.")
+    dropout_p = dropout_p if training else 0.0
+    if same and together is not None and not (need_weights or add_zero_attn) and bias_k is None and static_k is None and static_v is None:
+        mask = _with_padding(mask, padding, 0, batch, keys)
+        y = _attend_to_itself(linear(query, together, in_proj_bias), mask, num_heads, dropout_p, is_causal)
+        y = linear(y, out_proj_weight, out_proj_bias)
+        return (y if batched else y.squeeze(1)), None  # type: ignore[attr-defined]
+    q, k, v = _Projections(together, q_proj_weight, k_proj_weight, v_proj_weight, in_proj_bias)(query, key, value)
+    if bias_k is not None:
         k, v = (cat([x, bias.expand(1, batch, width)]) for x, bias in ((k, bias_k), (v, bias_v)))  # type: ignore[union-attr]
     q = _heads(q, num_heads)
     k = _heads(k, num_heads) if static_k is None else _static(static_k, "static_k", num_heads, batch, width // num_heads)
@@ -315,10 +402,9 @@ def multi_head_attention_forward(
         k, v = cat([k, none], 2), cat([v, none], 2)
     added = (bias_k is not None) + bool(add_zero_attn)
     mask = _with_padding(None if mask is None else pad(mask, (0, added)) if added else mask, padding, added, batch, k.shape[2])
-    dropout_p = dropout_p if training else 0.0
     weights = None
     if need_weights:
-        weights = dropout(_weights(q, k, mask, 1.0 / math.sqrt(width // num_heads)), dropout_p)
+        weights = dropout(softmax(_scores(q, k, mask, 1.0 / math.sqrt(width // num_heads)), -1), dropout_p)
         y = weights @ v
         weights = weights.mean(1) if average_attn_weights else weights
         weights = weights if batched else weights.squeeze(0)

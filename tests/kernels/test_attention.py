@@ -96,3 +96,48 @@ def test_bad_input():
         A.attention(q, k[..., :3], v, None, 1.0, False, NO_DROPOUT)
     with pytest.raises(RuntimeError, match="mask"):
         A.attention(q, k, v, numbers(3, 5), 1.0, False, NO_DROPOUT)
+
+
+@pytest.mark.parametrize("heads, length, width", [(2, 5, 3), (4, 70, 32), (16, 20, 32)], ids=str)
+def test_heads_side_by_side_in_a_projection(heads, length, width):
+    """They are read where they lie, rows that are whole pages apart too, and results lie in memory as they do."""
+    projected = numbers(3, length, 3, heads, width, dtype=np.float32)
+    q, k, v = projected.transpose(2, 0, 3, 1, 4)
+    check(q, k, v, None, True)
+    y, lse = A.attention(q, k, v, None, 0.3, False, NO_DROPOUT)
+    assert y.transpose(0, 2, 1, 3).flags.c_contiguous
+    g = numbers(*y.shape, dtype=np.float32)
+    for slope in A.attention_backward(g, q, k, v, None, y, lse, 0.3, False, NO_DROPOUT):
+        assert slope.transpose(0, 2, 1, 3).flags.c_contiguous
+
+
+def test_gradients_written_where_they_belong():
+    projected, mask = numbers(7, 2, 3, 4, 5), numbers(7, 7, seed=1)
+    q, k, v = projected.transpose(2, 1, 3, 0, 4)
+    y, lse = A.attention(q, k, v, mask, 0.3, False, NO_DROPOUT)
+    g, slope = numbers(*y.shape, seed=2), np.full_like(projected, np.nan)
+    out = tuple(slope.transpose(2, 1, 3, 0, 4))
+    found = A.attention_backward(g, q, k, v, mask, y, lse, 0.3, False, NO_DROPOUT, out)
+    assert all(a is b for a, b in zip(found, out))
+    for here, there in zip(out, A.attention_backward(g, q, k, v, mask, y, lse, 0.3, False, NO_DROPOUT)):
+        np.testing.assert_array_equal(here, there)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_mask_beside_causal(causal):
+    q, k, v = numbers(2, 150, 8), numbers(2, 150, 8, seed=1), numbers(2, 150, 8, seed=2)
+    mask = numbers(150, 150, seed=3)
+    mask[3], mask[:, :140] = -np.inf, -np.inf  # most rows, and whole blocks, without a key to attend to
+    check(q, k, v, mask, causal)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_nan_of_a_mask_stays_in_its_row(sign):
+    """Whatever its sign, and in whichever block of keys it is met."""
+    q, k, v, mask = numbers(9, 8), numbers(300, 8, seed=1), numbers(300, 8, seed=2), numbers(9, 300, seed=3)
+    plain, _ = A.attention(q, k, v, mask, 0.3, False, NO_DROPOUT)
+    mask[1, 4] = mask[5, 299] = np.copysign(np.nan, sign)
+    y, lse = A.attention(q, k, v, mask, 0.3, False, NO_DROPOUT)
+    rows = [1, 5]
+    assert np.isnan(y[rows]).all() and np.isnan(lse[rows]).all()
+    np.testing.assert_array_equal(np.delete(y, rows, 0), np.delete(plain, rows, 0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from numbagrad.kernels._cpu import get_num_threads, set_num_threads, simd
-from numbagrad.kernels.matmul import _layer
+from numbagrad.kernels.matmul import _layer, linear
 from numbagrad.kernels.matmul.gradients import linear_gradients, small_linear_gradients
 
 pytestmark = pytest.mark.skipif(not simd.COMPILED, reason="without compiled tiles there are no small layers")
@@ -140,3 +140,22 @@ def test_linear_gradients_agree_with_the_general_way(monkeypatch):
     monkeypatch.setattr("numbagrad.kernels.matmul.gradients._prepared", {})
     for one, other in zip(small, linear_gradients(ALL, g, x, w), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [3, 40])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2, 3), (2, 0, 1, 3)], ids=str)
+def test_rows_in_any_order(order, size):
+    """A layer of rows that lie in memory in another order than their shape says: so do its results, and nothing is copied on the way."""
+    back = np.argsort(order)
+    x, g = (np.random.default_rng(n).standard_normal((4, 5, size, n)).astype(np.float32).transpose(*back) for n in (24, 16))
+    w, b = np.random.default_rng(0).standard_normal((16, 24)).astype(np.float32), np.arange(16, dtype=np.float32)
+    y = linear(x, w, b)
+    np.testing.assert_allclose(y, x @ w.T + b, atol=1e-4)
+    dx, dw, db = linear_gradients(ALL, g, x, w)
+    np.testing.assert_allclose(dx, g @ w, atol=1e-4)
+    np.testing.assert_allclose(dw, np.einsum("abcn,abck->nk", g, x), atol=1e-3)
+    np.testing.assert_allclose(db, g.sum((0, 1, 2)), atol=1e-3)
+    assert y.transpose(*order).flags.c_contiguous and dx.transpose(*order).flags.c_contiguous
+    apart = linear_gradients(ALL, g, np.ascontiguousarray(x), w)  # rows of the two in different orders
+    np.testing.assert_allclose(apart[1], dw, atol=1e-3)
+    assert linear_gradients((True, False, False), g, None, w)[1:] == (None, None)

@@ -11,12 +11,13 @@ from typing import Any, Callable
 
 from ...creation import full
 from ...ops.attention import canonical_mask
+from ...ops.matmul import linear_relu
 from ...tensor import Tensor
 from .. import functional as F
 from .. import init
 from .activation import GELU, ReLU
 from .attention import MultiheadAttention
-from .container import ModuleList
+from .container import ModuleList, is_plain
 from .dropout import Dropout
 from .linear import Linear
 from .module import Module
@@ -92,7 +93,11 @@ class _Layer(Module):
         return self.dropout1(x)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+        if self.activation is F.relu and is_plain(self.linear1, Linear):
+            hidden = linear_relu(x, self.linear1.weight, self.linear1.bias)
+        else:
+            hidden = self.activation(self.linear1(x))
+        return self.linear2(self.dropout(hidden))
 
 
 class TransformerEncoderLayer(_Layer):
