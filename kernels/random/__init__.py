@@ -65,7 +65,7 @@ def _delivered(target: Any, values: Any) -> Any:
 
 def _floating(op: str, dtype: np.dtype) -> None:
     if dtype not in _dtypes.FLOATS and dtype not in _dtypes.COMPLEXES:
-        raise RuntimeError(f"{op}: expected a floating point or complex dtype, but got {_dtypes.name(dtype)}")
+        raise NotImplementedError(f"{op}: expected a floating point or complex dtype, but got {_dtypes.name(dtype)}")
 
 
 def _parts(array: Any) -> Any:

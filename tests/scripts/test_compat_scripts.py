@@ -84,6 +84,21 @@ def test_q_learning(tmp_path):
     assert np.mean(space["returns"][:10]) < 0 < 0.4 < np.mean(space["returns"][-10:])
 
 
+def test_reinforce(tmp_path):
+    space = observe("reinforce_grid", folder=tmp_path)
+    returns, entropies = space["returns"], space["entropies"]
+    assert len(returns) == 250 and np.isfinite(entropies).all()
+    assert np.mean(returns[-20:]) > np.mean(returns[:20]) + 0.8 and entropies[-1] < 0.8 * entropies[0]
+
+
+def test_actor_critic(tmp_path):
+    space = observe("actor_critic_normal", folder=tmp_path)
+    returns, divergences = space["returns"], space["divergences"]
+    assert np.isfinite(space["losses"]).all() and len(returns) == 25
+    assert np.mean(returns[-5:]) > -3 > -20 > np.mean(returns[:5])
+    assert min(divergences) > 0 and max(divergences) < 0.5
+
+
 def test_mnist_basic(tmp_path):
     write_digits(tmp_path)
     space = observe("mnist_basic", "--save-model", folder=tmp_path)
