@@ -14,6 +14,7 @@ _MODULES = (
     "conv",
     "pool_norm",
     "softmax",
+    "resize",
     "sequence",
     "index",
     "sort",

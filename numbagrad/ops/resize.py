@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 
-from ..creation import from_numpy
+from ..kernels import resize as kernels
 from ..tensor import Tensor
-from . import _taps
 from ._attach import public
-from .gather import index_select
+from ._operation import differentiable
 from .pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 __all__ = ["interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
 
+_ANTIALIASED = ("bilinear", "bicubic", "lanczos")
 _AREA = {3: adaptive_avg_pool1d, 4: adaptive_avg_pool2d, 5: adaptive_avg_pool3d}
+_FILTERS = {"linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
 _DIMENSIONS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5, "lanczos": 4}
 
 
@@ -44,7 +45,7 @@ def interpolate(
     output, factors = _sizes(input, size, scale_factor, mode == "area" or bool(recompute_scale_factor))
     if recompute_scale_factor and size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-    if antialias and not (mode in _taps._ANTIALIASED and input.ndim == 4):
+    if antialias and not (mode in _ANTIALIASED and input.ndim == 4):
         raise ValueError("Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input")
     if mode == "lanczos" and not antialias:
         raise ValueError("lanczos mode requires antialias=True")
@@ -63,6 +64,14 @@ def interpolate(
     if mode == "area":
         return _AREA[input.ndim](input, output)
     return resized(input, output, factors, mode, bool(align_corners), antialias)
+
+
+def _adjoint(g: Tensor, tables: Sequence[Any]) -> Tensor:
+    return _resampled(g, [table.adjoint for table in tables])
+
+
+_resampled = differentiable("resize", kernels.resample, x=_adjoint)
+_picked = differentiable("resize", kernels.pick, x=_adjoint)
 
 
 def _sizes(input: Tensor, size: Any, scale_factor: Any, recompute: bool) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
@@ -104,39 +113,14 @@ def resized(
         raise RuntimeError(
             f"Input and output sizes should be greater than 0, but got input {list(input.shape)} and output of spatial size {list(size)}"
         )
-    if mode in ("nearest", "nearest-exact"):
-        for d, (old, new, factor) in enumerate(zip(input.shape[2:], size, factors), 2):
-            places = _taps.nearest(old, new, factor, mode == "nearest-exact")
-            input = index_select(input, d, from_numpy(places).to(input.device))  # type: ignore[attr-defined]
-        return input
-    if not input.is_floating_point():
+    if mode not in ("nearest", "nearest-exact") and not input.is_floating_point():
         if input._data.dtype != np.uint8:
             raise NotImplementedError(f"interpolate: {mode} is not implemented for {input.dtype}")
         found = resized(input.float(), size, factors, mode, align_corners, antialias)
         return found.round().clamp(0, 255).to(input.dtype)  # type: ignore[attr-defined]
-    kind = input.dtype
-    x = input.float() if kind.itemsize == 2 else input
-    settings = bool(align_corners), np.float64 if kind.itemsize == 8 else np.float32
-    for d, (old, new, factor) in enumerate(zip(input.shape[2:], size, factors), 2):
-        if antialias:
-            places, weights = _taps.antialiased(old, new, factor, *settings, mode)
-        else:
-            places, weights = (_taps.cubic if mode == "bicubic" else _taps.linear)(old, new, factor, *settings)
-        x = _along(x, d, places, weights)
-    return x.to(kind)  # type: ignore[attr-defined]
-
-
-def _along(x: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> Tensor:
-    """Σ_t weights[t] · x[..., places[t], ...] along ``dim``"""
-    if weights.shape[0] > 1 and not weights[1:].any() and (weights[0] == 1).all() and np.array_equal(places[0], np.arange(x.shape[dim])):
-        return x  # the size stays, and so does every value
-    wide = (-1, *(1,) * (x.ndim - dim - 1))
-    total: Any = None
-    for place, weight in zip(places, weights):
-        taken = index_select(x, dim, from_numpy(place).to(x.device))  # type: ignore[attr-defined]
-        factor = from_numpy(weight).to(x.device).reshape(wide)  # type: ignore[attr-defined]
-        total = taken * factor if total is None else total.addcmul(taken, factor)
-    return total
+    filter_ = _FILTERS.get(mode, mode)
+    tables = kernels.tables_for(input.shape[2:], size, factors, filter_, align_corners, antialias, input._data.dtype)
+    return (_picked if filter_ in ("nearest", "nearest-exact") else _resampled)(input, tables)
 
 
 def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:

@@ -5,116 +5,44 @@ Places run from −1 to 1 across the image: between the outer edges of its first
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import Any, Sequence
+from typing import Sequence
 
 from ..creation import linspace, ones
-from ..kernels.elementwise import activations
+from ..kernels import resize as kernels
 from ..tensor import Tensor
-from . import elementwise as e
 from ._attach import public
+from ._composed import rules
+from ._composed_sampling import composed_grid_gradient
+from ._operation import differentiable
 from .copy import stack
-from .gather import gather
 
 __all__ = ["affine_grid", "grid_sample"]
 
-_MODES, _BORDERS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
-
-
-# ---- from places to elements -------------------------------------------------------------------------------------------------------
-
-
-def _on_elements(place: Any, size: int, align_corners: bool) -> Any:
-    """Places from −1 to 1, counted in elements from the centre of the first."""
-    return (place + 1) * ((size - 1) / 2) if align_corners else ((place + 1) * size - 1) / 2
-
-
-def _limited(source: Any, size: int) -> Any:
-    """Within the centres of the first and last element; the gradient is zero on both."""
-    return e.operation(activations.hardtanh)(source, 0.0, float(size - 1))
-
-
-def _reflected(source: Any, size: int, align_corners: bool) -> Any:
-    """Mirrored at the outer edges, or at the outer centres with aligned corners, until it lies between them."""
-    low, span = (0.0, float(size - 1)) if align_corners else (-0.5, float(size))
-    if span == 0:
-        return source * 0
-    distance = (source - low).abs()
-    turns = (distance / span).floor()
-    rest = distance - turns.detach() * span
-    return e.where(turns.detach() % 2 == 0, rest + low, span - rest + low)
-
-
-def _bordered(source: Any, size: int, border: str, align_corners: bool) -> Any:
-    if border == "border":
-        return _limited(source, size)
-    return _limited(_reflected(source, size, align_corners), size) if border == "reflection" else source
-
-
-class _Reader:
-    """The elements of ``input`` (N, C, ...) at whole places."""
-
-    def __init__(self, input: Tensor):
-        self.sizes = tuple(input.shape[2:])
-        self.flat = input.flatten(2)  # type: ignore[attr-defined]
-
-    def at(self, places: Sequence[Any]) -> Any:
-        """(N, C, ...) at places (N, ...), whole numbers for each dimension; zero outside."""
-        flat: Any = 0
-        inside: Any = None
-        for place, size in zip(places, self.sizes):
-            within = (place >= 0) & (place <= size - 1)
-            inside = within if inside is None else inside & within
-            flat = flat * size + e.where(within, place, 0).long()
-        n, channels = self.flat.shape[:2]
-        index = flat.reshape(n, 1, -1).expand(n, channels, flat[0].numel())
-        values = gather(self.flat, -1, index).reshape(n, channels, *flat.shape[1:])
-        return e.where(inside.unsqueeze(1), values, 0)
+_MODES = ("bilinear", "nearest", "bicubic")
+_BORDERS = {"zeros": kernels.ZEROS, "border": kernels.BORDER, "reflection": kernels.REFLECTION}
+_TAPS = {"bilinear": "linear", "bicubic": "cubic"}
 
 
 # ---- sampling ----------------------------------------------------------------------------------------------------------------------
 
-
-def _nearest(reader: _Reader, sources: list[Any]) -> Any:
-    return reader.at([source.detach().round() for source in sources])
-
-
-def _linear(reader: _Reader, sources: list[Any]) -> Any:
-    """The corners around each place, weighted by the parts that lie across from them."""
-    first = [source.detach().floor() for source in sources]
-    parts = [source - whole for source, whole in zip(sources, first)]
-    total: Any = 0
-    for corner in itertools.product((0, 1), repeat=len(sources)):
-        weight = math.prod(part if step else 1 - part for part, step in zip(parts, corner))
-        total = total + reader.at([whole + step for whole, step in zip(first, corner)]) * weight.unsqueeze(1)  # type: ignore[attr-defined]
-    return total
-
-
-@e.elementwise
-def _inner(x):  # type: ignore[no-untyped-def]
-    """Keys' filter, a = −3/4, up to 1 from its centre"""
-    return (1.25 * x - 2.25) * x * x + 1
-
-
-@e.elementwise
-def _outer(x):  # type: ignore[no-untyped-def]
-    """Keys' filter, a = −3/4, between 1 and 2 from its centre"""
-    return ((-0.75 * x + 3.75) * x - 6.0) * x + 3.0
-
-
-def _cubic(reader: _Reader, sources: list[Any], border: str, align_corners: bool) -> Any:
-    """Four by four neighbours; beyond the image as ``border`` says, for each of them."""
-    first = [source.detach().floor() for source in sources]
-    parts = [source - whole for source, whole in zip(sources, first)]
-    weights = [(_outer(t + 1), _inner(t), _inner(1 - t), _outer(2 - t)) for t in parts]
-    total: Any = 0
-    for i, j in itertools.product(range(4), repeat=2):
-        places = [
-            _bordered(whole + (step - 1), size, border, align_corners).round() for whole, step, size in zip(first, (i, j), reader.sizes)
-        ]
-        total = total + reader.at(places) * (weights[0][i] * weights[1][j]).unsqueeze(1)
-    return total
+# Linear in g, and the adjoint of sampling: its own gradients are what sampling is made of.
+_input_gradient = differentiable(
+    "grid_sample_input_gradient",
+    kernels.sample_input_gradient,
+    grad=lambda g, grid, mode, border, aligned: _sampled(g, grid, mode, border, aligned),
+    grid=lambda g, grad, grid, mode, border, aligned: _grid_gradient(grad, g, grid, mode, border, aligned),
+)
+_grid_gradient = differentiable(
+    "grid_sample_grid_gradient",
+    kernels.sample_grid_gradient,
+    **rules(composed_grid_gradient),  # type: ignore[arg-type]
+)
+_sampled = differentiable(
+    "grid_sample",
+    kernels.sample,
+    x=lambda g, grid, x_shape, mode, border, aligned: _input_gradient(g, grid, x_shape, mode, border, aligned),
+    grid=lambda g, x, grid, mode, border, aligned: _grid_gradient(g, x, grid, mode, border, aligned),
+)
 
 
 def grid_sample(
@@ -132,16 +60,8 @@ def grid_sample(
         raise ValueError(
             f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'"
         )
-    align = bool(align_corners)
     _check(input, grid, mode)
-    sizes = tuple(input.shape[2:])
-    dims = len(sizes)
-    sources = [_on_elements(grid[..., dims - 1 - d], size, align) for d, size in enumerate(sizes)]  # type: ignore[index]
-    reader = _Reader(input)
-    if mode == "bicubic":
-        return _cubic(reader, sources, padding_mode, align)
-    sources = [_bordered(source, size, padding_mode, align) for source, size in zip(sources, sizes)]
-    return (_nearest if mode == "nearest" else _linear)(reader, sources)
+    return _sampled(input, grid, _TAPS.get(mode, mode), _BORDERS[padding_mode], bool(align_corners))
 
 
 def _check(input: Tensor, grid: Tensor, mode: str) -> None:
@@ -172,7 +92,7 @@ def _check(input: Tensor, grid: Tensor, mode: str) -> None:
 @public(method=False)
 def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
     """``nn.functional.grid_sample`` with its modes as numbers"""
-    return grid_sample(input, grid, _MODES[interpolation_mode], _BORDERS[padding_mode], align_corners)
+    return grid_sample(input, grid, _MODES[interpolation_mode], list(_BORDERS)[padding_mode], align_corners)
 
 
 public(grid_sampler, name="grid_sampler_2d", method=False)
