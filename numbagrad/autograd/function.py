@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from typing import Any, Sequence
 
 from ..kernels._device import device_of
@@ -10,7 +12,7 @@ from .graph import Node, edge_of, source_of
 from .mode import no_grad, state
 
 
-class _Context:
+class FunctionCtx:
     """What ``forward`` and ``backward`` share: ``ctx.save_for_backward(...)``, ``ctx.saved_tensors``, ``ctx.needs_input_grad`` and any attribute."""
 
     def __init__(self) -> None:
@@ -28,6 +30,9 @@ class _Context:
             if tensor is not None and not _is_tensor(tensor):
                 raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(tensor).__name__}")
         self._to_save = tensors
+
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Tensors for a forward derivative, which there is none of: nothing is kept."""
 
     def mark_non_differentiable(self, *outputs: Any) -> None:
         """Outputs that have no gradient."""
@@ -64,14 +69,18 @@ class _Context:
 
 
 class _FunctionNode(Node):
-    def __init__(self, function: type[Function], ctx: _Context, edges: Sequence[Any], outputs: Any, places: Sequence[str]):
+    """A call of a Function, with the attributes of its context.  Each Function has a subclass, whose name says which."""
+
+    def __init__(self, function: type[Function], ctx: FunctionCtx, edges: Sequence[Any], outputs: Any, places: Sequence[str | None]):
         super().__init__(edges, outputs)
-        self.places = places  # the devices of the arguments
+        self.places = places  # the devices of the arguments, None for what is no tensor
         self.function: Any = function
         self.ctx = ctx
 
-    def name(self) -> str:
-        return f"{self.function.__name__}Backward"
+    def __getattr__(self, name: str) -> Any:
+        if name != "ctx" and "ctx" in self.__dict__ and not name.startswith("_"):
+            return getattr(self.ctx, name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def backward(self, grads: list[Any]) -> Sequence[Any]:
         ctx = self.ctx
@@ -90,7 +99,13 @@ class _FunctionNode(Node):
             raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients (expected {expected}, got {len(found)})")
         for i, grad in enumerate(found):
             if grad is not None and not _is_tensor(grad):
-                raise RuntimeError(f"function {self.name()} returned a {type(grad).__name__} as gradient {i}; expected a Tensor or None")
+                kind = type(grad).__name__
+                raise RuntimeError(f"function {self.name()} returned a {kind} as gradient {i}; expected Variable or None (got {kind})")
+            if grad is not None and self.places[i] is None:
+                raise RuntimeError(
+                    f"function {self.name()} returned a gradient different than None at position {i + 1}, but the corresponding forward input was not "
+                    "a Variable"
+                )
             if grad is not None and self.edges[i] is not None and device_of(grad._data) != self.places[i]:
                 if grad.ndim:
                     raise RuntimeError(
@@ -110,6 +125,28 @@ class Function:
     differentiable itself.  ``setup_context(ctx, inputs, output)`` may take over forward's context work; forward is then called without ctx.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        name = type(self).__name__
+        warnings.warn(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the class itself: "
+            f"call {name}.apply(...).",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            f"Legacy autograd function with non-static forward method is deprecated: forward is a static method, call {type(self).__name__}.apply(...)"
+        )
+
+    @classmethod
+    def _node_class(cls) -> type[_FunctionNode]:
+        found = cls.__dict__.get("_node_of_calls")
+        if found is None:
+            found = type(f"{cls.__name__}Backward", (_FunctionNode,), {})
+            cls._node_of_calls = found  # type: ignore[attr-defined]
+        return found
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
@@ -120,12 +157,14 @@ class Function:
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        raise NotImplementedError("You must implement the backward function to use your custom autograd.Function with backward mode AD.")
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward on ``args``, recording backward."""
-        ctx = _Context()
+        ctx = FunctionCtx()
         tensors = [a if _is_tensor(a) else None for a in args]
         recorded = state.recording and any(t is not None and t.requires_grad for t in tensors)
         ctx.needs_input_grad = tuple(t is not None and t.requires_grad for t in tensors)
@@ -141,11 +180,13 @@ class Function:
             t.detach() if _is_tensor(t) and any(t is a for a in args) and not any(t is d for d in ctx._dirty) else t for t in outputs
         ]
         edges = [edge_of(t) if t is not None and t.requires_grad else None for t in tensors] if recorded else []
-        for t in ctx._dirty:
-            t._bump()
+        if ctx._dirty:
+            _check_dirty(ctx._dirty, args, outputs, recorded)
+            for t in ctx._dirty:
+                t._bump()
         if recorded:
             meta = [(t._data.shape, t._data.dtype) if _is_tensor(t) else ((), None) for t in outputs]
-            node = _FunctionNode(cls, ctx, edges, meta, ["" if t is None else device_of(t._data) for t in tensors])
+            node = cls._node_class()(cls, ctx, edges, meta, [None if t is None else device_of(t._data) for t in tensors])
             ctx._node = node
             for i, t in enumerate(outputs):
                 if _is_tensor(t) and id(t) not in ctx._non_differentiable and (t.is_floating_point() or t.is_complex()):
@@ -168,11 +209,47 @@ def _is_tensor(value: Any) -> bool:
     return hasattr(value, "_node")
 
 
-def once_differentiable(backward: Any) -> Any:
-    """Mark a backward that is not itself differentiable: its results are cut off from the graph."""
+def _check_dirty(dirty: Sequence[Any], arguments: Sequence[Any], outputs: Sequence[Any], recorded: bool) -> None:
+    """Warn of a changed tensor that was no argument.  Raises RuntimeError for a leaf that requires a gradient, and for one that is not returned."""
+    for t in dirty:
+        if not any(t is a for a in arguments):
+            warnings.warn(
+                "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated should be passed to ctx.mark_dirty().",
+                stacklevel=4,
+            )
+        elif recorded and t.requires_grad and t.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+        if not any(t is y for y in outputs):
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are modified inplace must all be "
+                "outputs of the Function."
+            )
 
+
+class _DifferentiatedOnce(Node):
+    """Stands behind the results of a backward that has no derivative of its own, where somebody may want it."""
+
+    def backward(self, grads: list[Any]) -> Sequence[Any]:
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+def once_differentiable(backward: Any) -> Any:
+    """Mark a backward that is not itself differentiable: differentiating its results raises RuntimeError."""
+
+    @functools.wraps(backward)
     def wrapped(ctx: Any, *grads: Any) -> Any:
         with no_grad():
-            return backward(ctx, *grads)
+            found = backward(ctx, *grads)
+        wanted = [g for g in grads if g is not None and g.requires_grad]
+        if not state.recording or not wanted:
+            return found
+        several = isinstance(found, tuple)
+        results = [None if y is None else y.detach() for y in (found if several else (found,))]
+        outputs = [((), None) if y is None else (y._data.shape, y._data.dtype) for y in results]
+        node = _DifferentiatedOnce([edge_of(g) for g in wanted], outputs)
+        for i, y in enumerate(results):
+            if y is not None:
+                y._node, y._index = node, i
+        return tuple(results) if several else results[0]
 
     return wrapped

@@ -167,6 +167,52 @@ def jacobian(
     return _unwrapped(tuple(_unwrapped(_finished(each, create_graph), several) for each in found), several_outputs)
 
 
+def gradients_of_batch(
+    outputs: Tensors,
+    inputs: Tensors,
+    batches: Tensors,
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: Any,
+    materialize_grads: bool,
+) -> Tensors:
+    """``grad`` for every entry of ``batches``, gradients of the outputs with a first dimension more; stacked.  Raises RuntimeError for other shapes."""
+    from ..ops.copy import stack
+
+    for i, (output, batch) in enumerate(zip(outputs, batches)):
+        if not hasattr(batch, "shape") or batch.ndim == 0:
+            raise ValueError(f"grad: is_grads_batched=True expects grad_outputs with a batch dimension, but grad_outputs[{i}] has none")
+        if batch.shape[1:] != output.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The sizes of the remaining "
+                "dimensions are expected to match the shape of corresponding output, but a mismatch was detected: "
+                f"grad_output[{i}] has a shape of {batch.shape} and output[{i}] has a shape of {output.shape}."
+            )
+    retain = create_graph if retain_graph is None else retain_graph
+    sizes = {batch.shape[0] for batch in batches}
+    if len(sizes) != 1:
+        raise ValueError(f"grad: expected grad_outputs of one batch size, but got {sorted(sizes)}")
+    count = sizes.pop()
+    each = [
+        grad(
+            outputs,
+            inputs,
+            [batch[i] for batch in batches],
+            retain or i + 1 < count,
+            create_graph,
+            True,
+            allow_unused,
+            False,
+            materialize_grads,
+        )
+        for i in range(count)
+    ]
+    return tuple(
+        x.detach().new_zeros((0, *x.shape)) if not each else None if rows[0] is None else stack(list(rows))
+        for x, rows in zip(inputs, zip(*each) if each else inputs)
+    )
+
+
 def _rows(which: int, output: Any, inputs: Tensors, create_graph: bool, strict: bool) -> list[Any]:
     """The Jacobians of one output by each input."""
     from ..ops.copy import stack
@@ -180,7 +226,7 @@ def _rows(which: int, output: Any, inputs: Tensors, create_graph: bool, strict: 
                 raise RuntimeError(f"{_INDEPENDENT_JACOBIAN.format(i)} This is not allowed in strict mode when create_graph=True.")
             rows[i].append(g)
     return [
-        stack(each).reshape(*output.shape, *x.shape) if each else x.detach().new_zeros((*output.shape, *x.shape))
+        stack(each).reshape((*output.shape, *x.shape)) if each else x.detach().new_zeros((*output.shape, *x.shape))
         for each, x in zip(rows, inputs)
     ]
 

@@ -12,11 +12,17 @@ import heapq
 import itertools
 import os
 import threading
+import warnings
 from typing import Any, Callable, Sequence
 
 from ..kernels._device import device_of
 from . import anomaly, casting
+from .edges import GradientEdge, Walk
+from .edges import get_gradient_edge as get_gradient_edge
+from .edges import increment_version as increment_version
+from .edges import register_multi_grad_hook as register_multi_grad_hook
 from .mode import state
+from .saved import allow_mutation_on_saved_tensors as allow_mutation_on_saved_tensors
 from .saved import disable_saved_tensors_hooks as disable_saved_tensors_hooks
 from .saved import save_on_cpu as save_on_cpu
 from .saved import saved_tensors_hooks as saved_tensors_hooks
@@ -137,6 +143,11 @@ def edge_of(tensor: Any) -> Any:
     return (tensor, 0) if tensor._requires_grad else None
 
 
+def _place(tensor: Any) -> Any:
+    """The edge of ``tensor``, which may be given as one."""
+    return tensor.place if type(tensor) is GradientEdge else edge_of(tensor)
+
+
 def source_of(tensor: Any) -> tuple[Node, int] | None:
     """The node that gradients for ``tensor`` go to, and which of its results it is; None where it has no gradient."""
     edge = edge_of(tensor)
@@ -190,7 +201,7 @@ def walk(
     Without ``inputs`` every leaf reached receives its gradient.  With ``inputs`` only what lies between is visited; their gradients are
     accumulated into ``.grad`` (``accumulate``) or returned, None for one that was not reached.
     """
-    wanted = None if inputs is None else [edge_of(t) for t in inputs]
+    wanted = None if inputs is None else [_place(t) for t in inputs]
     only = None if wanted is None else _Between([edge[0] for edge, _ in roots if isinstance(edge[0], Node)], wanted)
     heap: list[tuple[int, Node]] = []  # nodes that have a gradient, by falling number
     slots: dict[Node, list[Any]] = {}  # the gradients of their results
@@ -199,6 +210,7 @@ def walk(
     edges: Any = [edge for edge, _ in roots]
     results: Any = [grad for _, grad in roots]
     recording, state.recording = state.recording, create_graph
+    before, state.walk = state.walk, Walk(roots, only)
     casts = casting.suspend(True) if casting.active else None
     try:
         while True:
@@ -235,9 +247,12 @@ def walk(
             if not retain_graph:
                 node.release()
             del grads
-        return _finish(leaves, only, inputs, wanted, accumulate, create_graph)
+        found = _finish(leaves, only, inputs, wanted, accumulate, create_graph)
+        for act in state.walk.after:
+            act()
+        return found
     finally:
-        state.recording = recording
+        state.recording, state.walk = recording, before
         if casts is not None:
             casting.suspend(casts)
 
@@ -306,7 +321,9 @@ def _finish(
     found = [only.captured.get((id(e[0]), e[1])) for e in wanted]
     if accumulate:
         for tensor, grad in zip(inputs, found):
-            if grad is not None:
+            if type(tensor) is GradientEdge:
+                tensor = tensor.place[0]  # an inner node has nothing to keep a gradient in
+            if grad is not None and not isinstance(tensor, Node):
                 with _accumulation:
                     tensor._accumulate(grad, create_graph)
     return found
@@ -352,8 +369,22 @@ def _seed(output: Any, gradient: Any, op: str) -> Any:
     return gradient
 
 
+def _edge_seed(edge: GradientEdge, gradient: Any, op: str) -> Any:
+    """The gradient to start an edge with, which has to be given: an edge does not know what would be 1 on its device."""
+    shape = edge.node.outputs[edge.output_nr][0]
+    if gradient is None:
+        raise RuntimeError(f"{op}: a gradient is created implicitly only for a tensor, but got a GradientEdge without one")
+    if tuple(gradient.shape) != shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output has a shape of {gradient.shape} and the output of the GradientEdge has a shape of {list(shape)}."
+        )
+    return gradient
+
+
 def root(tensor: Any, gradient: Any, op: str) -> tuple[Any, Any]:
     """Where a walk from ``tensor`` begins: its edge, and the gradient to start with (None: 1)."""
+    if type(tensor) is GradientEdge:
+        return tensor.place, _edge_seed(tensor, gradient, op)
     edge = edge_of(tensor)
     if edge is None:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
@@ -361,7 +392,7 @@ def root(tensor: Any, gradient: Any, op: str) -> tuple[Any, Any]:
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return tuple(value) if isinstance(value, (tuple, list)) and type(value) is not GradientEdge else (value,)
 
 
 def backward(
@@ -404,7 +435,7 @@ def _walk_to(inputs: Sequence[Any], roots: Sequence[tuple[Any, Any]], retain: bo
 
 def _check_inputs(inputs: Sequence[Any]) -> None:
     for tensor in inputs:
-        if edge_of(tensor) is None:
+        if _place(tensor) is None:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
 
 
@@ -421,11 +452,17 @@ def grad(
 ) -> tuple[Any, ...]:
     """The gradients of the sum of ``outputs`` with respect to ``inputs``, returned rather than accumulated.
 
+    A GradientEdge may stand in the place of a tensor.  With ``is_grads_batched`` each of ``grad_outputs`` has a first dimension more, and so have the results:
+    a walk for each entry, one after the other.
     Raises RuntimeError for an input that does not require a gradient, or, unless ``allow_unused``, one that the outputs do not depend on.
     """
     outs, ins = _as_tuple(outputs), _as_tuple(inputs)
-    if not only_inputs or is_grads_batched:
-        raise NotImplementedError("grad: only_inputs=False and is_grads_batched=True are not supported")
+    if not only_inputs:
+        warnings.warn("only_inputs argument is deprecated and is ignored now (defaults to True).", FutureWarning, stacklevel=2)
+    if is_grads_batched:
+        from .functional import gradients_of_batch
+
+        return gradients_of_batch(outs, ins, _as_tuple(grad_outputs), retain_graph, create_graph, allow_unused, materialize_grads)
     seeds = (None,) * len(outs) if grad_outputs is None else _as_tuple(grad_outputs)
     if len(seeds) != len(outs):
         raise RuntimeError(f"grad: got {len(outs)} outputs and {len(seeds)} grad_outputs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import warnings
 from types import TracebackType
 from typing import Any, Callable
 
@@ -13,6 +14,7 @@ class _State(threading.local):
     recording = True
     inference = False
     partial = False  # whether the walk in progress goes to given inputs alone
+    walk: Any = None  # the walk in progress
 
 
 state = _State()
@@ -58,6 +60,12 @@ class _Mode:
         return type(self)()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isclass(function):
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions or methods.",
+                FutureWarning,
+                stacklevel=2,
+            )
         if inspect.isgeneratorfunction(function):
             return self._generator(function)
 

@@ -122,6 +122,45 @@ class save_on_cpu(saved_tensors_hooks):
         super().__init__(pack, unpack)
 
 
+class _Copies(saved_tensors_hooks):
+    """Every saved tensor as a copy, which is there for as long as the context is."""
+
+    entered = False
+
+    def __init__(self) -> None:
+        self.open = True
+
+        def pack(tensor: Any) -> Any:
+            return tensor.clone()
+
+        def unpack(held: Any) -> Any:
+            if not self.open:
+                raise AssertionError(
+                    "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which the graph was originally recorded."
+                )
+            return held
+
+        super().__init__(pack, unpack)
+
+
+@contextlib.contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[Any]:
+    """Inside, tensors that the backward pass needs may be changed in place: it gets what they held when they were saved.
+
+    A copy is made of each (in PyTorch of those that are changed).  Both passes belong inside: a backward pass that is left for later raises AssertionError.
+    Raises RuntimeError inside another of its kind.
+    """
+    if _Copies.entered:
+        raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+    copies = _Copies()
+    _Copies.entered = True
+    try:
+        with copies:
+            yield copies
+    finally:
+        copies.open = _Copies.entered = False
+
+
 @contextlib.contextmanager
 def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
     """Inside, hooks on saved tensors raise RuntimeError with ``error_message``; so does entering it where there are some."""

@@ -68,6 +68,12 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return [wrap(tensor._data.take(indices, axis=0)) for tensor in self.tensors]
 
 
+def _samples(dataset: Any, indices: list[int]) -> list[Any]:
+    """The samples at ``indices``, all at once where the dataset has a way."""
+    many = getattr(dataset, "__getitems__", None)
+    return many(indices) if callable(many) else [dataset[i] for i in indices]
+
+
 class StackDataset(Dataset[Any]):
     """Datasets side by side: sample i is the tuple (or, for keywords, the dict) of their samples i.
 
@@ -90,6 +96,15 @@ class StackDataset(Dataset[Any]):
         if isinstance(self.datasets, dict):
             return {key: dataset[index] for key, dataset in self.datasets.items()}
         return tuple(dataset[index] for dataset in self.datasets)
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        columns = [_samples(dataset, indices) for dataset in self._members()]
+        for column in columns:
+            if len(column) != len(indices):
+                raise ValueError(f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(column)}")
+        if isinstance(self.datasets, dict):
+            return [dict(zip(self.datasets, row)) for row in zip(*columns)]
+        return list(zip(*columns))
 
     def __len__(self) -> int:
         return self._length
@@ -152,9 +167,7 @@ class Subset(Dataset[T_co]):
         return self.dataset[self.indices[index]]
 
     def __getitems__(self, indices: list[int]) -> list[T_co]:
-        chosen = [self.indices[i] for i in indices]
-        many = getattr(self.dataset, "__getitems__", None)
-        return many(chosen) if callable(many) else [self.dataset[i] for i in chosen]
+        return _samples(self.dataset, [self.indices[i] for i in indices])
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -13,7 +13,7 @@ from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
 from .pin import can_pin, pin_memory
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, infinite
-from .worker import Exhausted, Failure, Fetcher, Job, Workers, spawn_context
+from .worker import Exhausted, Failure, Fetcher, Job, Workers, spawn_context, warn_of_many
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -71,6 +71,11 @@ class DataLoader(Generic[T_co]):
             raise ValueError(f"DataLoader: prefetch_factor option should be positive, got {prefetch_factor}")
         if num_workers == 0 and persistent_workers:
             raise ValueError("DataLoader: persistent_workers option needs num_workers > 0")
+        if num_workers == 0 and multiprocessing_context is not None:
+            raise ValueError(
+                "DataLoader: multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got num_workers=0"
+            )
+        warn_of_many(num_workers)
         stream = isinstance(dataset, IterableDataset)
         if stream:
             for name, value in (("shuffle", shuffle or None), ("sampler", sampler), ("batch_sampler", batch_sampler)):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import multiprocessing.context
 import os
 import pickle
 import random
@@ -21,6 +22,7 @@ import sys
 import threading
 import traceback
 import types
+import warnings
 from multiprocessing import connection, resource_tracker
 from typing import Any, Callable, Iterator, NamedTuple
 
@@ -356,12 +358,34 @@ class _interrupts_held:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
+def warn_of_many(count: int) -> None:
+    """Warn where there are more worker processes than processors that they may use."""
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if most is not None and count > most:
+        warnings.warn(
+            f"This DataLoader will create {count} worker processes in total. Our suggested max number of worker in current system is {most}, which is "
+            "smaller than what this DataLoader is going to create. Please be aware that excessive worker creation might get DataLoader running slow or "
+            "even freeze, lower the worker number to avoid potential slowness/freeze if necessary.",
+            stacklevel=3,
+        )
+
+
 def spawn_context(requested: Any = None) -> Any:
-    """The multiprocessing context of the workers.  Raises ValueError for one that forks: the child of a fork has the parent's locks but not
-    its threads."""
+    """The multiprocessing context of the workers.  Raises ValueError for one that there is not and for one that forks: the child of a fork has the parent's
+    locks but not its threads; TypeError for what is no context."""
     if requested is None:
         return multiprocessing.get_context("spawn")
+    methods = multiprocessing.get_all_start_methods()
+    if isinstance(requested, str) and requested not in methods:
+        raise ValueError(
+            f"DataLoader: multiprocessing_context option should specify a valid start method in {methods}, but got multiprocessing_context={requested!r}"
+        )
     context = multiprocessing.get_context(requested) if isinstance(requested, str) else requested
+    if not isinstance(context, multiprocessing.context.BaseContext):
+        raise TypeError(
+            "DataLoader: multiprocessing_context option should be a valid context object or a string specifying the start method, but got "
+            f"multiprocessing_context={requested!r}"
+        )
     if context.get_start_method() == "fork":
         raise ValueError("DataLoader: multiprocessing_context 'fork' is not supported; expected 'spawn' or 'forkserver'")
     return context

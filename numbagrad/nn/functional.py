@@ -31,6 +31,7 @@ from ..ops.distances import *  # noqa: F403
 from ..ops.dropout import *  # noqa: F403
 from ..ops.group_norm import *  # noqa: F403
 from ..ops.index import embedding, one_hot
+from ..ops.linear_loss import linear_cross_entropy
 from ..ops.losses import *  # noqa: F403
 from ..ops.margin_losses import *  # noqa: F403
 from ..ops.matmul import linear
@@ -49,7 +50,7 @@ __all__ = [
     *_conv.__all__, *_conv_transpose.__all__, *_dropout.__all__, *_group_norm.__all__, *_pool.__all__, *_pool_more.__all__,
     *_resize.__all__, *_sampling.__all__,
     "batch_norm", "cross_entropy", "embedding",
-    "layer_norm", "linear", "log_softmax",
+    "layer_norm", "linear", "linear_cross_entropy", "log_softmax",
     "nll_loss", "one_hot", "pad", "pdist",
     "softmax", "softmin",
     "channel_shuffle", "fold", "pixel_shuffle", "pixel_unshuffle", "unfold",

@@ -27,28 +27,42 @@ class _Required:
 
 required = _Required()
 
+# Hooks around the steps of all optimizers.
+_everywhere: dict[str, OrderedDict[int, Callable[..., Any]]] = {"step_pre": OrderedDict(), "step_post": OrderedDict()}
+
 _HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
 
 def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
-    """``step`` with the hooks of its optimizer around it."""
+    """``step`` with the hooks of its optimizer around it, whose ``args`` begin with the optimizer, as in PyTorch."""
 
     @functools.wraps(step)
     def wrapped(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         self._stepped = True  # learning-rate schedules ask
-        for hook in list(self._hooks["step_pre"].values()):
+        args = (self, *args)
+        for hook in [*_everywhere["step_pre"].values(), *self._hooks["step_pre"].values()]:
             result = hook(self, args, kwargs)
             if result is not None:
                 if not (isinstance(result, tuple) and len(result) == 2):
                     raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
                 args, kwargs = result
-        out = step(self, *args, **kwargs)
-        for hook in list(self._hooks["step_post"].values()):
+        out = step(*args, **kwargs)
+        for hook in [*self._hooks["step_post"].values(), *_everywhere["step_post"].values()]:
             hook(self, args, kwargs)
         return out
 
     wrapped.hooked = True  # type: ignore[attr-defined]
     return wrapped
+
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call ``hook(optimizer, args, kwargs)`` before each step of any optimizer, before its own hooks; what it returns replaces both."""
+    return RemovableHandle(_everywhere["step_pre"], hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call ``hook(optimizer, args, kwargs)`` after each step of any optimizer, after its own hooks."""
+    return RemovableHandle(_everywhere["step_post"], hook)
 
 
 class Optimizer:

@@ -124,6 +124,8 @@ REFUSED = {
     "interpolate rank": (lambda: F.interpolate(of(1, 1, 4), size=2, mode="bilinear"), NotImplementedError, "bilinear"),
     "grid_sample mode": (lambda: F.grid_sample(of(1, 1, 2, 2), of(1, 2, 2, 2), mode="cubic"), ValueError, "mode"),
     "affine_grid theta": (lambda: F.affine_grid(of(1, 3, 3), (1, 1, 2, 2)), ValueError, "affine"),
+    "conv without a size": (lambda: nn.Conv2d(3, 4), TypeError, "Conv2d.__init__() missing 1 required positional argument: 'kernel_size'"),
+    "lazy conv without a size": (lambda: nn.LazyConvTranspose1d(3), TypeError, "LazyConvTranspose1d.__init__() missing 1"),
     "lazy channels": (lambda: nn.LazyConv1d(2, 3)(of(4)), RuntimeError, "2D"),
 }  # fmt: skip
 

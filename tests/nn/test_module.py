@@ -88,7 +88,7 @@ def test_before_init():
         def __init__(self):
             self.layer = nn.Linear(1, 1)
 
-    with pytest.raises(AttributeError, match="cannot assign child modules before Module"):
+    with pytest.raises(AttributeError, match="cannot assign module before Module"):
         Hasty()
 
 
@@ -115,7 +115,7 @@ REFUSED = {
     "sequential index": (lambda m: nn.Sequential(m)[1], IndexError, "index 1 is out of range"),
     "list index": (lambda m: nn.ModuleList([m])[-2], IndexError, "index -2 is out of range"),
     "dict key": (lambda m: nn.ModuleDict({"a": m})["b"], KeyError, "b"),
-    "parameter dict key": (lambda m: nn.ParameterDict()["b"], KeyError, "b"),
+    "parameter dict key": (lambda m: nn.ParameterDict()["b"], AttributeError, "no attribute 'b'"),
     "argument": (lambda m: nn.Module(3), TypeError, "takes 1 positional argument but 2 were given"),
     "keyword": (lambda m: nn.Module(width=3), TypeError, "unexpected keyword argument 'width'"),
     "state": (lambda m: m.load_state_dict(3), TypeError, "Expected state_dict to be dict-like"),
@@ -454,7 +454,8 @@ PRINTED = [
     "ParameterList([lib.zeros(2, 3), lib.zeros(1)])", "ParameterDict({'a': lib.zeros(2), 'b': lib.zeros(1)})", "ParameterList([lib.zeros(2)])",
     "AdaptiveLogSoftmaxWithLoss(4, 6, [2])", "EmbeddingBag(5, 2)", "EmbeddingBag(5, 2, mode='sum', padding_idx=0)", "MaxUnpool1d(2)", "MaxUnpool2d((2, 3), 1)",
     "MaxUnpool3d(2)", "NLLLoss2d()", "RNNBase('LSTM', 2, 3)", "RNNCellBase(2, 3, True, 4)", "TripletMarginLoss()", "TripletMarginWithDistanceLoss()",
-    "TransformerDecoder(nn.TransformerDecoderLayer(4, 2), 1)",
+    "TransformerDecoder(nn.TransformerDecoderLayer(4, 2), 1)", "SyncBatchNorm(3, momentum=None)", "CrossMapLRN2d(5, k=2.0)", "DataParallel(nn.ReLU())",
+    "LinearCrossEntropyLoss(3, 4)", "LinearCrossEntropyLoss(3, 4, out_features=(2,), bias=True, options=nn.LinearCrossEntropyOptions())",
 ]  # fmt: skip
 
 

@@ -87,6 +87,78 @@ def test_attention_and_its_composition_agree(dropout: float):
     np.testing.assert_allclose(results[0].numpy(), results[1].detach().numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("masks", ["none", "attn", "padding", "both", "causal"])
+def test_self_attention_in_one_piece(masks: str, batch_first: bool):
+    """The projection's heads are not taken apart where nothing but the result is asked for: values and all gradients, and those of the gradients, are
+    PyTorch's, and those of the pieces."""
+    ours, theirs = twins("MultiheadAttention", 12, 3, batch_first=batch_first)
+    x = torch.randn(*((4, 5, 12) if batch_first else (5, 4, 12)), dtype=torch.float64)
+    given: dict = {}
+    if masks in ("attn", "both", "causal"):
+        given["attn_mask"] = torch.ones(5, 5, dtype=torch.bool).triu(1) if masks == "causal" else torch.randn(5, 5, dtype=torch.float64)
+    if masks in ("padding", "both"):
+        given["key_padding_mask"] = torch.zeros(4, 5, dtype=torch.float64)
+        given["key_padding_mask"][1, 2:] = -torch.inf
+    hint = {"is_causal": masks == "causal", "need_weights": False}
+    mine, other = ng.from_numpy(x.numpy().copy()).requires_grad_(), x.clone().requires_grad_()
+    y = ours(mine, mine, mine, **{k: ng.from_numpy(v.numpy()) for k, v in given.items()}, **hint)[0]
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # the other kernels have no second derivative
+        expected = theirs(other, other, other, **given, **hint)[0]
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), atol=1e-12)
+    (slope,) = ng.autograd.grad(y.sin().sum(), mine, create_graph=True)
+    (there,) = torch.autograd.grad(expected.sin().sum(), other, create_graph=True)
+    np.testing.assert_allclose(slope.detach().numpy(), there.detach().numpy(), atol=1e-12)
+    (y.square().sum() + slope.square().sum()).backward()
+    (expected.square().sum() + there.square().sum()).backward()
+    for a, b in zip([mine, *ours.parameters()], [other, *theirs.parameters()]):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-10)
+
+
+def test_dropout_of_self_attention_does_not_depend_on_who_looks(monkeypatch):
+    """The same numbers are drawn where something stands in the place of scaled_dot_product_attention, as when a model is exported."""
+    from numbagrad.ops import attention
+
+    layer, x, calls = nn.MultiheadAttention(8, 2, dropout=0.4), ng.randn(6, 3, 8), []
+    results = []
+    for watched in (False, True):
+        if watched:
+            plain = attention.scaled_dot_product_attention
+            monkeypatch.setattr(attention, "scaled_dot_product_attention", lambda *args: calls.append(args) or plain(*args))
+        ng.manual_seed(5)
+        results.append(layer(x, x, x, need_weights=False)[0].detach().numpy())
+    assert len(calls) == 1
+    np.testing.assert_allclose(*results, atol=1e-6)
+
+
+@pytest.mark.parametrize("needed", [False, True])
+def test_queries_without_a_key(needed: bool):
+    """Without weights their result is that of zeros; where the weights are asked for, NaN shows that there are none."""
+    ours, theirs = twins("MultiheadAttention", 8, 2)
+    x, padding = torch.randn(5, 2, 8, dtype=torch.float64), torch.tensor([[False] * 5, [True] * 5])
+    expected, there = theirs(x, x, x, key_padding_mask=padding, need_weights=needed)
+    y, weights = ours(*[ng.from_numpy(x.numpy())] * 3, key_padding_mask=ng.from_numpy(padding.numpy()), need_weights=needed)
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), atol=1e-12)
+    assert np.isnan(y.detach().numpy()).any() == needed
+    if needed:
+        np.testing.assert_allclose(weights.detach().numpy(), there.detach().numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["float", "bool"])
+def test_mask_beside_is_causal(kind: str):
+    """Both hold, for what PyTorch's kernels take; anything else is its error."""
+    q, k, v = (torch.randn(2, 3, 5, 8, dtype=torch.float64) for _ in range(3))
+    mask = torch.randn(5, 5, dtype=torch.float64) if kind == "float" else torch.rand(5, 5) < 0.6
+    here = [ng.from_numpy(x.numpy()) for x in (q, k, v, mask)]
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask, is_causal=True)
+    np.testing.assert_allclose(F.scaled_dot_product_attention(*here, is_causal=True).numpy(), expected.numpy(), atol=1e-12)
+    if kind == "float":
+        refused = ([x[0] for x in here[:3]], here[3], 0.0), (here[:3], here[3], 0.5), (here[:3], here[3].clone().requires_grad_(), 0.0)
+        for inputs, added, p in refused:
+            with pytest.raises(RuntimeError, match="Explicit attn_mask"):
+                F.scaled_dot_product_attention(*inputs, added, p, True)
+
+
 def test_attention_bad_input():
     q, k, v = ng.zeros(2, 3, 4), ng.zeros(2, 5, 4), ng.zeros(2, 5, 4)
     with pytest.raises(RuntimeError, match="same dtype"):

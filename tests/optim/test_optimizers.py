@@ -1,6 +1,7 @@
 """Optimizers against PyTorch's, and what surrounds their steps: groups, states, hooks, errors."""
 
 import copy
+import importlib
 import pickle
 import warnings
 
@@ -366,13 +367,36 @@ def test_step_hooks_also_around_a_users_own_step():
         pre = optimizer.register_step_pre_hook(lambda o, args, kwargs: calls.append(("pre", o, args)))
         optimizer.register_step_post_hook(lambda o, args, kwargs: calls.append(("post", o, args)))
         optimizer.step()
-        assert calls == [("pre", optimizer, ()), ("post", optimizer, ())]
+        assert calls == [("pre", optimizer, (optimizer,)), ("post", optimizer, (optimizer,))]
         pre.remove()
         optimizer.step()
         assert len(calls) == 3
         optimizer.register_step_pre_hook(lambda o, args, kwargs: 5)
         with pytest.raises(RuntimeError, match="tuple of"):
             optimizer.step()
+
+
+def test_step_hooks_of_all_optimizers():
+    def story(library):
+        told = []
+        tools = importlib.import_module(f"{library}.optim.optimizer")
+        lib = importlib.import_module(library)
+        p = lib.nn.Parameter(lib.ones(1))
+        optimizers = [lib.optim.SGD([p], lr=0.1), lib.optim.LBFGS([p])]
+        optimizers[0].register_step_pre_hook(lambda *_: told.append("own"))
+        optimizers[0].register_step_post_hook(lambda *_: told.append("own after"))
+        pre = tools.register_optimizer_step_pre_hook(lambda o, args, kwargs: told.append((type(o).__name__, len(args), sorted(kwargs))))
+        post = tools.register_optimizer_step_post_hook(lambda o, args, kwargs: told.append("after"))
+        for optimizer in optimizers:
+            optimizer.step(closure=lambda: p.sum())
+        pre.remove(), post.remove()
+        optimizers[1].step(lambda: p.sum())
+        return told
+
+    told = story("numbagrad")
+    assert told == [("SGD", 1, ["closure"]), "own", "own after", "after", ("LBFGS", 1, ["closure"]), "after"]
+    pytest.importorskip("torch")
+    assert story("torch") == told
 
 
 def test_state_dict_hooks():

@@ -1,11 +1,13 @@
-"""Full backward hooks: two gates around a module, through which its inputs' and outputs' gradients pass together.
+"""A call of a module with the hooks around it.
 
-A gate is the identity on several tensors as one node of the graph, so its backward sees all their gradients at once; each call of the module
-has gates of its own, so one module may be called many times before backward.
+Full backward hooks are two gates around the module, through which its inputs' and outputs' gradients pass together.  A gate is the identity on several
+tensors as one node of the graph, so its backward sees all their gradients at once; each call of the module has gates of its own, so one module may be called
+many times before backward.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ...autograd.function import Function
@@ -118,3 +120,73 @@ class BackwardWatch:
                 f"{type(self.module).__name__}: a backward hook returned an invalid number of {what}: expected {expected}, got {len(replaced)}"
             )
         return tuple(replaced)
+
+
+# ---- the call -----------------------------------------------------------------------------------------------------------------------
+
+
+class _Call:
+    """A call of ``module`` on its way through the hooks."""
+
+    def __init__(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        self.module, self.args, self.kwargs = module, args, kwargs
+        self.result: Any = None
+        self.called: list[Any] = []  # the hooks that are always called and have been
+
+    def run(self) -> Any:
+        module = self.module
+        for hook, with_kwargs in [*_global_hooks.of_kind("forward_pre"), *module._forward_pre_hooks.values()]:
+            self._before(hook, with_kwargs)
+        watch = BackwardWatch(module)
+        if watch.wanted:
+            self.args = watch.inputs(self.args)
+        self.result = module.forward(*self.args, **self.kwargs)
+        for entry in self._after():
+            if entry[2]:
+                self.called.append(entry)
+            self._hand(entry)
+        return watch.outputs(self.result) if watch.wanted else self.result
+
+    def _before(self, hook: Any, with_kwargs: bool) -> None:
+        replaced = hook(self.module, self.args, self.kwargs) if with_kwargs else hook(self.module, self.args)
+        if replaced is None:
+            return
+        if not with_kwargs:
+            self.args = replaced if isinstance(replaced, tuple) else (replaced,)
+        elif isinstance(replaced, tuple) and len(replaced) == 2:
+            self.args, self.kwargs = replaced
+        else:
+            raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {replaced}.")
+
+    def _after(self) -> list[Any]:
+        return [*_global_hooks.of_kind("forward"), *self.module._forward_hooks.values()]
+
+    def _hand(self, entry: Any) -> None:
+        hook, with_kwargs, _ = entry
+        given = (self.args, self.kwargs) if with_kwargs else (self.args,)
+        replaced = hook(self.module, *given, self.result)
+        if replaced is not None:
+            self.result = replaced
+
+    def failed(self) -> None:
+        """Something raised an exception: the hooks that are always called come to their turn all the same."""
+        for entry in self._after():
+            if entry[2] and not any(entry is done for done in self.called):
+                try:
+                    self._hand(entry)
+                except Exception as error:
+                    warnings.warn(
+                        "module forward hook with ``always_call=True`` raised an exception that was silenced as another error was raised "
+                        f"in forward: {error}",
+                        stacklevel=4,
+                    )
+
+
+def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``module.forward(*args, **kwargs)`` with the hooks before and behind it."""
+    call = _Call(module, args, kwargs)
+    try:
+        return call.run()
+    except Exception:
+        call.failed()
+        raise

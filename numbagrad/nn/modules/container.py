@@ -13,11 +13,32 @@ from .linear import Linear
 from .module import Module
 
 
-def _position(index: Any, size: int, what: str) -> int:
+def _position(index: Any, size: int) -> int:
     i = operator.index(index)
     if not -size <= i < size:
-        raise IndexError(f"{what}: index {i} is out of range" if what != "Sequential" else f"index {i} is out of range")
+        raise IndexError(f"index {i} is out of range")
     return i % size
+
+
+def _iterable(values: Any, call: str, of: str = "iterable") -> Any:
+    """``values``, which are to be gone through; a single tensor never is what was meant."""
+    if not isinstance(values, Iterable) or isinstance(values, Tensor):
+        raise TypeError(f"{call} should be called with an {of}, but got {type(values).__name__}")
+    return values
+
+
+def _pairs(values: Any, kind: str) -> Iterator[tuple[Any, Any]]:
+    """The keys and values of a mapping, or of an iterable of pairs."""
+    if hasattr(values, "items"):
+        yield from values.items()
+        return
+    for i, pair in enumerate(values):
+        if not isinstance(pair, Iterable):
+            raise TypeError(f"{kind} update sequence element #{i} should be Iterable; is {type(pair).__name__}")
+        if len(pair) != 2:  # type: ignore[arg-type]
+            raise ValueError(f"{kind} update sequence element #{i} has length {len(pair)}; 2 is required")  # type: ignore[arg-type]
+        key, value = pair
+        yield key, value
 
 
 class _Row(Module):
@@ -34,6 +55,9 @@ class _Row(Module):
     def __len__(self) -> int:
         return len(self._modules)
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
+
     def __iter__(self) -> Iterator[Module]:
         return iter(self._modules.values())
 
@@ -44,7 +68,7 @@ class _Row(Module):
 
     def extend(self, modules: Iterable[Module]) -> Any:
         """Add modules at the end."""
-        for module in modules:
+        for module in list(_iterable(modules, f"{type(self).__name__}.extend")):
             self.append(module)
         return self
 
@@ -64,7 +88,7 @@ class _Row(Module):
 _CALLS = {kind: (kind.__call__, kind.forward) for kind in (Linear, ReLU)}
 
 
-def _is_plain(module: Any, kind: Any) -> bool:
+def is_plain(module: Any, kind: Any) -> bool:
     """Whether calling ``module`` is no more than the forward of ``kind``, without hooks and with nothing replaced."""
     return (
         type(module) is kind
@@ -94,7 +118,7 @@ class Sequential(_Row):
         waiting: Any = None  # a Linear, until it is known what follows it
         for module in self._modules.values():
             if waiting is not None:
-                if _is_plain(module, ReLU) and _is_plain(waiting, Linear):
+                if is_plain(module, ReLU) and is_plain(waiting, Linear):
                     input, waiting = linear_relu(input, waiting.weight, waiting.bias), None
                     continue
                 input = waiting(input)
@@ -107,15 +131,46 @@ class Sequential(_Row):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return type(self)(OrderedDict(list(self._modules.items())[index]))
-        return list(self._modules.values())[_position(index, len(self), "Sequential")]
+        return list(self._modules.values())[_position(index, len(self))]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, list(self._modules)[_position(index, len(self), "Sequential")], module)
+        setattr(self, list(self._modules)[_position(index, len(self))], module)
 
     def insert(self, index: int, module: Module) -> Sequential:
-        """Put a module in before position ``index``."""
+        """Put a module in before position ``index``.  Raises AssertionError for what is no module, IndexError for a position beyond the ends."""
+        if not isinstance(module, Module):
+            raise AssertionError(f"module should be of type: {Module}")
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Index out of range: {index}")
         self._insert(index, module)
         return self
+
+    def __add__(self, other: Any) -> Sequential:
+        return Sequential(*self, *_expect_sequential(other))
+
+    def __iadd__(self, other: Any) -> Sequential:
+        return self.extend(_expect_sequential(other))
+
+    def __mul__(self, other: Any) -> Sequential:
+        return Sequential(*list(self) * self._expect_factor(other))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other: Any) -> Sequential:
+        return self.extend(list(self) * (self._expect_factor(other) - 1))
+
+    def _expect_factor(self, other: Any) -> int:
+        if not isinstance(other, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(other)}")
+        if other <= 0:
+            raise ValueError(f"Non-positive multiplication factor {other} for {type(self)}")
+        return other
+
+
+def _expect_sequential(other: Any) -> Sequential:
+    if not isinstance(other, Sequential):
+        raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+    return other
 
 
 class ModuleList(_Row):
@@ -123,18 +178,22 @@ class ModuleList(_Row):
 
     def __init__(self, modules: Iterable[Module] | None = None):
         super().__init__()
-        self.extend(modules or ())
+        if modules is not None:
+            self.extend(modules)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return type(self)(list(self._modules.values())[index])
-        return list(self._modules.values())[_position(index, len(self), "ModuleList")]
+        return list(self._modules.values())[_position(index, len(self))]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, str(_position(index, len(self), "ModuleList")), module)
+        setattr(self, str(_position(index, len(self))), module)
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
 
     def insert(self, index: int, module: Module) -> None:
         """Put a module in before position ``index``."""
@@ -194,7 +253,7 @@ class ModuleDict(Module):
         """The names and modules."""
         return self._modules.items()
 
-    def pop(self, key: str) -> Module:
+    def pop(self, key: str) -> Any:
         """Remove a module and return it."""
         return self._modules.pop(key)
 
@@ -203,13 +262,18 @@ class ModuleDict(Module):
         self._modules.clear()
 
     def update(self, modules: Any) -> None:
-        """Add or replace modules."""
-        for key, module in modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules:
+        """Add or replace modules: those of a dictionary, or (name, module) pairs."""
+        for key, module in _pairs(_iterable(modules, "ModuleDict.update", "iterable of key/value pairs"), "ModuleDict"):
             self[key] = module
 
 
 def _as_parameter(value: Any) -> Any:
     return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
+
+
+def _expect_text(key: Any) -> None:
+    if not isinstance(key, str):
+        raise TypeError(f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}').")
 
 
 def _line(key: Any, value: Any, kind: str) -> str:
@@ -226,8 +290,8 @@ class ParameterList(Module):
     def __init__(self, values: Iterable[Any] | None = None):
         super().__init__()
         self._size = 0
-        for value in values or ():
-            self.append(value)
+        if values is not None:
+            self.extend(values)
 
     def append(self, value: Any) -> ParameterList:
         """Add a parameter at the end."""
@@ -237,17 +301,26 @@ class ParameterList(Module):
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
         """Add parameters at the end."""
-        for value in values:
+        for value in list(_iterable(values, "ParameterList.extend")):
             self.append(value)
         return self
+
+    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
+        return self.extend(values)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("ParameterList should not be called.")
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return type(self)([self[i] for i in range(*index.indices(self._size))])
-        return getattr(self, str(_position(index, self._size, "ParameterList")))
+        return getattr(self, str(_position(index, self._size)))
 
     def __setitem__(self, index: int, value: Any) -> None:
-        setattr(self, str(_position(index, self._size, "ParameterList")), _as_parameter(value))
+        setattr(self, str(_position(index, self._size)), _as_parameter(value))
 
     def __len__(self) -> int:
         return self._size
@@ -268,12 +341,15 @@ class ParameterDict(Module):
         if parameters is not None:
             self.update(parameters)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("ParameterDict should not be called.")
+
     def __getitem__(self, key: str) -> Any:
-        if key not in self._keys:
-            raise KeyError(key)
+        _expect_text(key)
         return getattr(self, key)
 
     def __setitem__(self, key: str, value: Any) -> None:
+        _expect_text(key)
         self._keys[key] = None
         setattr(self, key, _as_parameter(value))
 
@@ -287,8 +363,25 @@ class ParameterDict(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
     def __contains__(self, key: str) -> bool:
         return key in self._keys
+
+    def __or__(self, other: ParameterDict) -> ParameterDict:
+        joined = self.copy()
+        joined.update(other)
+        return joined
+
+    def __ror__(self, other: Any) -> Any:
+        joined = other.copy()
+        joined.update(self)
+        return joined
+
+    def __ior__(self, other: ParameterDict) -> ParameterDict:  # type: ignore[misc]
+        self.update(other)
+        return self
 
     def keys(self) -> Any:
         """The names."""
@@ -303,9 +396,32 @@ class ParameterDict(Module):
         return ((k, self[k]) for k in self._keys)
 
     def update(self, parameters: Any) -> None:
-        """Add or replace parameters."""
-        for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
+        """Add or replace parameters: those of a dictionary (a plain one in the order of its keys, sorted), or (key, value) pairs."""
+        pairs = _pairs(_iterable(parameters, "ParametersDict.update", "iterable of key/value pairs"), "ParameterDict")
+        plain = isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict)
+        for key, value in sorted(pairs, key=operator.itemgetter(0)) if plain else pairs:
             self[key] = value
+
+    def copy(self) -> ParameterDict:
+        """Another dictionary of the same parameters."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A dictionary with ``default`` for each of ``keys``."""
+        return ParameterDict((key, default) for key in keys)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter called ``key``, which becomes ``default`` where there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last parameter and return its name and itself.  Raises KeyError where there is none."""
+        if not self._keys:
+            raise KeyError("popitem(): dictionary is empty")
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
 
     def extra_repr(self) -> str:
         return "\n".join(_line(k, p, f"numbagrad.{p.dtype.title}Tensor" if isinstance(p, Tensor) else "") for k, p in self.items())

@@ -5,61 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd.mode import no_grad
-from ...creation import empty
-from ...tensor import Parameter, Tensor
-
-
-class _Uninitialized:
-    """A tensor whose shape is not known yet; ``materialize`` gives it one."""
-
-    becomes: type = Tensor
-
-    def materialize(self: Any, shape: Any, device: Any = None, dtype: Any = None) -> None:
-        """Become an ordinary tensor of ``shape``, with undefined elements."""
-        values = empty(*shape, device=self.device if device is None else device, dtype=self.dtype if dtype is None else dtype)
-        self.__class__ = self.becomes
-        self.data = values
-
-    @property
-    def shape(self) -> Any:
-        raise RuntimeError(
-            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` when trying to load "
-            "an uninitialized parameter into an initialized one. Call `forward` to initialize the parameters before accessing their attributes."
-        )
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-
-class UninitializedParameter(_Uninitialized, Parameter):
-    """A parameter of a lazy module before its first input."""
-
-    becomes = Parameter
-
-    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
-        return super().__new__(cls, empty(0, device=device, dtype=dtype), requires_grad)
-
-    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None):
-        super().__init__(None, requires_grad)
-
-
-class UninitializedBuffer(_Uninitialized, Tensor):
-    """A buffer of a lazy module before its first input."""
-
-    def __new__(cls, device: Any = None, dtype: Any = None) -> Any:
-        made = Tensor.__new__(cls)
-        made._data = empty(0, device=device, dtype=dtype)._data
-        return made
-
-    def __init__(self, device: Any = None, dtype: Any = None):
-        pass
-
-    __hash__ = object.__hash__
-
-
-def is_uninitialized(value: Any) -> bool:
-    """Whether ``value`` is a parameter or buffer without a shape."""
-    return isinstance(value, _Uninitialized)
+from ..parameter import UninitializedBuffer as UninitializedBuffer
+from ..parameter import UninitializedParameter as UninitializedParameter
+from ..parameter import is_lazy
 
 
 class LazyModuleMixin:
@@ -77,7 +25,7 @@ class LazyModuleMixin:
 
     def has_uninitialized_params(self: Any) -> bool:
         """Whether a parameter or buffer of this module has no shape yet."""
-        return any(map(is_uninitialized, (*self._parameters.values(), *self._buffers.values())))
+        return any(map(is_lazy, (*self._parameters.values(), *self._buffers.values())))
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Give the parameters their shapes, for an input such as this."""

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import OrderedDict, namedtuple
-from typing import Any, Callable, Iterator, Mapping
+from collections import OrderedDict
+from typing import Any, Callable, Iterator
 
-from ... import dtypes
 from ...autograd.graph import RemovableHandle
-from ...autograd.mode import no_grad
-from ...devices import as_device, as_gpu
 from ...tensor import Parameter, Tensor
+from ..parameter import Buffer
+from ._conversions import Conversions
 from ._global_hooks import hooks as everywhere
-from ._global_hooks import of_kind
+from ._global_hooks import register_module_buffer_registration_hook as register_module_buffer_registration_hook
 from ._global_hooks import register_module_forward_hook as register_module_forward_hook
 from ._global_hooks import register_module_forward_pre_hook as register_module_forward_pre_hook
 from ._global_hooks import register_module_full_backward_hook as register_module_full_backward_hook
 from ._global_hooks import register_module_full_backward_pre_hook as register_module_full_backward_pre_hook
-from ._hooks import BackwardWatch
-from .lazy import is_uninitialized
-
-_IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
-
+from ._global_hooks import register_module_module_registration_hook as register_module_module_registration_hook
+from ._global_hooks import register_module_parameter_registration_hook as register_module_parameter_registration_hook
+from ._global_hooks import registered, registrations
+from ._hooks import call_with_hooks
+from ._state import StateDict
 
 # Where a module keeps what was assigned to it: attributes are looked for here, in this order.
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
-class IncompatibleKeys(_IncompatibleKeys):
-    """What ``load_state_dict`` found missing and superfluous."""
-
-    def __repr__(self) -> str:
-        return "<All keys matched successfully>" if not self.missing_keys and not self.unexpected_keys else super().__repr__()
-
-    __str__ = __repr__
-
-
-class Module:
-    """Base class of everything with parameters.  Assigning a Parameter, a Module or (through ``register_buffer``) a tensor registers it."""
+class Module(StateDict, Conversions):
+    """Base class of everything with parameters.  Assigning a Parameter, a Module or a Buffer registers it, ``register_buffer`` any tensor."""
 
     training: bool
     dump_patches: bool = False
@@ -69,22 +58,28 @@ class Module:
             self._expect_initialised("parameters")
             self._drop(name, "_parameters")
             self.register_parameter(name, value)
-        elif isinstance(value, Module):
-            self._expect_initialised("child modules")
-            self._drop(name, "_modules")
-            fields["_modules"][name] = value
         elif name in fields.get("_parameters", ()):
             if value is not None:
                 raise TypeError(f"cannot assign '{type(value).__name__}' as parameter '{name}' (numbagrad.nn.Parameter or None expected)")
-            fields["_parameters"][name] = None
+            self.register_parameter(name, None)
+        elif isinstance(value, Module):
+            self._expect_initialised("module")
+            self._drop(name, "_modules")
+            fields["_modules"][name] = registered("module", self, name, value) if registrations else value
         elif name in fields.get("_modules", ()):
             if value is not None:
                 raise TypeError(f"cannot assign '{type(value).__name__}' as child module '{name}' (numbagrad.nn.Module or None expected)")
-            fields["_modules"][name] = None
+            fields["_modules"][name] = registered("module", self, name, None) if registrations else None
         elif name in fields.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign '{type(value).__name__}' as buffer '{name}' (numbagrad.Tensor or None expected)")
-            fields["_buffers"][name] = value
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (numbagrad.nn.Buffer, numbagrad.Tensor or None expected)"
+                )
+            kept = value.persistent if isinstance(value, Buffer) else name not in self._non_persistent_buffers_set
+            self.register_buffer(name, value, kept)
+        elif isinstance(value, Buffer):
+            self._expect_initialised("buffer")
+            self.register_buffer(name, value, value.persistent)  # type: ignore[arg-type]  # a Tensor with a mark
         else:
             super().__setattr__(name, value)
 
@@ -97,6 +92,7 @@ class Module:
         for table in _TABLES:
             if table != kept:
                 self.__dict__[table].pop(name, None)
+        self._non_persistent_buffers_set.discard(name)
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
@@ -126,14 +122,14 @@ class Module:
             raise TypeError(
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' (numbagrad.nn.Parameter or None required)"
             )
-        self._parameters[name] = param
+        self._parameters[name] = registered("parameter", self, name, param) if registrations and param is not None else param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but not a parameter; with ``persistent`` it is in the state dict."""
         self._check_name(name, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (numbagrad.Tensor or None required)")
-        self._buffers[name] = tensor
+        self._buffers[name] = registered("buffer", self, name, tensor) if registrations else tensor
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -141,11 +137,12 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_name(name, "module")
-        self._modules[name] = module
+        self._modules[name] = registered("module", self, name, module) if registrations else module
 
     register_module = add_module
 
     def _check_name(self, name: str, what: str) -> None:
+        self._expect_initialised(what)
         if not isinstance(name, str):
             raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
         if "." in name:
@@ -163,34 +160,24 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks or everywhere):
             return self.forward(*args, **kwargs)
-        return self._call_with_hooks(args, kwargs)
+        return call_with_hooks(self, args, kwargs)
 
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in [*of_kind("forward_pre"), *self._forward_pre_hooks.values()]:
-            if with_kwargs:
-                replaced = hook(self, args, kwargs)
-                if replaced is not None:
-                    args, kwargs = replaced
-            else:
-                replaced = hook(self, args)
-                if replaced is not None:
-                    args = replaced if isinstance(replaced, tuple) else (replaced,)
-        watch = BackwardWatch(self)
-        if watch.wanted:
-            args = watch.inputs(args)
-        result = self.forward(*args, **kwargs)
-        for hook, with_kwargs in [*of_kind("forward"), *self._forward_hooks.values()]:
-            replaced = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
-            if replaced is not None:
-                result = replaced
-        return watch.outputs(result) if watch.wanted else result
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` (``with_kwargs``: ``hook(module, args, kwargs, output)``) after forward; what it returns (if anything) becomes
+        the output.
 
-    def register_forward_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after forward; what it returns (if anything) becomes the output."""
-        return self._hook(self._forward_hooks, (hook, with_kwargs), prepend)
+        ``prepend``: before the hooks there are, though after those of all modules.  ``always_call``: also where forward, or another hook, raised an exception,
+        with the output so far (None where there is none); an exception of the hook itself is then a warning.
+        """
+        return self._hook(self._forward_hooks, (hook, with_kwargs, always_call), prepend)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
-        """Call ``hook(module, args)`` before forward; what it returns (if anything) becomes the arguments."""
+        """Call ``hook(module, args)`` before forward; what it returns (if anything) becomes the arguments.
+
+        ``with_kwargs``: ``hook(module, args, kwargs)``, which returns None or a tuple of both.
+        """
         return self._hook(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
@@ -222,9 +209,9 @@ class Module:
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
-        """Every module of the tree, once."""
-        return (m for _, m in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """Every module of the tree, once unless ``remove_duplicate=False``."""
+        return (m for _, m in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct submodules with their names."""
@@ -274,10 +261,28 @@ class Module:
                 raise AttributeError(f"`{part}` is not an nn.Module")
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` at the dotted name ``target``, in the place of a submodule or, unless ``strict``, where there is none.
+
+        Raises ValueError for an empty name and for what is no module, AttributeError where there is no parent, or something there that is no module.
+        """
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict or hasattr(parent, name):
+            parent.get_submodule(name)
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter with the dotted name ``target``."""
         path, _, name = target.rpartition(".")
-        found = getattr(self.get_submodule(path), name)
+        module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
+        found = getattr(module, name)
         if not isinstance(found, Parameter):
             raise AttributeError(f"`{name}` is not an nn.Parameter")
         return found
@@ -286,63 +291,13 @@ class Module:
         """The buffer with the dotted name ``target``."""
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
         if name not in module._buffers:
             raise AttributeError(f"`{name}` is not a buffer")
         return module._buffers[name]
 
-    # ---- state --------------------------------------------------------------------------------------------------------------------------
-
-    def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, sharing memory with the module."""
-        out: OrderedDict[str, Tensor] = OrderedDict() if destination is None else destination
-        for name, value in itertools.chain(self._parameters.items(), self._buffers.items()):
-            if value is not None and name not in self._non_persistent_buffers_set:
-                out[prefix + name] = value if keep_vars else value.detach()
-        for name, module in self._modules.items():
-            if module is not None:
-                module.state_dict(destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        return out
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
-        """Copy parameters and buffers from ``state_dict``.
-
-        Raises RuntimeError, before anything is changed, for a shape that differs, and with ``strict`` for missing or unexpected keys; the
-        message lists them all.
-        """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own = self.state_dict(keep_vars=True)
-        for key, tensor in own.items():
-            if is_uninitialized(tensor) and isinstance(state_dict.get(key), Tensor):
-                tensor.materialize(state_dict[key].shape)  # type: ignore[attr-defined]
-        missing = [k for k in own if k not in state_dict]
-        unexpected = [k for k in state_dict if k not in own]
-        errors = []
-        if strict and unexpected:
-            errors.append("Unexpected key(s) in state_dict: " + ", ".join(f'"{k}"' for k in unexpected) + ". ")
-        if strict and missing:
-            errors.append("Missing key(s) in state_dict: " + ", ".join(f'"{k}"' for k in missing) + ". ")
-        for key, tensor in own.items():
-            if key in state_dict:
-                given = state_dict[key]
-                if not isinstance(given, Tensor):
-                    errors.append(
-                        f'While copying the parameter named "{key}", expected numbagrad.Tensor or Tensor-like object from checkpoint but received {type(given)}'
-                    )
-                elif tuple(given.shape) != tuple(tensor.shape):
-                    errors.append(
-                        f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, the shape in current model is {tensor.shape}."
-                    )
-        if errors:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
-        with no_grad():
-            for key, tensor in own.items():
-                if key in state_dict:
-                    if assign:
-                        tensor.data = state_dict[key].detach()
-                    else:
-                        tensor.copy_(state_dict[key])  # type: ignore[attr-defined]
-        return IncompatibleKeys(missing, unexpected)
+    # ---- modes and gradients ------------------------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Any:
         """Set training mode in the whole tree."""
@@ -380,69 +335,8 @@ class Module:
         fn(self)
         return self
 
-    def _apply(self, change: Callable[[Tensor], Tensor]) -> Any:
-        """Replace the storage of every parameter, gradient and buffer by ``change`` of it."""
-        for module in self.children():
-            module._apply(change)
-        with no_grad():
-            for p in self._parameters.values():
-                if p is not None:
-                    p.data = change(p.detach())
-                    if p.grad is not None:
-                        p.grad = change(p.grad)
-            for name, b in self._buffers.items():
-                if is_uninitialized(b):
-                    b._data = change(b.detach())._data  # it stays without a shape
-                elif b is not None:
-                    self._buffers[name] = change(b)
-        return self
-
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        """Move and/or cast floating-point parameters and buffers: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``."""
-        dtype, device, non_blocking = kwargs.get("dtype"), kwargs.get("device"), kwargs.get("non_blocking", False)
-        for value in args:
-            if isinstance(value, Tensor):
-                dtype, device = value.dtype, value.device
-            elif isinstance(value, dtypes.dtype):
-                dtype = value
-            elif isinstance(value, bool):
-                non_blocking = value
-            else:
-                device = value
-        if device is not None:
-            device = as_device(device, "Module.to")
-        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
-
-        def change(t: Tensor) -> Tensor:
-            wanted = dtype if dtype is not None and (t.is_floating_point() or t.is_complex()) else None
-            return t.to(device, wanted, non_blocking)  # type: ignore[attr-defined]
-
-        return self._apply(change)
-
-    def float(self) -> Any:
-        """Cast floating-point parameters and buffers to float32."""
-        return self.to(dtypes.float32)
-
-    def double(self) -> Any:
-        """Cast floating-point parameters and buffers to float64."""
-        return self.to(dtypes.float64)
-
-    def half(self) -> Any:
-        """Cast floating-point parameters and buffers to float16."""
-        return self.to(dtypes.float16)
-
-    def bfloat16(self) -> Any:
-        """Cast floating-point parameters and buffers to bfloat16."""
-        return self.to(dtypes.bfloat16)
-
-    def cpu(self) -> Any:
-        """Move to the CPU."""
-        return self.to("cpu")
-
-    def cuda(self, device: Any = None) -> Any:
-        """Move to a GPU.  Raises RuntimeError where there is none."""
-        return self.to(as_gpu(device))
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Accepted for PyTorch's sake, with its arguments: the kernels are compiled when they are first called, and a call stays what it is."""
 
     # ---- printing ------------------------------------------------------------------------------------------------------------------------
 

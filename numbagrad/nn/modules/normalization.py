@@ -17,7 +17,7 @@ class _Normalization(Module):
     def _make_parameters(self, shape: tuple[int, ...], device: Any, dtype: Any, **there: bool) -> None:
         for name, needed in there.items():
             if needed:
-                setattr(self, name, Parameter(empty(*shape, device=device, dtype=dtype)))
+                setattr(self, name, Parameter(empty(shape, device=device, dtype=dtype)))
             else:
                 self.register_parameter(name, None)
         self.reset_parameters()
@@ -110,3 +110,17 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """x · (k + alpha / size · Σ x²)^−beta over the channels at most (size − 1) // 2 away: ``LocalResponseNorm`` of (N, C, H, W), and for an even ``size``
+    one channel less.
+
+    In PyTorch's the first channel stays in the sums of all that follow; not so here.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+        width = self.size - (self.size + 1) % 2
+        return F.local_response_norm(input, width, self.alpha * width / self.size, self.beta, self.k)

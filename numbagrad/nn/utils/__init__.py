@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Iterable
 
 from ...autograd.mode import no_grad
@@ -13,6 +14,7 @@ from ...ops.copy import cat
 from ...tensor import Tensor, wrap
 from . import parametrizations, parametrize, prune, stateless
 from .fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
+from .memory_format import convert_conv2d_weight_memory_format, convert_conv3d_weight_memory_format
 from .older_norms import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
 from .skip_init import skip_init
 
@@ -78,25 +80,53 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters as one vector."""
-    return cat([p.reshape(-1) for p in parameters])  # type: ignore[attr-defined]
+    """All parameters as one vector.  Raises TypeError for parameters on different devices."""
+    return cat([p.reshape(-1) for p in _together(parameters)])  # type: ignore[attr-defined]
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Write the pieces of ``vec`` into the parameters.  Raises TypeError for what is not a tensor."""
+    """Make the pieces of ``vec``, whose memory they share, the values of the parameters.
+
+    Raises TypeError for what is not a tensor, and for parameters on different devices.
+    """
     if not isinstance(vec, Tensor):
         raise TypeError(f"expected numbagrad.Tensor, but got: {type(vec)}")
     start = 0
-    for p in parameters:
+    for p in _together(parameters):
         n = p.numel()
-        p.data = vec[start : start + n].reshape(tuple(p.shape)).detach().clone()  # type: ignore[index,attr-defined]
+        p.data = vec[start : start + n].view_as(p).data  # type: ignore[index,attr-defined]
         start += n
 
 
+def _together(parameters: Iterable[Tensor]) -> Iterable[Tensor]:
+    """``parameters``, which are to be on one device."""
+    first = None
+    for p in parameters:
+        first = p.device if first is None else first
+        if p.device != first:
+            raise TypeError("Found two parameters on different devices, this is currently not supported.")
+        yield p
+
+
+def clip_grad_norm(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+) -> Tensor:
+    """``clip_grad_norm_`` by its older name, with a warning."""
+    warnings.warn(
+        "`numbagrad.nn.utils.clip_grad_norm` is now deprecated in favor of `numbagrad.nn.utils.clip_grad_norm_`.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
+
+
 __all__ = [
+    "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",
+    "convert_conv2d_weight_memory_format",
+    "convert_conv3d_weight_memory_format",
     "fuse_conv_bn_eval",
     "fuse_conv_bn_weights",
     "fuse_linear_bn_eval",

@@ -1,8 +1,10 @@
 """Image datasets."""
 
 from .base import VisionDataset
+from .cifar import CIFAR10, CIFAR100
 from .digits import Digits
 from .fake import FakeData
-from .mnist import MNIST, FashionMNIST
+from .folder import DatasetFolder, ImageFolder
+from .mnist import KMNIST, MNIST, FashionMNIST
 
-__all__ = ["MNIST", "Digits", "FakeData", "FashionMNIST", "VisionDataset"]
+__all__ = ["CIFAR10", "CIFAR100", "KMNIST", "MNIST", "DatasetFolder", "Digits", "FakeData", "FashionMNIST", "ImageFolder", "VisionDataset"]

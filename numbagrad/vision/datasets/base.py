@@ -94,11 +94,15 @@ class ImageArrays(VisionDataset):
             transform = whole_batch(self.transform, "_batched", "__call__")
             if transform is None:
                 return None
-        images: Any = np.take(self.data.numpy(), indices, axis=0)
+        images, targets = self._arrays(indices)
         if transform is not None:
             images = transform(images)
             if images is None:
                 return None
         if isinstance(images, np.ndarray):
             images = from_numpy(images)
-        return [images, from_numpy(np.take(self.targets.numpy(), indices))]
+        return [images, from_numpy(targets)]
+
+    def _arrays(self, indices: Sequence[int]) -> tuple[Any, Any]:
+        """The images and classes at ``indices``."""
+        return np.take(self.data.numpy(), indices, axis=0), np.take(self.targets.numpy(), indices)

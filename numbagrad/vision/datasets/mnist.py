@@ -1,4 +1,4 @@
-"""MNIST and FashionMNIST: 60,000 + 10,000 images of 28x28 in ten classes."""
+"""MNIST, FashionMNIST and KMNIST: 60,000 + 10,000 images of 28x28 in ten classes."""
 
 from __future__ import annotations
 
@@ -102,3 +102,20 @@ class FashionMNIST(MNIST):
         "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
     }
     digest_of_compressed = True
+
+
+class KMNIST(MNIST):
+    """Cursive Japanese characters, in MNIST's format.  (T. Clanuwat et al., "Deep learning for classical Japanese literature", 2018.)
+
+    Arguments and errors as for MNIST, but that nothing is downloaded.
+    """
+
+    classes = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+
+    def download(self) -> None:
+        """Raise RuntimeError unless all four files are there."""
+        missing = [name for name in self.resources if self._find(name) is None]
+        if missing:
+            raise RuntimeError(
+                f"KMNIST: nothing is downloaded: put {', '.join(missing)} (or .gz) from http://codh.rois.ac.jp/kmnist in {self.raw_folder} or {self.root}"
+            )

@@ -36,6 +36,32 @@ class PILToTensor:
         return "PILToTensor()"
 
 
+class ToPILImage:
+    """The image as one of Pillow's.  Raises as ``functional.to_pil_image``."""
+
+    def __init__(self, mode: str | None = None):
+        self.mode = mode
+
+    def __call__(self, pic: Any) -> Any:
+        return functional.to_pil_image(pic, self.mode)
+
+    def __repr__(self) -> str:
+        return "ToPILImage()" if self.mode is None else f"ToPILImage(mode={self.mode})"
+
+
+class ConvertImageDtype:
+    """A tensor image in another dtype, its values scaled from the range of the one to that of the other.  Raises as ``functional.convert_image_dtype``."""
+
+    def __init__(self, dtype: Any):
+        self.dtype = dtype
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return functional.convert_image_dtype(image, self.dtype)
+
+    def __repr__(self) -> str:
+        return "ConvertImageDtype()"
+
+
 class Normalize:
     """(image - mean) / std, channel by channel, of a floating tensor.  Raises as ``functional.normalize``."""
 

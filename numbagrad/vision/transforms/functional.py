@@ -15,7 +15,8 @@ from ...creation import from_numpy
 from ...creation import tensor as make_tensor
 from ...dtypes import get_default_dtype
 from ...tensor import Tensor
-from . import _resample
+from . import _colours, _resample
+from ._adjust import *  # noqa: F403
 from ._planes import is_image, opened, pillow_array, rounded
 from ._resample import InterpolationMode
 
@@ -59,6 +60,53 @@ def pil_to_tensor(pic: Any) -> Tensor:
         raise TypeError(f"pil_to_tensor: pic should be an image. Got {type(pic)}")
     planes, _ = opened(pic, "pil_to_tensor")
     return from_numpy(np.array(planes if planes.ndim == 3 else planes[None], order="C"))
+
+
+def to_pil_image(pic: Any, mode: str | None = None) -> Any:
+    """The image as one of Pillow's: a tensor (channels, height, width), floating ones times 255, or an array (height, width, channels).
+
+    Raises TypeError for what is no image, ValueError for a number of channels that Pillow does not have, ModuleNotFoundError without Pillow.
+    """
+    if not isinstance(pic, (Tensor, np.ndarray)):
+        raise TypeError(f"to_pil_image: pic should be Tensor or ndarray. Got {type(pic)}.")
+    array = pic.detach().cpu().numpy() if isinstance(pic, Tensor) else pic  # type: ignore[attr-defined]
+    if array.ndim not in (2, 3):
+        raise ValueError(f"to_pil_image: pic should be 2/3 dimensional. Got {array.ndim} dimensions.")
+    if isinstance(pic, Tensor):
+        if array.dtype.kind == "f" and mode != "F":
+            array = (array * 255).astype(np.uint8)
+        array = array.transpose(1, 2, 0) if array.ndim == 3 else array
+    if array.ndim == 3 and array.shape[2] > 4:
+        raise ValueError(f"to_pil_image: pic should not have > 4 channels. Got {array.shape[2]} channels.")
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("to_pil_image: Pillow makes its images: pip install pillow") from error
+    made = Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array))
+    if mode is not None and mode != made.mode:
+        made = made.convert(mode)
+    return made
+
+
+def convert_image_dtype(image: Tensor, dtype: Any = None) -> Tensor:
+    """The tensor image in another dtype (by default float32), its values scaled from the range of the one to that of the other: 0 to the largest for integers,
+    0 to 1 for floating dtypes.  Raises RuntimeError from float32 to int32 or int64 and from float64 to int64, which would not hold them exactly."""
+    target = make_tensor(0.0).dtype if dtype is None else dtype
+    if image.dtype == target:
+        return image
+    whole = [not d.is_floating_point for d in (image.dtype, target)]
+    if whole == [False, False]:
+        return image.to(target)  # type: ignore[attr-defined]
+    most = [np.iinfo(d.numpy).max if w else 1 for d, w in zip((image.dtype, target), whole)]
+    if whole == [True, False]:
+        return image.to(target) / most[0]  # type: ignore[attr-defined]
+    if whole == [False, True]:
+        if (image.dtype.itemsize, target.itemsize) in ((4, 4), (4, 8), (8, 8)):
+            raise RuntimeError(f"convert_image_dtype: The cast from {image.dtype} to {target} cannot be performed safely.")
+        return (image * (most[1] + 1.0 - 1e-3)).to(target)  # type: ignore[attr-defined]
+    if most[0] > most[1]:
+        return (image // ((most[0] + 1) // (most[1] + 1))).to(target)
+    return image.to(target) * ((most[1] + 1) // (most[0] + 1))  # type: ignore[attr-defined]
 
 
 def normalize(tensor: Tensor, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> Tensor:
@@ -320,11 +368,7 @@ def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     if planes.ndim == 2:
         planes, close = planes[None], (close if isinstance(img, Tensor) else lambda p: np.ascontiguousarray(p.transpose(1, 2, 0)))
     if planes.shape[-3] == 3:
-        work = np.float64 if planes.dtype == np.float64 else np.float32
-        red, green, blue = (planes[..., c, :, :].astype(work) for c in range(3))
-        grey = (work(0.2989) * red + work(0.587) * green + work(0.114) * blue)[..., None, :, :]
-        # Integers are cut off, not rounded, as PyTorch's are.
-        planes = grey.astype(planes.dtype)
+        planes = _colours.grey(planes)
     elif planes.shape[-3] != 1:
         raise TypeError(f"rgb_to_grayscale: Input image tensor permitted channel values are 1 or 3, but found {planes.shape[-3]}")
     return close(np.repeat(planes, num_output_channels, axis=-3))
