@@ -6,6 +6,7 @@ there.  Values are then fetched as ``.numpy()`` on a copy; tests marked ``cpu`` 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -28,6 +29,15 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("cpu"):
                 item.add_marker(pytest.mark.skip(reason="about the CPU"))
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    """For files that call ``gc.collect()`` in every test: it looks at what they make, and no longer for half a second at all that was imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

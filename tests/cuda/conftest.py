@@ -40,12 +40,12 @@ def driven_by(kind: type, patch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def simulated(monkeypatch):
+def simulated(frozen, monkeypatch):
     """A simulated driver of two devices; it needs no simulator, as long as no kernel is launched."""
     yield from driven_by(SimulatedDriver, monkeypatch)
 
 
 @pytest.fixture
-def queued(monkeypatch):
+def queued(frozen, monkeypatch):
     """As ``simulated``, with one device whose streams do nothing until they are told to."""
     yield from driven_by(QueuedDriver, monkeypatch)

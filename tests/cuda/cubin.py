@@ -199,12 +199,12 @@ def checked(code: Code, threads: int, double: bool | None = False, stack: bool =
     return opcodes
 
 
-def compiled_together(module: str) -> Any:
-    """The mark of a file of tests that look at compiled kernels: one worker takes all of them, or each would compile all.  Under the simulator, which
-    compiles nothing, the file is skipped."""
+def compiled_together(name: str) -> Any:
+    """The mark of tests that look at one table of compiled kernels, or of a file of them, by its ``name``: one worker takes all of them, or each would
+    compile all.  Under the simulator, which compiles nothing, the file is skipped."""
     if SIMULATED:
         pytest.skip("the simulator compiles nothing", allow_module_level=True)
-    return pytest.mark.xdist_group(module)
+    return pytest.mark.xdist_group(name)
 
 
 def architectures(test: Any) -> Any:

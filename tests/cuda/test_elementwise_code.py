@@ -16,7 +16,8 @@ from numbagrad.kernels._cuda.array import CudaArray
 from numbagrad.kernels.elementwise import Elementwise, cuda, formulas
 from tests.cuda.cubin import Kernels, architectures, checked, compiled_together
 
-pytestmark = compiled_together(__name__)
+# A worker for each table and not for the file, which has two thirds of all the kernels that tests compile: the others would wait for that one.
+TOGETHER = {table: compiled_together(f"{__name__} {table}") for table in ("flat", "rows", "backward", "other types", "forms")}
 
 OPERATIONS = {
     name: op
@@ -92,6 +93,7 @@ OF_OTHER_TYPES = Kernels({name: lambda case=case: _kernel(*case) for name, case 
 IN_FORMS = Kernels({name: lambda case=case: _form(*case) for name, case in FORMS.items()})
 
 
+@TOGETHER["flat"]
 @architectures
 @pytest.mark.parametrize("name", FLAT)
 def test_float32(name, arch):
@@ -100,12 +102,14 @@ def test_float32(name, arch):
     assert not [op for op in opcodes if op.startswith(("LDG", "STG")) and "CONSTANT" in op], "a table in memory"
 
 
+@TOGETHER["rows"]
 @architectures
 @pytest.mark.parametrize("name", ROWS)
 def test_float32_of_any_strides(name, arch):
     checked(ROWS.code(name, arch), _threads(name))
 
 
+@TOGETHER["backward"]
 @architectures
 @pytest.mark.parametrize("name", BACKWARD)
 def test_derivative(name, arch):
@@ -118,6 +122,7 @@ def _has_stack(op: Elementwise, dtype: np.dtype) -> bool:
     return (dtype == _dtypes.float64 or dtype.kind == "c") and bool(functions & (_formula.FUNCTIONS.keys() | {"pow", "atan2"}))
 
 
+@TOGETHER["other types"]
 @pytest.mark.slow
 @architectures
 @pytest.mark.parametrize("name", OF_OTHER_TYPES)
@@ -128,6 +133,7 @@ def test_other_types(name, arch):
     assert "LDG.E.128" in loads or dtype.itemsize == 1 or not loads or name.startswith("isreal_complex"), "which reads imaginary parts only"
 
 
+@TOGETHER["forms"]
 @architectures
 @pytest.mark.parametrize("name", IN_FORMS)
 def test_forms(name, arch):
