@@ -9,7 +9,11 @@ x.grad
 
 from typing import Any as _Any
 
-from . import autograd, ops
+from .kernels import _collector
+
+with _collector.resting(settle=True):
+    from . import autograd, ops
+
 from ._printing import set_printoptions
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *  # noqa: F403
@@ -63,6 +67,7 @@ _LAZY = (
     "backends",
     "cuda",
     "data",
+    "distributions",
     "fft",
     "func",
     "linalg",
@@ -73,8 +78,11 @@ _LAZY = (
     "serialization",
     "signal",
     "special",
+    "storage",
     "testing",
+    "types",
     "utils",
+    "version",
     "vision",
 )
 _MOVED = {"save": "serialization", "load": "serialization"} | dict.fromkeys(
@@ -82,7 +90,8 @@ _MOVED = {"save": "serialization", "load": "serialization"} | dict.fromkeys(
      "set_autocast_dtype", "set_autocast_enabled"), "amp"
 ) | dict.fromkeys(("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"), "signal.spectral") | dict.fromkeys(
     ("get_float32_matmul_precision", "set_float32_matmul_precision"), "backends"
-)  # fmt: skip
+) | {"GradScaler": "amp", "OutOfMemoryError": "cuda", "vmap": "func"}  # fmt: skip
+_MORE = ("natives", "runtime")  # where a name is looked for last: layer_norm, compile, ...
 
 
 def __getattr__(name: str) -> _Any:
@@ -92,6 +101,10 @@ def __getattr__(name: str) -> _Any:
         return import_module(f".{name}", __name__)
     if name in _MOVED:
         return getattr(import_module(f".{_MOVED[name]}", __name__), name)
+    for module in () if name.startswith("_") else _MORE:
+        found = import_module(f".{module}", __name__)
+        if name in getattr(found, "__all__", ()):
+            return getattr(found, name)
     raise AttributeError(f"module 'numbagrad' has no attribute {name!r}")
 
 
@@ -100,19 +113,25 @@ def is_tensor(obj: _Any) -> _Any:
     return isinstance(obj, Tensor)
 
 
+def _tensor(input: _Any, op: str) -> Tensor:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    return input
+
+
 def numel(input: Tensor) -> _Any:
     """The number of elements."""
-    return input.numel()
+    return _tensor(input, "numel").numel()
 
 
 def is_floating_point(input: Tensor) -> _Any:
     """Whether the dtype is a floating-point one."""
-    return input.is_floating_point()
+    return _tensor(input, "is_floating_point").is_floating_point()
 
 
 def is_complex(input: Tensor) -> _Any:
     """Whether the dtype is a complex one."""
-    return input.is_complex()
+    return _tensor(input, "is_complex").is_complex()
 
 
 def result_type(tensor1: _Any, tensor2: _Any) -> dtype:

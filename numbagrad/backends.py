@@ -5,8 +5,9 @@ that they are not there."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Iterator
 
 from .kernels import _precision
 
@@ -25,6 +26,21 @@ class _Absent:
 
 
 class _Cudnn(_Absent):
+    def version(self) -> None:
+        """None: there is none."""
+
+    @contextmanager
+    def flags(self, **settings: Any) -> Iterator[None]:
+        """``with flags(enabled=False, ...)``: other settings in here."""
+        before = {name: getattr(self, name) for name in settings}
+        try:
+            for name, value in settings.items():
+                setattr(self, name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
     @property
     def allow_tf32(self) -> bool:
         return _precision.convolution.allow_tf32
@@ -34,7 +50,7 @@ class _Cudnn(_Absent):
         _precision.convolution.allow_tf32 = bool(value)
 
 
-cudnn = _Cudnn(enabled=False, benchmark=False, deterministic=True)
+cudnn = _Cudnn(enabled=False, benchmark=False, benchmark_limit=10, deterministic=True)
 
 
 class _Cuda(_Absent):
@@ -49,9 +65,37 @@ class _Cuda(_Absent):
         """Whether kernels for GPUs can be compiled: whether numba-cuda is installed (``pip install numbagrad[cuda]``)."""
         return find_spec("numba_cuda") is not None
 
+    def flash_sdp_enabled(self) -> bool:
+        """True: attention's memory is linear in the length of the sequence, and there is no other way of it to choose."""
+        return True
+
+    def mem_efficient_sdp_enabled(self) -> bool:
+        """True: see ``flash_sdp_enabled``."""
+        return True
+
+    def math_sdp_enabled(self) -> bool:
+        """True: see ``flash_sdp_enabled``."""
+        return True
+
+    def enable_flash_sdp(self, enabled: bool) -> None:
+        """Nothing: see ``flash_sdp_enabled``."""
+
+    enable_mem_efficient_sdp = enable_math_sdp = enable_cudnn_sdp = enable_flash_sdp
+
+
+class _Cpu:
+    """Kernels for the CPU."""
+
+    def get_cpu_capability(self) -> str:
+        """The instructions that kernels are compiled for: ``"AVX512"``, ``"AVX2"``, ``"NEON"`` or ``"DEFAULT"``."""
+        from .kernels._cpu.simd import INSTRUCTION_SET
+
+        return {"generic": "DEFAULT"}.get(INSTRUCTION_SET, INSTRUCTION_SET.upper())
+
 
 cuda = _Cuda(matmul=_precision.matmul)
-mps = _Absent()
+cpu = _Cpu()
+mps, mkl, mkldnn, openmp, opt_einsum = (_Absent() for _ in range(5))
 
 
 _PRECISIONS = {"highest": False, "high": True, "medium": True}

@@ -8,6 +8,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from . import dtypes
+from ._sequences import cast_values, from_sequence
 from .devices import as_device, cpu, device, of_array
 from .kernels import _dtypes
 from .kernels import copy as copy_kernels
@@ -15,7 +16,7 @@ from .kernels._cpu import empty as cpu_empty
 from .kernels._device import cuda_door, on_cpu
 from .kernels.copy.strided import reaching, span
 from .layouts import order_of
-from .ops.elementwise import into
+from .ops._out import into
 from .ops.views import only_size, sizes_of
 from .tensor import Tensor, wrap
 
@@ -70,62 +71,12 @@ def _to_array(data: Any, dtype: Any, op: str) -> np.ndarray:
         dtypes.of(array.dtype)  # a dtype we have
         array = array.astype(array.dtype.newbyteorder("="))
     else:
-        array = _from_sequence(data, op, dtype is not None)
+        array = from_sequence(data, op, dtype is not None)
+        if array.dtype.kind == "c" and dtype is not None and _numpy_dtype(dtype).kind not in "cb":
+            raise TypeError(f"{op}: must be real number, not complex")
     if dtype is not None:
-        return _cast_values(array, _numpy_dtype(dtype), op)
+        return cast_values(array, _numpy_dtype(dtype), op)
     return array
-
-
-def _from_sequence(data: Any, op: str, full_precision: bool = False) -> np.ndarray:
-    """Nested sequences of numbers, in PyTorch's inferred dtype: bool, int64, the default float or complex."""
-    data = _plain(data)
-    try:
-        array = np.array(data)
-    except ValueError:
-        raise ValueError(f"{op}: expected sequences of equal length at each level, but got a ragged one") from None
-    if array.dtype == object or array.dtype.kind in "USMm":
-        if array.size == 0:
-            array = array.astype(np.float64)
-        elif isinstance(data, str) or array.dtype.kind in "US":
-            raise TypeError(f"{op}: too many dimensions 'str'" if not isinstance(data, str) else f"{op}: invalid data type 'str'")
-        else:
-            kinds = sorted({type(v).__name__ for v in array.reshape(-1)})
-            if kinds == ["int"]:
-                raise RuntimeError("Overflow when unpacking long")
-            raise RuntimeError(f"Could not infer dtype of {kinds[0]}")
-    kind = array.dtype.kind
-    if full_precision and kind in "fc":  # narrowed once, to the dtype that was asked for
-        return array
-    if kind == "f":
-        return array.astype(dtypes.get_default_dtype().numpy if dtypes.get_default_dtype() is not dtypes.bfloat16 else np.float32)
-    if kind == "c":
-        return array.astype(_dtypes.complex_dtype(dtypes.get_default_dtype().numpy))
-    if array.dtype == np.uint64:
-        raise RuntimeError("Overflow when unpacking long")
-    return array if kind == "b" else array.astype(np.int64)
-
-
-def _plain(data: Any) -> Any:
-    """Tensors inside sequences as arrays."""
-    if isinstance(data, Tensor):
-        return data.detach().tolist()
-    if isinstance(data, (list, tuple)):
-        if any(isinstance(v, (Tensor, list, tuple)) for v in data):
-            return [_plain(v) for v in data]
-    return data
-
-
-def _cast_values(array: np.ndarray, target: np.dtype, op: str) -> np.ndarray:
-    if array.dtype == target:
-        return array
-    if array.dtype.kind == "f" and target.kind in "iu" and array.size and not np.isfinite(array).all():
-        raise RuntimeError(f"{op}: value cannot be converted to type {_dtypes.name(target)} without overflow")
-    if array.dtype.kind == "i" and target.kind in "iu" and array.size:
-        info = np.iinfo(target)
-        low = -int(info.max) if target.kind == "u" else int(info.min)  # as in PyTorch, -1 becomes 255
-        if array.min() < low or array.max() > info.max:
-            raise RuntimeError(f"{op}: value cannot be converted to type {_dtypes.name(target)} without overflow")
-    return copy_kernels.cast(array, target)
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
@@ -286,7 +237,7 @@ def full(
     place = as_device(device, "full")
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     inferred = dtypes.as_dtype(type(value), "full").numpy if type(value) in (bool, int, float, complex) else None
-    shape = _checked((size,) if isinstance(size, int) else tuple(size), "full")
+    shape = _checked((size if isinstance(size, int) else tuple(size),), "full")
     return _given(out, _finish(_filled(shape, value, _dtype_of(out, dtype, inferred), place), requires_grad))
 
 
@@ -386,7 +337,16 @@ def arange(
     return _given(out, _finish(copy_kernels.ramp(start, step, count, target, str(place)), requires_grad))
 
 
-def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def range(
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """start, start + step, ... up to ``end`` inclusive, in the default dtype.  As in PyTorch on its way out: prefer ``arange``.
 
     Raises RuntimeError for a step of 0 or in the wrong direction.
@@ -398,8 +358,8 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, 
     if (step > 0 and end < start) or (step < 0 and end > start):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = math.floor((end - start) / step) + 1
-    values = copy_kernels.ramp(float(start), float(step), count, _numpy_dtype(dtype), str(as_device(device, "range")))
-    return _finish(values, requires_grad)
+    values = copy_kernels.ramp(float(start), float(step), count, _dtype_of(out, dtype), str(as_device(device, "range")))
+    return _given(out, _finish(values, requires_grad))
 
 
 def _between(start: Any, end: Any, steps: Any, op: str) -> np.ndarray:
@@ -482,6 +442,8 @@ for _op, _function in (
 
 
 def _construct(*args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    if len(args) == 1 and isinstance(args[0], (bool, float, complex)):
+        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
     if len(args) == 1 and not isinstance(args[0], int):
         return tensor(args[0], dtype=dtype or dtypes.get_default_dtype(), device=device)
     return empty(*args, dtype=dtype, device=device) if args else empty(0, dtype=dtype, device=device)

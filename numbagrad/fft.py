@@ -5,6 +5,7 @@ from typing import Any as _Any
 
 from .creation import arange as _arange
 from .ops._arguments import result_into as _result_into
+from .ops._keywords import widen_all as _widen_all
 from .ops.fourier import (
     fft,
     fft2,
@@ -57,3 +58,6 @@ def _frequencies(n: int, d: float, ahead: int, behind: int, out: _Any, dtype: _A
         steps[ahead:] -= ahead + behind
     y = _result_into(out, steps * (1.0 / (n * d) if n * d else _math.inf))  # 0 · ∞, NaN, where the samples take no time
     return y.requires_grad_() if requires_grad else y
+
+
+_widen_all(globals())

@@ -47,7 +47,9 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed``, -2^63 <= seed < 2^64 (negative ones count from 2^64 down).  Raises RuntimeError beyond that."""
-        seed = int(seed)
+        if not hasattr(seed, "__index__"):
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
+        seed = seed.__index__()
         if not -(1 << 63) <= seed < 1 << 64:
             raise RuntimeError(f"manual_seed: expected a seed in [-2^63, 2^64), but got {seed}: Overflow when unpacking long")
         with _lock:

@@ -39,17 +39,17 @@ CharTensor = _typed("CharTensor", dtypes.int8)
 ByteTensor = _typed("ByteTensor", dtypes.uint8)
 BoolTensor = _typed("BoolTensor", dtypes.bool_)
 
-_wanted = [False]
+deterministic = {"mode": False, "warn_only": False}
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Every kernel here gives the same bits each time already: this only remembers what was asked for."""
-    _wanted[0] = bool(mode)
+    deterministic.update(mode=bool(mode), warn_only=bool(warn_only))
 
 
 def are_deterministic_algorithms_enabled() -> bool:
     """What ``use_deterministic_algorithms`` was last called with."""
-    return _wanted[0]
+    return deterministic["mode"]
 
 
 __all__ = [

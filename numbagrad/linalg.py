@@ -4,6 +4,7 @@ Matrices are the last two dimensions, what stands before is a batch.  Decomposit
 are computed on the host by NumPy's LAPACK, for CUDA tensors too; products and norms are computed where the tensors are.
 """
 
+from .ops._keywords import widen_all as _widen_all
 from .ops.linalg import LinAlgError
 from .ops.linalg.cholesky import cholesky, cholesky_ex
 from .ops.linalg.determinant import det, slogdet
@@ -24,3 +25,5 @@ __all__ = [
     "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd",
     "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip
+
+_widen_all(globals())

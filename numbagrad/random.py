@@ -47,6 +47,7 @@ __all__ = [
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generators of all devices (see ``Generator.manual_seed``); returns the CPU's."""
+    seed = int(seed)
     default_generator.manual_seed(seed)
     seed_gpus(seed)
     return default_generator

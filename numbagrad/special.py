@@ -13,14 +13,15 @@ from .kernels import elementwise as kernels
 from .kernels.elementwise import bessel, numbers, orthogonal
 from .kernels.elementwise import special as formulas
 from .ops import FUNCTIONS
-from .ops.elementwise import function, into, operation, without_derivative
-from .ops.special import digamma, i0, igamma, igammac, lgamma, mvlgamma, polygamma
+from .ops._out import into
+from .ops.elementwise import function, operation, without_derivative
+from .ops.special import digamma, i0, igamma, igammac, lgamma, polygamma
 
-gammaln, psi, multigammaln, gammainc, gammaincc = lgamma, digamma, mvlgamma, igamma, igammac
 erf, erfc, erfinv, exp2, expm1, expit, log1p = (FUNCTIONS[name] for name in "erf erfc erfinv exp2 expm1 sigmoid log1p".split())
-log_softmax, logit, logsumexp, round, sinc, softmax, xlogy = (
-    FUNCTIONS[name] for name in "log_softmax logit logsumexp round sinc softmax xlogy".split()
+log_softmax, logit, logsumexp, mvlgamma, round, sinc, softmax, xlogy = (
+    FUNCTIONS[name] for name in "log_softmax logit logsumexp mvlgamma round sinc softmax xlogy".split()
 )
+gammaln, psi, multigammaln, gammainc, gammaincc = lgamma, digamma, mvlgamma, igamma, igammac
 
 entr = function(formulas.entr, "special_entr")
 erfcx = function(formulas.erfcx, "special_erfcx")

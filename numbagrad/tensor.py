@@ -18,6 +18,7 @@ import numpy as np
 
 from . import dtypes, layouts
 from ._declared import Operations
+from ._facts import Facts
 from ._values import Values
 from .autograd import graph
 from .autograd.graph import RemovableHandle
@@ -49,7 +50,7 @@ def saved_version(tensor: Tensor) -> int:
     return 0 if counter is None else counter[0]
 
 
-class Tensor(Values, Operations):
+class Tensor(Values, Facts, Operations):
     """A multi-dimensional array of one dtype on one device, that records what is computed from it."""
 
     # What every operation looks at stands in slots, whose places compiled code knows; see ``ops._elementwise``.
@@ -199,6 +200,8 @@ class Tensor(Values, Operations):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if type(value) is not bool:
+            raise RuntimeError(f"requires_grad must be a bool, not {type(value).__name__}")
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:

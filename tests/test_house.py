@@ -41,8 +41,13 @@ FLOORS = [
         "_printing",
         "_declared",
         "_values",
+        "_facts",
+        "_sequences",
+        "storage",
+        "types",
+        "version",
     },
-    {"nn", "optim", "data", "utils", "func", "serialization", "torch_files"},
+    {"nn", "optim", "data", "distributions", "utils", "func", "serialization", "torch_files", "natives", "runtime"},
     {"vision", "compat", "testing", "onnx"},
     {""},  # numbagrad/__init__.py: the front door sees all floors
 ]

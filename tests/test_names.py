@@ -103,3 +103,135 @@ def test_where_things_are():
     from numbagrad.utils.data import DataLoader
 
     assert Parameter is ng.nn.Parameter and DataLoader is ng.data.DataLoader
+
+
+def test_compile():
+    layer = ng.nn.Linear(2, 2)
+    assert ng.compile(layer) is layer is ng.compile(layer, mode="max-autotune", fullgraph=True)
+
+    @ng.compile
+    def double(x):
+        return 2 * x
+
+    @ng.compile(dynamic=True, backend="eager")
+    def triple(x):
+        return 3 * x
+
+    assert double(ng.ones(1)).item() == 2 and triple(ng.ones(1)).item() == 3
+    with pytest.raises(RuntimeError, match="Either mode or options"):
+        ng.compile(layer, mode="default", options={})
+    with pytest.raises(AssertionError, match="A callable function is expected, but <class 'int'> is provided"):
+        ng.compile(3)
+
+
+def test_storages():
+    x = ng.arange(6.0).reshape(2, 3)
+    row = x[1]
+    for tensor in (x, row, x.t()):
+        untyped, typed = tensor.untyped_storage(), tensor.storage()
+        assert untyped.data_ptr() == typed.data_ptr() == x.data_ptr() and ng.is_storage(untyped) and ng.is_storage(typed)
+        assert untyped.nbytes() == len(untyped) == 24 and typed.size() == len(typed) == 6 and typed.dtype is ng.float32
+        assert typed.tolist() == [0, 1, 2, 3, 4, 5] and typed[4] == 4 and typed[-1] == 5
+        assert typed == x.storage() and untyped == x.untyped_storage() and typed != ng.ones(6).storage()
+    row.storage()[0] = 7
+    assert x[0, 0] == 7 and bytes(untyped.tolist()) == x.numpy().tobytes()
+    assert row.storage().fill_(2).copy_(ng.ones(6).storage()).untyped().nbytes() == 24 and x.sum() == 6
+    with pytest.raises(IndexError, match="index 6 out of range for storage of size 6"):
+        typed[6]
+    with pytest.raises(TypeError, match="can't index a storage with str"):
+        typed["a"]
+    assert ng.empty(0).untyped_storage().nbytes() == 0 and not ng.is_storage(x)
+
+
+def test_shared_memory():
+    import os
+
+    x = ng.nn.Parameter(ng.ones(3))
+    assert not x.is_shared() and x.share_memory_() is x and x.is_shared() and x.tolist() == [1, 1, 1] and x.requires_grad
+    child = os.fork()
+    if child == 0:
+        x.detach()[1] = 5.0
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert x.tolist() == [1, 5, 1]
+    with pytest.raises(RuntimeError, match="share_memory_: this is a view"):
+        ng.ones(3)[1:].share_memory_()
+
+
+def test_python_functions_on_every_element():
+    x, y = ng.tensor([[1, 2], [3, 4]]), ng.tensor([10, 20])
+    assert x.apply_(lambda v: v * v) is x and x.tolist() == [[1, 4], [9, 16]]
+    assert x.map_(y, lambda a, b: a + b).tolist() == [[11, 24], [19, 36]]
+    assert x.map2_(y, y, lambda a, b, c: a - b - c).tolist() == [[-9, -16], [-1, -4]]
+    with pytest.raises(RuntimeError, match=r"Can't call apply_\(\) on Variable that requires grad"):
+        ng.ones(2, requires_grad=True).apply_(abs)
+
+
+def test_questions_about_tensors():
+    x = ng.ones(2, 3)
+    assert not any((x.is_conj(), x.is_neg(), x.is_inference(), x.is_meta, x.is_quantized, x.is_mps, x.is_nested, x.is_shared()))
+    assert x.to_dense() is x and x.to_dense(ng.float64).dtype is ng.float64 and (x.sparse_dim(), x.dense_dim()) == (0, 2)
+    assert x.dim_order() == (0, 1) and x.t().dim_order() == (1, 0) and x.name is None and x.const_data_ptr() == x.data_ptr()
+    assert x.double().new(2, 2).dtype is ng.float64 and x.int().new([1, 2]).tolist() == [1, 2] and x.new().shape == (0,)
+
+    class Named(ng.Tensor):
+        pass
+
+    leaf = ng.ones(2, requires_grad=True)
+    made = leaf.as_subclass(Named)
+    assert type(made) is Named and made.data_ptr() == leaf.data_ptr()
+    (made * 3).sum().backward()
+    assert leaf.grad.tolist() == [3, 3]
+    assert ng.typename(x) == "numbagrad.FloatTensor" and ng.typename(3) == "int" and ng.typename(ng.nn.ReLU()).endswith(".ReLU")
+
+
+def test_switches():
+    assert ng.get_num_interop_threads() == 1 and ng.set_flush_denormal(True) is False and not ng.is_inference_mode_enabled()
+    for mode, (wanted, warn_only) in {"error": (True, False), 1: (True, True), "default": (False, False)}.items():
+        ng.set_deterministic_debug_mode(mode)
+        assert ng.are_deterministic_algorithms_enabled() is wanted and ng.is_deterministic_algorithms_warn_only_enabled() is warn_only
+    assert ng.get_deterministic_debug_mode() == 0
+    with pytest.raises(RuntimeError, match="invalid value of debug_mode"):
+        ng.set_deterministic_debug_mode(7)
+    try:
+        ng.set_default_tensor_type(ng.DoubleTensor)
+        assert ng.ones(1).dtype is ng.float64
+        with pytest.raises(TypeError, match="only floating-point types"):
+            ng.set_default_tensor_type("numbagrad.LongTensor")
+    finally:
+        ng.set_default_tensor_type("numbagrad.FloatTensor")
+    assert ng.get_default_dtype() is ng.float32
+    assert ng.version.__version__ == ng.__version__ and ng.version.hip is None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ng.nothing
+
+
+def test_tensors_in_a_file(tmp_path):
+    path = str(tmp_path / "values")
+    with pytest.raises(RuntimeError, match="has 0 bytes, but 4 elements of float32 need 16"):
+        ng.from_file(path, size=4)
+    ng.from_file(path, shared=True, size=4)[:] = ng.arange(4.0)
+    again = ng.from_file(path, size=4)
+    assert again.tolist() == [0, 1, 2, 3]
+    again[0] = 9
+    assert ng.from_file(path, size=4, dtype=ng.float32)[0] == 0
+
+
+def test_dlpack_capsules():
+    from numbagrad.utils.dlpack import from_dlpack, to_dlpack
+
+    x = ng.arange(3.0)
+    capsule = to_dlpack(x)
+    y = from_dlpack(capsule)
+    y[0] = 7
+    assert x.tolist() == [7, 1, 2] and from_dlpack(x).data_ptr() == x.data_ptr()
+    with pytest.raises(ValueError, match=r"[cC]apsule"):
+        from_dlpack(capsule)
+
+
+def test_settings_of_backends():
+    with ng.backends.cudnn.flags(enabled=True, benchmark=True):
+        assert ng.backends.cudnn.benchmark is True
+    assert ng.backends.cudnn.benchmark is False and ng.backends.cudnn.version() is None
+    assert ng.backends.cpu.get_cpu_capability() in ("AVX512", "AVX2", "NEON", "DEFAULT")
+    assert not any(getattr(ng.backends, name).is_available() for name in ("mkl", "mkldnn", "openmp", "opt_einsum"))

@@ -22,7 +22,7 @@ from numbagrad import __version__
 ROOT = Path(__file__).resolve().parents[1]
 CORE = {"numpy", "numba", "llvmlite", "safetensors"}
 # Imported where they are asked for, by parts of the package that work only with them.
-OPTIONAL = {"scipy", "sklearn", "onnx", "tensorboard", "matplotlib"}
+OPTIONAL = {"scipy", "sklearn", "onnx", "tensorboard", "matplotlib", "PIL"}
 
 TRAINING_STEP = """
 import sys

@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("expecttest")  # PyTorch's databases need it
 
 from tests.torch_samples import translate
-from tests.torch_samples.entries import check_errors, check_gradients, check_in_place, check_values, entries
+from tests.torch_samples.entries import check_errors, check_gradients, check_in_place, check_out, check_values, entries
 from tests.torch_samples.modules import CHECKS as MODULE_CHECKS
 from tests.torch_samples.modules import check_module_errors, modules
 
@@ -45,7 +45,7 @@ def quiet():
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation(name, operations):
     entry = operations[name]
-    for check in (check_values, check_gradients, check_in_place):
+    for check in (check_values, check_gradients, check_in_place, check_out):
         check(entry)
     if "errors" not in COVERED[name]:
         check_errors(entry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import linecache
 import operator
@@ -18,6 +17,7 @@ from numba.core.typed_passes import NativeLowering
 from numba.core.types.misc import unliteral
 from numba.core.untyped_passes import FixupArgs
 
+from .._collector import resting
 from .cache import ContentCache, cache_directory, write_atomically
 from .inlined import InlinedLowering
 from .wrapper import RANGE, KernelLowering
@@ -89,13 +89,8 @@ class _Compiler(CompilerBase):
 
     def compile_extra(self, func: Any) -> Any:
         # Compiling makes many objects and leaves little garbage: looking for it would take a sixth of the time.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        with resting():
             return super().compile_extra(func)
-        finally:
-            if collecting:
-                gc.enable()
 
     def define_pipelines(self) -> list[Any]:
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)

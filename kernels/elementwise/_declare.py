@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, NamedTuple, Sequence
 
-from .. import _formula
+from .. import _formula, _parameters
 from .._cpu.entry import Box
 from .._formula import Expr, Formula
 
@@ -121,7 +121,7 @@ class Elementwise:
         several = self._formula is not None and len(self._formula.outputs) > 1  # a formula that is not traced yet is one of our own
         if several or "g" in self.params:
             raise TypeError(f"{self.name}: a gradient can be declared for a formula of one result without a parameter called g")
-        reads = list(inspect.signature(rule).parameters)
+        reads = list(_parameters.of(rule))
         unknown = [name for name in reads if name not in ("g", "y", *self.params)]
         if unknown:
             raise TypeError(f"{self.name}: the gradient asks for {', '.join(unknown)}; known are g, y, {', '.join(self.params)}")
@@ -143,7 +143,7 @@ class Elementwise:
     def _declared(self, g: Expr, y: Expr, operands: Sequence[Expr]) -> list[Expr | None]:
         assert self._rule is not None
         known = {"g": g, "y": y, **dict(zip(self.params, operands))}
-        parts = self._rule(*(known[name] for name in inspect.signature(self._rule).parameters))
+        parts = self._rule(*(known[name] for name in _parameters.of(self._rule)))
         parts = parts if isinstance(parts, (tuple, list)) else (parts,)
         if len(parts) != len(self.params):
             raise TypeError(f"{self.name}: the declared gradient returns {len(parts)} expressions for {len(self.params)} parameters")
@@ -222,8 +222,8 @@ def elementwise(function: Callable[..., Any] | None = None, *, result: str = "sa
     if function is None:
         return lambda f: elementwise(f, result=result, accepts=accepts, name=name)
     label = name or function.__name__.strip("_")
-    params = inspect.signature(function).parameters
-    defaults = [p.default for p in params.values() if p.default is not p.empty]
+    params = _parameters.of(function)
+    defaults = [default for default in params.values() if default is not inspect.Parameter.empty]
     for value in defaults:
         if not isinstance(value, (bool, int, float, complex)):
             raise TypeError(f"formula {label}: a default must be a number, but got a {type(value).__name__}")

@@ -55,7 +55,7 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Tensor:
 def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """``x`` with the order reversed along ``axis`` (None: all)."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return x.flip(*axes)
+    return x.flip(tuple(axes))
 
 
 def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None) -> Tensor:

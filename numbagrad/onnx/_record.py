@@ -170,6 +170,8 @@ def _functions() -> Iterator[tuple[str, Any]]:
     for name, value in {**FUNCTIONS, **{name: getattr(creation, name) for name in creation.__all__}}.items():
         if not isinstance(value, type):
             yield name, value
+            if hasattr(value, "__wrapped__"):  # by which the library's own modules call it
+                yield name, value.__wrapped__
     for name in functional.__all__:
         yield f"functional.{name}" if f"functional.{name}" in ENTRIES else name, getattr(functional, name)
 

@@ -43,6 +43,7 @@ from . import (
     reshaped,
     resize,
     running,
+    samplers,
     sampling,
     scan,
     scatter_reduce,
@@ -59,8 +60,8 @@ from ._attach import FUNCTIONS
 
 __all__ = [
     "FUNCTIONS", "activations", "closeness", "combine", "complex_views", "conv", "conv_transpose", "conversion", "copies", "copy",
-    "diagonals", "distributions", "differences", "dropout", "einsum", "elementwise", "embedding", "fourier", "gather", "grids", "group_norm", "histograms",
-    "index", "linalg", "masks", "matmul", "native_norm", "norm", "norms", "numbers", "operators", "parts", "pool", "pool_more", "random", "reduce",
-    "repeats", "replaced", "reshaped", "resize", "running", "sampling", "scan", "scatter_reduce", "softmax", "sort", "special", "splits", "statistics",
-    "stft", "strided", "views", "windows",
+    "diagonals", "differences", "distributions", "dropout", "einsum", "elementwise", "embedding", "fourier", "gather", "grids",
+    "group_norm", "histograms", "index", "linalg", "masks", "matmul", "native_norm", "norm", "norms", "numbers", "operators", "parts",
+    "pool", "pool_more", "random", "reduce", "repeats", "replaced", "reshaped", "resize", "running", "samplers", "sampling", "scan",
+    "scatter_reduce", "softmax", "sort", "special", "splits", "statistics", "stft", "strided", "views", "windows",
 ]  # fmt: skip

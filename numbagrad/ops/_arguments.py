@@ -10,7 +10,7 @@ from ..autograd.mode import state
 from ..kernels import copy as copy_kernels
 from ..tensor import Tensor
 from ._inplace import check_writable, overwrite
-from .elementwise import into
+from ._out import into
 
 
 def scalar_array(value: Any, dtype: np.dtype) -> Any:

@@ -44,9 +44,11 @@ class ElementwiseNode(Node):
         if len(grads) > 1 and any(g is None for g in grads):
             recipe, saved = self._without(grads)
         results: list[Any] = [None] * len(self.edges)
-        if recipe.zero:
+        if recipe.zero or recipe.passes:
             for position in recipe.zero:
                 results[position] = _zeros_for(self.edges[position], grads)
+            for position, seed in recipe.passes:
+                results[position] = grads[seed]
             if recipe.operation is None:
                 return results
         operands = []
@@ -86,6 +88,7 @@ class Recipe(NamedTuple):
     keeps: bool  # whether anything but gradients is among them
     frees: bool  # whether any of that may be a tensor, which a walk frees
     zero: tuple[int, ...]  # the operands whose derivative is zero everywhere
+    passes: tuple[tuple[int, int], ...]  # the operands whose gradient is that of a result, as it is, and the number of the result
 
 
 _RESULT, _SEED = -1, -2
@@ -139,20 +142,22 @@ class ElementwiseOperation:
         return self.call(*(self.kernel.bind(operands, named) if named else operands))
 
     def general(self, *operands: Any) -> Any:
-        """The operation on operands of any kind, shape and size."""
+        """The operation on operands of any kind, shape and size; inside a formula, a part of it."""
+        if Expr in map(type, operands):
+            return self.kernel.inside(*operands)
         if casting.active:
             operands = tuple(casting.arguments(self.name, *operands))
         try:
             y = kernels.run(self.kernel, *[x._data if isinstance(x, Tensor) else x for x in operands])
         except TypeError:
-            if any(isinstance(x, Expr) for x in operands):
-                return self.kernel.inside(*operands)
             if len(operands) < len(self.kernel.params):
                 return self.call(*self.kernel.bind(operands))
             error = self._argument_error(operands)
             if error is None:
                 raise
             raise error from None
+        if len(operands) == 1 and not isinstance(operands[0], Tensor):
+            raise TypeError(f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
         return self._recorded(tuple(map(wrap, y)) if type(y) is tuple else wrap(y), *operands)
 
     def _large(self, run: Callable[..., Any], *operands: Any) -> Any:
@@ -205,14 +210,28 @@ class ElementwiseOperation:
         key = wanted if seeded is None else (wanted, seeded)
         found = self._recipes.get(key)
         if found is None:
-            derivative = self.kernel.derivative(tuple(i for i in range(len(self.kernel.params)) if wanted >> i & 1), seeded)
+            positions = tuple(i for i in range(len(self.kernel.params)) if wanted >> i & 1)
+            derivative = self.kernel.derivative(positions, seeded)
+            passes = _passing(derivative)
+            if passes:
+                derivative = self.kernel.derivative(tuple(i for i in positions if i not in passes), seeded)
             operation = None if derivative.operation is None else ElementwiseOperation.of(derivative.operation)
             params, seeds = self.kernel.params, derivative.seeds
             sources = [_SEED if need in seeds else _RESULT if need == "<y>" else params.index(need) for need in derivative.needs]
             numbers = tuple(seeds.get(need, -1) for need in derivative.needs)
             read = [source for source in sources if source != _SEED]
             frees = any(source == _RESULT or source not in self.kernel.settings for source in read)
-            found = Recipe(operation, derivative.gives, derivative.needs, numbers, tuple(sources), bool(read), frees, derivative.zero)
+            found = Recipe(
+                operation,
+                derivative.gives,
+                derivative.needs,
+                numbers,
+                tuple(sources),
+                bool(read),
+                frees,
+                derivative.zero,
+                tuple(passes.items()),
+            )
             self._recipes[key] = found
         return found
 
@@ -248,6 +267,16 @@ class ElementwiseOperation:
         kernels.run(self.kernel, *arrays, out=(data,))
         target._bump()
         return target
+
+
+def _passing(derivative: Any) -> dict[int, int]:
+    """The operands whose gradient is that of a result, unchanged, with the number of the result: nothing is to be computed for them."""
+    if derivative.operation is None:
+        return {}
+    formula = derivative.operation.formula
+    names = {id(p): need for p, need in zip(formula.params, derivative.needs)}
+    found = {position: names.get(id(output)) for position, output in zip(derivative.gives, formula.outputs)}
+    return {position: derivative.seeds[name] for position, name in found.items() if name in derivative.seeds}
 
 
 def _check_type(target: Tensor, dtype: np.dtype) -> None:

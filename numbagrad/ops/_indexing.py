@@ -138,6 +138,10 @@ def parse(x: Tensor, index: Any) -> tuple[tuple[Any, ...] | None, Indices | None
                 item = item.item()
         elif hasattr(item, "__index__") and not isinstance(item, (str, bytes, float)):
             item = item.__index__()
+        elif kind is str:
+            raise TypeError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices: invalid data type 'str'"
+            )
         else:
             raise IndexError(
                 f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {kind.__name__})"

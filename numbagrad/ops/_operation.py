@@ -33,6 +33,7 @@ from ..autograd import anomaly, saved
 from ..autograd.graph import Node, edge_of, numbers, source_of
 from ..autograd.mode import state
 from ..dtypes import dtype
+from ..kernels import _parameters
 from ..kernels._device import on_cpu
 from ..kernels._dtypes import DIFFERENTIABLE
 from ..size import Size
@@ -257,10 +258,10 @@ class Operation:
         if unknown:
             raise TypeError(f"differentiable {name}: rules for {sorted(unknown)}, which are not among the parameters {self.parameters}")
         self._facts: list[tuple[str, int]] = []  # ("shape" or "dtype", position of the argument)
-        self.rules = [(self.parameters.index(p), rule, self._sources(inspect.signature(rule).parameters)) for p, rule in rules.items()]
+        self.rules = [(self.parameters.index(p), rule, self._sources(_parameters.of(rule))) for p, rule in rules.items()]
         self.inputs = tuple(position for position, _, _ in self.rules)
         self.differentiable_results = frozenset(self.results.index(r) for r in differentiable)
-        self.together = None if together is None else (together, self._sources([*inspect.signature(together).parameters][1:]))
+        self.together = None if together is None else (together, self._sources(list(_parameters.of(together))[1:]))
         self._keeps: dict[Any, Any] = {}
 
     def _sources(self, names: Iterable[str]) -> _Sources:

@@ -5,7 +5,6 @@ A view costs no arithmetic, so all that it costs is what is done here, once for 
 
 from __future__ import annotations
 
-import inspect
 from types import MethodType
 from typing import Any, Callable, Sequence
 
@@ -14,6 +13,7 @@ import numpy as np
 from ..autograd import anomaly
 from ..autograd.graph import Node, edge_of, numbers
 from ..autograd.mode import state
+from ..kernels import _parameters
 from ..kernels.copy import zeros
 from ..tensor import Tensor, wrap
 
@@ -68,8 +68,8 @@ class View:
         self.node_name = "".join(part.capitalize() for part in name.split("_")) + "Backward0"
         self.forward = forward
         self.rule = rule
-        parameters = list(inspect.signature(forward).parameters)[1:]
-        self.sources = [-1 if p == "x_shape" else parameters.index(p) for p in list(inspect.signature(rule).parameters)[1:]]
+        names = list(_parameters.of(forward))[1:]
+        self.sources = [-1 if p == "x_shape" else names.index(p) for p in list(_parameters.of(rule))[1:]]
         # How a view is made again of its base, as methods of the arguments: half the price of a closure.
         self._again = lambda args, base: self(base, *args)
         self._again_after = lambda how, base: self(how[0](base), *how[1])

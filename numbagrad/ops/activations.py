@@ -134,13 +134,13 @@ def logsigmoid(input: Tensor) -> Tensor:
     return e.operation(activations.logsigmoid)(input)
 
 
-@public(method=False)
+@public(method=False, out=True)
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else value"""
     return _activate(activations.threshold, input, inplace, threshold, value)
 
 
-@public
+@public(out=True)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0"""
     return e.operation(activations.hardshrink)(input, float(lambd))

@@ -75,7 +75,7 @@ Tensor.real = property(real, doc=real.__doc__)  # type: ignore[attr-defined]
 Tensor.imag = property(imag, doc=imag.__doc__)  # type: ignore[attr-defined]
 
 
-@public(method=False, name="complex")
+@public(method=False, name="complex", out=True)
 def joined(real: Tensor, imag: Tensor) -> Tensor:
     """real + i · imag.  Raises RuntimeError for dtypes that are not float32 or float64, or not the same."""
     if real.dtype is not imag.dtype:

@@ -130,6 +130,8 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         place, dtype = place if place.type == kind else kind, dtypes.by_title(dtype)
     elif isinstance(getattr(dtype, "dtype", None), dtypes.dtype):  # LongTensor and its kin
         place, dtype = "cpu", dtype.dtype
+    elif not isinstance(dtype, (dtypes.dtype, type)):
+        raise TypeError(f"type(): dtype must be a type, str, or dtype object, not {type(dtype).__name__}")
     return to(self, place, dtype, non_blocking)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Sequence
 
 from ..autograd import casting
@@ -14,8 +15,8 @@ from ._arguments import is_recorded
 from ._attach import public
 from ._inplace import overwrite
 from ._operation import differentiable
-from .elementwise import into
-from .views import sizes_of
+from ._out import into
+from .views import given, sizes_of
 
 
 def _tensors(tensors: Any, op: str) -> Sequence[Tensor]:
@@ -212,8 +213,8 @@ _roll = differentiable(
 
 
 def _integers(values: Any) -> tuple[int, ...]:
-    """One integer, or a sequence of them, as a tuple."""
-    return tuple(v.__index__() for v in (values if isinstance(values, (tuple, list)) else (values,)))
+    """One integer, or a sequence of them, as a tuple.  Raises TypeError for anything else."""
+    return tuple(map(operator.index, values if isinstance(values, (tuple, list)) else (values,)))
 
 
 @public
@@ -283,9 +284,9 @@ _repeat = differentiable("repeat", lambda x, sizes: kernels.repeat(x, sizes), x=
 
 
 @public(function=False)
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, *sizes: Any, repeats: Any = None) -> Tensor:
     """Copies laid side by side, ``repeats`` of them along each dimension; missing leading dimensions count as 1."""
-    return _repeat(input, sizes_of(repeats, "repeat"))
+    return _repeat(input, sizes_of(sizes or (given("repeat", repeats=repeats),), "repeat"))
 
 
 @public

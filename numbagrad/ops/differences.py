@@ -16,7 +16,7 @@ def _part(x: Any, dim: int, start: int | None, stop: int | None) -> Any:
     return x[(slice(None),) * dim + (slice(start, stop),)]
 
 
-@public
+@public(out=True)
 def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
     """x_{i+1} − x_i along ``dim``, n times, after ``prepend`` and ``append`` are joined to x.  Of bools, x_{i+1} ≠ x_i.
 

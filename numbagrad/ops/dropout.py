@@ -32,7 +32,7 @@ def _channels_dropped(op: str, dims: tuple[int, ...], input: Tensor, p: float, t
     if not training or p == 0:
         return input
     spatial = dims[-1] - 2
-    kept = ones(*input.shape[: input.ndim - spatial], *(1,) * spatial, dtype=input.dtype, device=input.device)
+    kept = ones((*input.shape[: input.ndim - spatial], *(1,) * spatial), dtype=input.dtype, device=input.device)
     mask = dropout(kept, p, True)
     return input.mul_(mask) if inplace else input * mask  # type: ignore[attr-defined,operator]
 
@@ -63,7 +63,7 @@ def _alpha_dropped(input: Tensor, shape: tuple[int, ...], p: float, training: bo
         return input
     if p == 1:
         return input.mul_(0) if inplace else input * 0  # type: ignore[attr-defined,operator]
-    kept = bernoulli(ones(*shape, dtype=input.dtype, device=input.device), 1 - p)
+    kept = bernoulli(ones(shape, dtype=input.dtype, device=input.device), 1 - p)
     a = 1 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
     shift = (kept - 1) * (_ALPHA * a) + _ALPHA * a * p  # type: ignore[operator]
     dropped = input * (kept * a) + shift  # type: ignore[operator]
@@ -91,4 +91,4 @@ def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     _check(p)
     if not train or p == 0:
         return input
-    return input * dropout(ones(*_of_channels(input), dtype=input.dtype, device=input.device), p, True)  # type: ignore[operator]
+    return input * dropout(ones(_of_channels(input), dtype=input.dtype, device=input.device), p, True)  # type: ignore[operator]

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..autograd.graph import Node
 from ..autograd.mode import state
-from ..kernels import _dtypes
 from ..kernels import elementwise as kernels
 from ..kernels.elementwise import activations, logic
 from ..kernels.elementwise import formulas as f
@@ -20,8 +19,10 @@ from ..tensor import Tensor
 from ._attach import public
 from ._elementwise import ElementwiseOperation, check_result, elementwise, operation
 from ._inplace import check_writable, overwrite
+from ._keywords import with_others
+from ._out import into
 
-__all__ = ["ElementwiseOperation", "composed", "declare", "elementwise", "function", "into", "operation", "where", "without_derivative"]
+__all__ = ["ElementwiseOperation", "composed", "declare", "elementwise", "function", "operation", "where", "without_derivative"]
 
 
 def function(kernel: kernels.Elementwise, name: str, *, numbers: str = "other") -> Any:
@@ -39,15 +40,17 @@ def declare(
     inplace: bool = True,
     wrapper: Any = None,
     numbers: str = "other",
+    out: bool = False,
 ) -> Any:
-    """Function, method and in-place method of ``kernel`` under ``name``.  ``wrapper`` gives it another signature and calls the operation."""
+    """Function, method and in-place method of ``kernel`` under ``name``.  ``wrapper`` gives it another signature and calls the operation; with ``out``
+    the function takes ``out=``."""
     op = operation(kernel, name)
     if wrapper is not None:
         wrapper.__name__ = wrapper.__qualname__ = name  # what Python's own messages call it
         call = wrapper
     else:
         call = function(kernel, name, numbers=numbers)
-    public(call, name=name, aliases=aliases, method=method)
+    public(call, name=name, aliases=aliases, method=method, out=out)
     if inplace and method:
         for each in (name, *aliases):
             changed = _in_place(op, call)
@@ -58,7 +61,7 @@ def declare(
 
 def _unary(op: ElementwiseOperation) -> Any:
     def call(input: Any, *, out: Any = None) -> Any:
-        return op.call(input) if out is None else into(out, op(input))
+        return op.call(input) if out is None else into(out, op(input), op.name)
 
     return _named(call, op)
 
@@ -70,7 +73,7 @@ def _binary(op: ElementwiseOperation, numbers: str) -> Any:
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
         if type(input) in _PYTHON_NUMBERS and isinstance(other, Tensor):
             raise TypeError(f"{op.name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-        return op.call(input, other) if out is None else into(out, op(input, other))
+        return op.call(input, other) if out is None else into(out, op(input, other), op.name)
 
     def call_on_tensors(input: Any, other: Any, *, out: Any = None) -> Any:
         if type(other) in _PYTHON_NUMBERS and isinstance(input, Tensor):
@@ -78,7 +81,7 @@ def _binary(op: ElementwiseOperation, numbers: str) -> Any:
         return call(input, other, out=out)
 
     def call_on_any(input: Any, other: Any, *, out: Any = None) -> Any:
-        return op.call(input, other) if out is None else into(out, op(input, other))
+        return op.call(input, other) if out is None else into(out, op(input, other), op.name)
 
     return _named({"other": call, "both": call_on_any, "none": call_on_tensors}[numbers], op)
 
@@ -125,34 +128,13 @@ def _overwriting(call: Any, name: str) -> Any:
     return changed
 
 
-def composed(call: Any, name: str, aliases: tuple[str, ...] = ()) -> Any:
+def composed(call: Any, name: str, aliases: tuple[str, ...] = (), *, out: bool = True) -> Any:
     """Function, method and in-place method of ``call``, which is made of other operations, under ``name``."""
     call.__name__ = call.__qualname__ = name
-    public(call, name=name, aliases=aliases)
+    public(call, name=name, aliases=aliases, out=out)
     for each in (name, *aliases):
         public(_overwriting(call, each), name=f"{each}_", function=False)
     return call
-
-
-def into(out: Tensor, value: Tensor) -> Tensor:
-    """Write ``value`` into ``out=``, resizing nothing: the shapes and devices must agree."""
-    if not isinstance(out, Tensor):
-        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
-    if _dtypes.category(value._data.dtype) > _dtypes.category(out._data.dtype):
-        raise RuntimeError(
-            f"result type {_dtypes.title(value._data.dtype)} can't be cast to the desired output type {_dtypes.title(out._data.dtype)}"
-        )
-    if out.requires_grad or value.requires_grad:
-        raise RuntimeError(
-            "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
-        )
-    if not out.numel() and value.numel():
-        out.resize_(value.shape)  # type: ignore[attr-defined]
-    if out.shape != value.shape:
-        raise RuntimeError(f"out= has shape {list(out.shape)}, but the result has shape {list(value.shape)}")
-    if out.device != value.device:
-        raise RuntimeError(f"Expected out tensor to have device {value.device}, but got {out.device} instead")
-    return overwrite(out, value, "out=")
 
 
 for _kernel, _name, _aliases in (
@@ -208,8 +190,10 @@ def is_integer(*operands: Any) -> bool:
     return all(x._data.dtype.kind in "biu" if isinstance(x, Tensor) else isinstance(x, int) for x in operands)
 
 
-def absolute(input: Any) -> Any:
+def absolute(input: Any, **others: Any) -> Any:
     """|x|; of a complex number, its modulus."""
+    if others:
+        return with_others(absolute, others, input)
     return (_abs_complex if is_complex(input) else _abs)(input)
 
 
@@ -228,13 +212,13 @@ def _scaled(input: Any, other: Any, alpha: Any) -> Any:
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """input + alpha · other"""
     y = _add(input, other) if alpha == 1 else _scaled(input, other, alpha)
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, "add")
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     """input − alpha · other"""
     y = _sub(input, other) if alpha == 1 else _scaled(input, other, alpha if isinstance(alpha, str) else -alpha)
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, "sub")
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
@@ -251,7 +235,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
             y = _trunc(_div(input, other))
     else:
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, "div")
 
 
 def _floored(input: Any, other: Any) -> Any:
@@ -298,8 +282,10 @@ def round_(input: Any, *, decimals: int = 0) -> Any:
     return _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
 
 
-def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+def clamp(input: Any, min: Any = None, max: Any = None, **others: Any) -> Any:
     """input limited to [min, max]; either bound may be None"""
+    if others:
+        return with_others(clamp, others, input, min, max)
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     if max is None:
@@ -312,9 +298,9 @@ declare(f.abs_, "abs", aliases=("absolute",), wrapper=absolute)
 declare(f.add, "add", wrapper=add)
 declare(f.sub, "sub", aliases=("subtract",), wrapper=sub)
 declare(f.div, "div", aliases=("divide", "true_divide"), wrapper=div)
-declare(f.floor_divide_float, "floor_divide", wrapper=floor_divide)
-declare(f.remainder_float, "remainder", wrapper=remainder)
-declare(f.round_, "round", wrapper=round_)
+declare(f.floor_divide_float, "floor_divide", wrapper=floor_divide, out=True)
+declare(f.remainder_float, "remainder", wrapper=remainder, out=True)
+declare(f.round_, "round", wrapper=round_, out=True)
 declare(f.clamp, "clamp", aliases=("clip",), wrapper=clamp)
 
 
@@ -355,11 +341,13 @@ def conj(input: Any) -> Any:
 
 
 @public(method=False, name="where")
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None, **others: Any) -> Any:
     """``input`` where ``condition`` holds, else ``other``; with the condition alone, the indices where it holds, per dimension.
 
-    Raises TypeError if the condition is not boolean.
+    Raises RuntimeError if the condition is not boolean.
     """
+    if others:
+        return with_others(where, others, condition, input, other)
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if isinstance(condition, Tensor) and condition._data.dtype != np.bool_:
@@ -379,7 +367,7 @@ _lerp, _addcmul, _addcdiv = operation(f.lerp, "lerp"), operation(f.addcmul, "add
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     """input + weight · (end − input)"""
     if is_complex(input) or is_complex(weight):  # from the nearer end, as the formula, which cannot compare complex numbers
-        near = absolute(weight) < 0.5
+        near = (absolute(weight) if isinstance(weight, Tensor) else abs(weight)) < 0.5
         ahead, back = input + weight * (end - input), end - (end - input) * (1 - weight)
         return _where(near, ahead, back) if isinstance(near, Tensor) else ahead if near else back
     return _lerp(input, end, weight)
@@ -396,6 +384,6 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     return _addcdiv(input, tensor1, tensor2, value)
 
 
-declare(f.lerp, "lerp", wrapper=lerp)
-declare(f.addcmul, "addcmul", wrapper=addcmul)
-declare(f.addcdiv, "addcdiv", wrapper=addcdiv)
+declare(f.lerp, "lerp", wrapper=lerp, out=True)
+declare(f.addcmul, "addcmul", wrapper=addcmul, out=True)
+declare(f.addcdiv, "addcdiv", wrapper=addcdiv, out=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..dtypes import as_dtype, bool_
 from ..tensor import Tensor
+from ._arguments import tensor_argument
 from ._attach import public
 
 
@@ -22,7 +23,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f"meshgrid: indexing must be one of 'xy' or 'ij', but got {indexing!r}")
     for axis in axes:
-        if axis.ndim > 1:
+        if tensor_argument(axis, "meshgrid", "tensors").ndim > 1:
             raise RuntimeError(f"meshgrid: Expected scalar or 1D tensor in the tensor list but got shape {list(axis.shape)}")
         if axis.dtype is not axes[0].dtype:
             raise RuntimeError(f"meshgrid: expected all tensors to have the same dtype, but got {axes[0].dtype} and {axis.dtype}")

@@ -10,7 +10,8 @@ from ..tensor import Tensor
 from ._along import named_result
 from ._arguments import tensor_argument
 from ._attach import public
-from .elementwise import into, where
+from ._out import into
+from .elementwise import where
 from .masks import bincount
 from .sort import searchsorted
 
@@ -92,7 +93,7 @@ def _binned(op: str, x: Any, edges: Sequence[Any], weight: Any, density: bool) -
     return counts
 
 
-@public
+@public(out=True)
 def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Any:
     """(hist, bin_edges): how many elements, or the sum of their weights, are between neighbouring edges; the last bin holds its upper edge.
 

@@ -233,7 +233,7 @@ def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = F
     return input
 
 
-@public
+@public(out=True)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of ``input``, taken as flat, at ``index`` (int64; negative from the end), of its shape.  IndexError out of range."""
     if tensor_argument(index, "take", "index")._data.dtype != np.int64:
@@ -298,7 +298,7 @@ def _slices(input: Tensor, dim: int, index: Tensor, op: str) -> Indices:
     return Indices((*(None,) * input._dim(dim), vector(index)))
 
 
-@public
+@public(out=True)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with out[..., index[i], ...] = source[..., i, ...] along ``dim``."""
     if casting.active:

@@ -12,12 +12,10 @@ from ..creation import full_like
 from ..kernels.elementwise import formulas as f
 from ..tensor import Tensor
 from . import elementwise as e
-from .matmul import linear
 from .softmax import _reduction as legacy_reduction
-from .softmax import cross_entropy
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "kl_div", "l1_loss", "linear_cross_entropy", "mse_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss",
     "multilabel_soft_margin_loss", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
 ]  # fmt: skip
 
@@ -356,55 +354,3 @@ def multilabel_soft_margin_loss(
     """The mean over the classes, the last dimension, of weight · ``binary_cross_entropy_with_logits``, target being 0 or 1 in each class"""
     loss: Any = _bce_logits(input, target)
     return _reduce((loss if weight is None else loss * weight).mean(-1), reduction, size_average, reduce)
-
-
-# ---- a linear layer and its cross entropy ------------------------------------------------------------------------------------------
-
-
-def linear_cross_entropy(
-    input: Tensor,
-    linear_weight: Tensor,
-    target: Tensor,
-    *,
-    linear_bias: Tensor | None = None,
-    weight: Tensor | None = None,
-    reduction: str = "mean",
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    options: Any = None,
-) -> Tensor:
-    """``cross_entropy(linear(input, linear_weight, linear_bias), target, ...)``, for ``input`` (N, F) or (F,) and ``linear_weight`` (C, ..., F).
-
-    Raises RuntimeError for sizes that do not match, an ``ignore_index`` beside class probabilities, and ``options``: there is no computation in chunks.
-    """
-    if options is not None:
-        raise RuntimeError("linear_cross_entropy: expected options=None, there is no computation in chunks")
-    if input.ndim not in (1, 2):
-        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
-    if linear_weight.ndim < 2:
-        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.ndim}")
-    features, (classes, *further) = input.shape[-1], linear_weight.shape[:-1]
-    if features != linear_weight.shape[-1]:
-        raise RuntimeError(
-            f"expected equal input and linear_weight last dimensions (in_features), got {features} and {linear_weight.shape[-1]}, respectively"
-        )
-    if linear_bias is not None and tuple(linear_bias.shape) != (classes, *further):
-        raise RuntimeError(f"expected linear_bias shape {(classes, *further)}, got {tuple(linear_bias.shape)}")
-    if further and input.ndim == 1:
-        raise RuntimeError(
-            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires batched input, (N, {features}), got unbatched"
-            f" input with shape {tuple(input.shape)}"
-        )
-    shape = (*input.shape[:-1], classes, *further)
-    if tuple(target.shape) == shape and ignore_index is not None:
-        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
-    rows: Any = linear_weight.reshape(-1, features)  # type: ignore[attr-defined]
-    scores: Any = linear(input, rows, None if linear_bias is None else linear_bias.reshape(-1))  # type: ignore[attr-defined]
-    return cross_entropy(
-        scores.reshape(shape),
-        target,
-        weight=weight,
-        reduction=reduction,
-        ignore_index=-100 if ignore_index is None else ignore_index,
-        label_smoothing=label_smoothing,
-    )

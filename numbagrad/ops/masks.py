@@ -96,12 +96,12 @@ def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return rewritten(input, _masked_scatter, (mask, source), "masked_scatter_")
 
 
-@public
+@public(out=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The coordinates of the elements that are not zero, (count, ndim), in order; with ``as_tuple``, a vector for each dimension."""
-    if as_tuple and input.ndim == 0:
+    if as_tuple and tensor_argument(input, "nonzero", "input").ndim == 0:
         input = input.reshape(1)  # type: ignore[attr-defined]
-    found = kernels.nonzero(input._data, as_tuple)
+    found = kernels.nonzero(tensor_argument(input, "nonzero", "input")._data, as_tuple)
     return tuple(map(wrap, found)) if as_tuple else wrap(found)
 
 

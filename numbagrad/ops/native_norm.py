@@ -35,7 +35,7 @@ def native_group_norm(
     return y, mean, rstd
 
 
-@public(method=False)
+@public(method=False, out=True)
 def native_batch_norm(
     input: Tensor,
     weight: Tensor | None,

@@ -38,7 +38,7 @@ def sgn(input: Any) -> Any:
     return (_sgn_complex if is_complex(input) else _sign)(input)
 
 
-@public
+@public(out=True)
 def angle(input: Tensor) -> Tensor:
     """The angle of a complex number in radians; of a real one 0, or π if it is negative, or NaN if that is it."""
     return _angle_complex(input) if is_complex(input) else _angle_real(input)
@@ -55,7 +55,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     return without_derivative((_heaviside_int if is_integer(input) else _heaviside)(input, values), "heaviside")
 
 
-@public
+@public(out=True)
 def signbit(input: Tensor) -> Tensor:
     """Whether the sign bit is set, of −0.0 as well.  Raises RuntimeError for complex tensors."""
     if is_complex(input):
@@ -70,7 +70,7 @@ def _is_infinite(name: str, text: str) -> None:
         return input.new_zeros(input.shape, dtype=dtypes.bool_) if is_integer(input) else _infinite[name](input)  # type: ignore[attr-defined]
 
     test.__name__, test.__doc__ = name, f"Whether input = {text}.  Raises RuntimeError for complex tensors."
-    public(test)
+    public(test, out=True)
 
 
 _is_infinite("isposinf", "∞")
@@ -154,7 +154,7 @@ def _float_power_(self: Tensor, exponent: Any) -> Tensor:
     return self.pow_(exponent)
 
 
-@public(method=False)
+@public(method=False, out=True)
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """abs · (cos angle + i sin angle).  Raises RuntimeError for different dtypes or ones that are not float32 or float64."""
     return joined(abs * angle.cos(), abs * angle.sin())
@@ -187,7 +187,7 @@ _frexp = differentiable(
 _FrexpResult = named_result("frexp", "mantissa", "exponent")
 
 
-@public
+@public(out=True)
 def frexp(input: Tensor) -> Any:
     """(mantissa, exponent) with input = mantissa · 2^exponent, ½ ≤ |mantissa| < 1, the exponent in int32.  Raises RuntimeError for other dtypes than floats."""
     if not tensor_argument(input, "frexp", "input").is_floating_point():
@@ -208,7 +208,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 # ---- membership --------------------------------------------------------------------------------------------------------------------
 
 
-@public(method=False)
+@public(method=False, out=True)
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each of ``elements`` is among ``test_elements`` (either, not both, may be a number); the opposite if ``invert``."""
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
@@ -244,7 +244,7 @@ def _among(elements: Any, known: Tensor) -> Tensor:
 
 for _call in (sgn, conj_physical, heaviside, nan_to_num, logit, ldexp):
     composed(_call, _call.__name__)
-public(float_power)
+public(float_power, out=True)
 public(_float_power_, name="float_power_", function=False)
 for _kernel, _name in ((numbers.rad2deg, "rad2deg"), (numbers.deg2rad, "deg2rad"), (numbers.sinc, "sinc")):
     declare(_kernel, _name)

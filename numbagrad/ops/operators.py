@@ -11,6 +11,7 @@ from ..kernels.elementwise import formulas as f
 from ..kernels.elementwise import logic
 from ..tensor import Parameter, Tensor, wrap
 from ._elementwise import operation
+from ._keywords import with_others
 from .elementwise import absolute, declare, floor_divide, is_integer, remainder
 
 _add, _sub, _mul, _div = (operation(kernel) for kernel in (f.add, f.sub, f.mul, f.div))
@@ -72,8 +73,10 @@ def _power(a: Any, b: Any) -> Any:
     return _pow(a, b)
 
 
-def _pow_call(input: Any, exponent: Any) -> Any:
+def _pow_call(input: Any, exponent: Any, **others: Any) -> Any:
     """input ** exponent"""
+    if others:
+        return with_others(_pow_call, others, input, exponent)
     return _power(input, exponent)
 
 
@@ -94,4 +97,13 @@ for _dunder, _op, _swapped, _changed in (
 Tensor.__neg__ = lambda self: _neg(self)  # type: ignore[attr-defined]
 Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
 Tensor.__abs__ = lambda self: absolute(self)  # type: ignore[attr-defined]
-Tensor.__invert__ = lambda self: operation(logic.bitwise_not)(self)  # type: ignore[attr-defined]
+
+
+def _invert(self: Tensor) -> Any:
+    """~self: every bit, or truth, the other way round.  Raises TypeError unless it is of integers or bool."""
+    if self._data.dtype.kind not in "biu":
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return operation(logic.bitwise_not)(self)
+
+
+Tensor.__invert__ = _invert  # type: ignore[assignment]

@@ -38,9 +38,9 @@ _embed = Operation("embed_slice", _embed_array, {"x": lambda g, key: basic_index
 
 
 @public
-def narrow(x: Tensor, dim: int, start: Any, length: int) -> Tensor:
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """The ``length`` entries of dimension ``dim`` from ``start``, an integer or 0-d tensor of one, on."""
-    data = x._data
+    data = input._data
     d = dimension(dim, data.ndim)
     size = data.shape[d] if data.ndim else 0
     if isinstance(start, Tensor) and (start.ndim or start._data.dtype.kind not in "iu"):
@@ -56,21 +56,21 @@ def narrow(x: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if start + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     key = _WHOLE[:d] + (slice(start, start + length),)
-    return basic_index.made(x, data[key], (key,))
+    return basic_index.made(input, data[key], (key,))
 
 
 @public
-def select(x: Tensor, dim: int, index: int) -> Tensor:
+def select(input: Tensor, dim: int, index: int) -> Tensor:
     """Entry ``index`` of dimension ``dim``, which goes away."""
-    data = x._data
+    data = input._data
     if data.ndim == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     d = dimension(dim, data.ndim)
     size = data.shape[d]
     if not -size <= index < size:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(x.shape)} at dimension {d}")
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {d}")
     key = _WHOLE[:d] + (int(index), ...)
-    return basic_index.made(x, data[key], (key,))
+    return basic_index.made(input, data[key], (key,))
 
 
 _WHOLE = (slice(None),) * 64
@@ -106,9 +106,9 @@ def _slices(x: Tensor, d: int, slices: list[slice]) -> tuple[Tensor, ...]:
 
 
 @public
-def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of pieces along ``dim``: of one size (the last may be smaller) or of the given sizes."""
-    shape = x._data.shape
+    shape = input._data.shape
     if not shape:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = dimension(dim, len(shape))
@@ -117,33 +117,33 @@ def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor,
         step = split_size_or_sections
         if step < 0 or (step == 0 and size):
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
-        return _slices(x, d, [slice(start, start + step) for start in range(0, size, step)] if size else [slice(0, 0)])
+        return _slices(input, d, [slice(start, start + step) for start in range(0, size, step)] if size else [slice(0, 0)])
     sections = list(split_size_or_sections)
     if sum(sections) != size or any(s < 0 for s in sections):
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), but got split_sizes={sections}"
         )
     ends = itertools.accumulate(sections)
-    return _slices(x, d, [slice(end - length, end) for end, length in zip(ends, sections)])
+    return _slices(input, d, [slice(end - length, end) for end, length in zip(ends, sections)])
 
 
 @public
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    shape = x._data.shape
+    shape = input._data.shape
     if not shape:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     size = shape[dimension(dim, len(shape))]
     step = -(-size // chunks)
-    return split(x, step, dim) if step else tuple(narrow(x, dim, 0, 0) for _ in range(chunks))
+    return split(input, step, dim) if step else tuple(narrow(input, dim, 0, 0) for _ in range(chunks))
 
 
 @public
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The entries along ``dim``, as views."""
-    data = x._data
+    data = input._data
     if data.ndim == 0:
         raise IndexError("unbind: dimension specified as 0 but tensor has no dimensions")
     d = dimension(dim, data.ndim)
@@ -152,7 +152,7 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         keys: list[tuple[Any, ...]] = [before + (i, ...) for i in range(data.shape[d])]
     else:
         keys = [(i, ...) for i in range(data.shape[0])]
-    return basic_index.parts(x, keys, "UnbindBackward0", lambda grads: _stack(grads, d))
+    return basic_index.parts(input, keys, "UnbindBackward0", lambda grads: _stack(grads, d))
 
 
 def _diagonal(x: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
@@ -186,12 +186,12 @@ embed_diagonal = Operation(
 
 
 @public
-def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of the matrices in ``dim1`` and ``dim2``, as a view whose last dimension it is."""
-    ndim = x._data.ndim
+    ndim = input._data.ndim
     if ndim == 2 and dim1 == 0 and dim2 == 1:
-        return _diagonal_op(x, offset, 0, 1)
+        return _diagonal_op(input, offset, 0, 1)
     a, b = dimension(dim1, ndim), dimension(dim2, ndim)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return _diagonal_op(x, offset, a, b)
+    return _diagonal_op(input, offset, a, b)

@@ -20,6 +20,7 @@ from ..tensor import Tensor, wrap
 from ._attach import public
 from ._inplace import check_writable, overwrite, rebase
 from ._operation import differentiable
+from ._out import into
 from .views import only_size, sizes_of
 
 
@@ -73,9 +74,7 @@ def _made(data: Any, out: Tensor | None, requires_grad: bool, op: str) -> Tensor
     if out is None:
         made = wrap(data)
         return made.requires_grad_() if requires_grad else made
-    if out._data.shape != data.shape:
-        raise RuntimeError(f"{op}: expected out of shape {list(data.shape)}, but got {list(out._data.shape)}")
-    return overwrite(out, wrap(data), op)
+    return into(out, wrap(data), op)
 
 
 @public(method=False)

@@ -15,6 +15,7 @@ from ..tensor import NEW, Parameter, Tensor, wrap
 from . import scan
 from ._along import kept, named_result, put
 from ._attach import public
+from ._keywords import with_others
 from ._operation import differentiable
 from .elementwise import where
 
@@ -71,37 +72,38 @@ _quick_mean = _quick("mean", "mean", lambda x, dim, keepdim: _mean(x, normalize_
 
 
 @public(name="sum")
-def sum_(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
+def sum_(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, **others: Any) -> Tensor:
     """Σ input over ``dim`` (None: all dims, an int or a tuple).  bool and integers give int64; ``dtype`` converts the input first.
 
     Raises IndexError for a dim out of range, RuntimeError for one given twice.
     """
-    if dtype is None and axis is None:
+    if others:
+        return with_others(sum_, others, input, dim, keepdim, dtype=dtype)
+    if dtype is None:
         return _quick_sum.boxed(input, dim, keepdim)
     x = _checked(input, "sum")
-    dims = axis if dim is None else dim
-    if dtype is None:
-        return _general_sum(x, dims, keepdim)
-    return _sum(x, normalize_dims("sum", dims, x._data.ndim), keepdim, _numpy(dtype, "sum"))
+    return _sum(x, normalize_dims("sum", dim, x._data.ndim), keepdim, _numpy(dtype, "sum"))
 
 
 @public
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, **others: Any) -> Tensor:
     """Σ input / n over ``dim``; NaN for n = 0.  Raises RuntimeError for integers unless ``dtype`` converts them."""
-    if dtype is None and axis is None:
+    if others:
+        return with_others(mean, others, input, dim, keepdim, dtype=dtype)
+    if dtype is None:
         return _quick_mean.boxed(input, dim, keepdim)
     x = _checked(input, "mean")
-    return _mean(x, normalize_dims("mean", axis if dim is None else dim, x._data.ndim), keepdim, _numpy(dtype, "mean"))
+    return _mean(x, normalize_dims("mean", dim, x._data.ndim), keepdim, _numpy(dtype, "mean"))
 
 
-@public
+@public(out=True)
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """``sum`` with NaN taken as 0."""
     x = _checked(input, "nansum")
     return sum_(where(x.isnan(), 0, x) if x.is_floating_point() else x, dim, keepdim, dtype=dtype)
 
 
-@public
+@public(out=True)
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of the elements that are not NaN; NaN where there is none.  Raises RuntimeError for integers."""
     x = _checked(input, "nanmean")
@@ -153,18 +155,22 @@ _quick_amin = _quick("amin", "amin", lambda x, dim, keepdim: _amin(x, _dims("ami
 
 
 @public
-def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False, **others: Any) -> Tensor:
     """The largest element over ``dim``; NaN if there is one.  Ties share the gradient.  Raises RuntimeError or IndexError over nothing."""
+    if others:
+        return with_others(amax, others, input, dim, keepdim)
     return _quick_amax.boxed(input, None if dim == () else dim, keepdim)
 
 
 @public
-def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False, **others: Any) -> Tensor:
     """The smallest element over ``dim``; NaN if there is one.  Ties share the gradient.  Raises RuntimeError or IndexError over nothing."""
+    if others:
+        return with_others(amin, others, input, dim, keepdim)
     return _quick_amin.boxed(input, None if dim == () else dim, keepdim)
 
 
-@public
+@public(out=True)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """(min, max) over ``dim``, or over all elements."""
     return _MinMaxResult(amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim))
@@ -173,9 +179,9 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 def _extremum(name: str, full: Any, operation: Any, binary: str, result: Any) -> Callable[..., Any]:
     along = _quick(name, name, lambda x, dim, keepdim: operation(x, normalize_dim(dim, x._data.ndim), keepdim))
 
-    def extremum(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None) -> Any:
-        if dim is None:
-            dim = axis
+    def extremum(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, **others: Any) -> Any:
+        if others:
+            return with_others(extremum, others, input, dim, keepdim, other=other)
         if type(dim) is int and other is None:
             return result(*along.boxed(input, dim, keepdim))
         if isinstance(dim, Tensor):
@@ -204,7 +210,9 @@ _extremum("min", _quick_amin, _min_dim, "minimum", _MinResult)
 def _argument(name: str, kernel: Any) -> Callable[..., Tensor]:
     quick = _quick(name, name, lambda x, dim, keepdim: wrap(kernel(x._data, dim, keepdim)))
 
-    def argument(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    def argument(input: Tensor, dim: int | None = None, keepdim: bool = False, **others: Any) -> Tensor:
+        if others:
+            return with_others(argument, others, input, dim, keepdim)
         if dim is not None and type(dim) is not int and not hasattr(dim, "__index__"):
             raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
         return quick.boxed(input, dim, keepdim)
@@ -226,14 +234,18 @@ _quick_all = _quick("all", "all", lambda x, dim, keepdim: wrap(kernels.all(x._da
 
 
 @public(name="any")
-def any_(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def any_(input: Tensor, dim: Any = None, keepdim: bool = False, **others: Any) -> Tensor:
     """Whether an element over ``dim`` is not 0."""
+    if others:
+        return with_others(any_, others, input, dim, keepdim)
     return _quick_any.boxed(input, dim, keepdim)
 
 
 @public(name="all")
-def all_(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def all_(input: Tensor, dim: Any = None, keepdim: bool = False, **others: Any) -> Tensor:
     """Whether no element over ``dim`` is 0."""
+    if others:
+        return with_others(all_, others, input, dim, keepdim)
     return _quick_all.boxed(input, dim, keepdim)
 
 
@@ -278,7 +290,7 @@ def _spread_arguments(op: str, x: Tensor, dim: Any, unbiased: Any, correction: A
     return dims, correction
 
 
-@public
+@public(out=True)
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """Σ |x - mean|² / max(0, n - correction) over ``dim``; ``unbiased`` stands for a correction of 1 (the default) or 0.
 
@@ -289,7 +301,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     return _var(x, dims, correction, keepdim)
 
 
-@public
+@public(out=True)
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """√var.  Its gradient where all elements are equal is 0.  Raises RuntimeError for integers."""
     x = _checked(input, "std")
@@ -342,7 +354,7 @@ def _norm_rule(g: Tensor, y: Tensor, x: Tensor, p: float, dim: tuple[int, ...]) 
 _norm = differentiable("norm", kernels.norm, x=_norm_rule)
 
 
-@public
+@public(out=True)
 def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """(Σ |x|^p)^(1/p) over ``dim``; p may be inf, -inf, 0 (the count of non-zeros), "fro" (2), or "nuc": the sum of the singular values of the
     matrices in the two dimensions ``dim``.  Its gradient at 0 is 0.
@@ -377,7 +389,7 @@ def _logsumexp_rule(g: Tensor, y: Tensor, x: Tensor, dim: tuple[int, ...]) -> Te
 _logsumexp = differentiable("logsumexp", kernels.logsumexp, x=_logsumexp_rule)
 
 
-@public
+@public(out=True)
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log Σ exp(input) over ``dim``, without overflow.  Integers are taken as the default dtype."""
     if casting.active:

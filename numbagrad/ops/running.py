@@ -13,7 +13,8 @@ from ._along import named_result, shift
 from ._arguments import tensor_argument
 from ._attach import public
 from ._operation import differentiable
-from .elementwise import into, where
+from ._out import into
+from .elementwise import where
 from .scan import linear_scan
 
 

@@ -107,7 +107,7 @@ composed(cumsum, "cumsum")
 composed(cumprod, "cumprod")
 
 
-@public
+@public(out=True)
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Π input over all elements, or along one ``dim``.  bool and integers give int64; ``dtype`` converts the input first."""
     if casting.active and dtype is None:

@@ -70,13 +70,13 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     return _log_softmax(input if dtype is None else input.to(dtype), _dimension("log_softmax", dim, input.ndim))  # type: ignore[attr-defined]
 
 
-@public(name="softmax")
+@public(name="softmax", out=True)
 def _softmax_along(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """exp(x) / Σ exp(x) along ``dim``; ``input`` is converted to ``dtype`` first, if given."""
     return softmax(input, dim, dtype=dtype)
 
 
-@public(name="log_softmax")
+@public(name="log_softmax", out=True)
 def _log_softmax_along(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``dim``; ``input`` is converted to ``dtype`` first, if given."""
     return log_softmax(input, dim, dtype=dtype)

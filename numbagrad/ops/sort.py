@@ -60,31 +60,31 @@ def _pair(kind: Any, operation: Any, input: Tensor, *args: Any) -> Any:
     return tuple.__new__(kind, (wrap(values), wrap(indices)))
 
 
-@public
+@public(out=True)
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """(values, indices) of the elements in order along ``dim``; NaN is the largest.  Equal elements always keep their order."""
     return _pair(_SortResult, _sort, input, _dim(input, dim, "sort"), descending)
 
 
-@public
+@public(out=True)
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that put the elements in order along ``dim``."""
     return wrap(kernels.argsort(input._data, _dim(input, dim, "argsort"), descending))
 
 
-@public
+@public(out=True)
 def msort(input: Tensor) -> Tensor:
     """The elements in order along the first dim."""
     return sort(input, 0)[0]
 
 
-@public
+@public(out=True)
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """(values, indices) of the ``k`` largest (or smallest) elements along ``dim``, best first.  Raises RuntimeError if there are fewer."""
     return _pair(_TopkResult, _topk, input, k, _dim(input, dim, "topk"), largest)
 
 
-@public
+@public(out=True)
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """(values, indices) of the ``k``-th smallest element along ``dim``, counted from 1.  Raises RuntimeError if there is none."""
     return _pair(_KthResult, _kthvalue, input, k, _dim(input, dim, "kthvalue"), keepdim)
@@ -99,13 +99,13 @@ def _middle(op: str, result: Any, ignore_nan: bool, input: Tensor, dim: Any, kee
     return _median_of_all(input, ignore_nan) if is_recorded(input) else wrap(_median_of_all.forward(input._data, ignore_nan))
 
 
-@public
+@public(out=True)
 def median(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The lower median of all elements, or (values, indices) of that along ``dim``.  NaN wins.  Raises IndexError for a dim of size 0."""
     return _middle("median", _MedianResult, False, input, dim, keepdim)
 
 
-@public
+@public(out=True)
 def nanmedian(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """``median`` of the elements that are not NaN."""
     return _middle("nanmedian", _NanMedianResult, True, input, dim, keepdim)
@@ -148,7 +148,7 @@ def _alike(sequence: Tensor, values: Any) -> tuple[Any, Any]:
     return copy_kernels.cast(sequence._data, dtype), array if on_cpu(sequence._data) else copy_kernels.transfer(array, str(sequence.device))
 
 
-@public(method=False)
+@public(method=False, out=True)
 def searchsorted(
     sorted_sequence: Tensor,
     input: Any,
@@ -182,7 +182,7 @@ def searchsorted(
     return wrap(copy_kernels.cast(found, np.dtype(np.int32)) if out_int32 else found)
 
 
-@public(method=False)
+@public(method=False, out=True)
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """``searchsorted(boundaries, input)`` with one-dimensional ``boundaries``.  Raises RuntimeError for other shapes."""
     if boundaries._data.ndim != 1:

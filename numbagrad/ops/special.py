@@ -7,7 +7,8 @@ import math
 from ..kernels.elementwise import bessel, special
 from ..tensor import Tensor
 from ._arguments import tensor_argument
-from .elementwise import composed, declare, into, operation
+from ._out import into
+from .elementwise import composed, declare, operation
 
 _polygamma, _trigamma = operation(special.polygamma, "polygamma"), operation(special.trigamma, "polygamma")
 _digamma, _lgamma = operation(special.digamma, "digamma"), operation(special.lgamma, "lgamma")

@@ -22,7 +22,7 @@ from .sort import sort
 _ModeResult = named_result("mode", "values", "indices")
 
 
-@public
+@public(out=True)
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """(values, indices) of the element that is most frequent along ``dim``, the smallest of several, and of its last place.
 
@@ -108,7 +108,7 @@ def _quantile(op: str, x: Any, q: Any, dim: Any, keepdim: bool, interpolation: s
     return found.squeeze(-1).reshape(shape) if q.ndim == 0 else found.movedim(-1, 0).reshape([q.shape[0], *shape])
 
 
-@public
+@public(out=True)
 def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
     """The ``q``-th quantiles (numbers from 0 to 1) of each row along ``dim``, or of all elements; NaN where there is one.
 
@@ -119,7 +119,7 @@ def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = Fals
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
-@public
+@public(out=True)
 def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
     """``quantile`` of the elements that are not NaN; NaN where all are."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)

@@ -13,6 +13,7 @@ from ..kernels.copy import contiguous
 from ..size import dimension
 from ..tensor import Tensor, wrap
 from ._attach import public
+from ._keywords import with_others
 from ._view import view_operation
 
 
@@ -58,8 +59,18 @@ def only_size(named: dict[str, Any], op: str) -> Any:
     return size
 
 
+def given(op: str, **value: Any) -> Any:
+    """The value of an argument that stands for separate integers, of which there were none.  Raises TypeError if it is missing too."""
+    ((name, given),) = value.items()
+    if given is None:
+        raise TypeError(f"{op}() missing 1 required positional argument: '{name}'")
+    return given
+
+
 def sizes_of(args: Sequence[Any], op: str) -> tuple[int, ...]:
-    """Sizes given as separate integers or as one sequence."""
+    """Sizes given as separate integers or as one sequence.  Raises TypeError for anything else, and for none."""
+    if not args:
+        raise TypeError(f"{op}() missing 1 required positional argument: 'size'")
     values = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
     for v in values:
         if type(v) is not int:
@@ -84,18 +95,24 @@ def _view(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return view
 
 
+# NumPy from 2.1 on says without making one whether a shape needs a copy.
+_TELLS = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 1)
+
+
 def _try_view(x: Any, shape: tuple[int, ...]) -> Any:
     """``x`` as ``shape`` without a copy, or None where strides do not allow it."""
     if len(shape) == 1 and _is_scattered(x):
         return None
     if type(x) is not np.ndarray:
         return x.reshaped(shape)
-    view = x.view()
     try:
+        if _TELLS:
+            return x.reshape(shape, copy=False)  # type: ignore[call-overload]
+        view = x.view()
         view.shape = shape
-    except AttributeError:
+        return view
+    except (AttributeError, ValueError):
         return None
-    return view
 
 
 def _is_scattered(x: np.ndarray) -> bool:
@@ -114,21 +131,23 @@ _reshape_view.node_name = "ViewBackward0"
 
 
 @public(function=False)
-def view(x: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same elements, in order, under another shape (one size may be -1), or seen as another dtype.  Raises RuntimeError where that needs a copy."""
+    if not shape:
+        shape = (given("view", size=size if dtype is None else dtype),)
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
-        return _view_dtype(x, shape[0])
-    data = x._data
+        return _view_dtype(input, shape[0])
+    data = input._data
     target = _given_shape(shape)
     if target is None or not data.flags.c_contiguous:
         target = infer_shape(sizes_of(shape, "view"), data.size, "view")
-        return _reshape_view.made(x, _view(data, target), (target,))
+        return _reshape_view.made(input, _view(data, target), (target,))
     try:
         seen = data.reshape(target)
     except ValueError:
         infer_shape(target, data.size, "view")  # which says what is wrong
         raise
-    return _reshape_view.made(x, seen, (target,))
+    return _reshape_view.made(input, seen, (target,))
 
 
 def _given_shape(args: tuple[Any, ...]) -> Any:
@@ -171,27 +190,27 @@ def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
 
 
 @public(function=False)
-def view_as(x: Tensor, other: Tensor) -> Tensor:
+def view_as(input: Tensor, other: Tensor) -> Tensor:
     """``view(other.shape)``"""
-    data, target = x._data, other._data.shape
+    data, target = input._data, other._data.shape
     if data.flags.c_contiguous and data.size == other._data.size:
-        return _reshape_view.made(x, data.reshape(target), (target,))
-    return view(x, target)
+        return _reshape_view.made(input, data.reshape(target), (target,))
+    return view(input, target)
 
 
 @public
-def reshape(x: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements, in order, under another shape; a view where the strides allow it, else a copy."""
-    data = x._data
-    target = _given_shape(shape)
+    data = input._data
+    target = _given_shape(sizes or (given("reshape", shape=shape),))
     if target is None or not data.flags.c_contiguous:
-        return _reshaped(x, infer_shape(sizes_of(shape, "reshape"), data.size, "reshape"))
+        return _reshaped(input, infer_shape(sizes_of(sizes or (shape,), "reshape"), data.size, "reshape"))
     try:
         seen = data.reshape(target)
     except ValueError:
         infer_shape(target, data.size, "reshape")  # which says what is wrong
         raise
-    return _reshape_view.made(x, seen, (target,))
+    return _reshape_view.made(input, seen, (target,))
 
 
 def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -206,42 +225,42 @@ def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @public(function=False)
-def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """``reshape(other.shape)``"""
-    return reshape(x, other._data.shape)
+    return reshape(input, other._data.shape)
 
 
 @public
-def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions ``start_dim`` to ``end_dim`` as one."""
-    data = x._data
+    data = input._data
     if start_dim == 0 and end_dim == -1 and type(start_dim) is int and data.ndim > 1:
-        return _reshaped(x, (data.size,))
+        return _reshaped(input, (data.size,))
     shape = data.shape
     start, end = dimension(start_dim, len(shape)), dimension(end_dim, len(shape))
     if not shape:
-        return _reshaped(x, (1,))
+        return _reshaped(input, (1,))
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if start == end:
-        return x
-    return _reshaped(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+        return input
+    return _reshaped(input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
 @public
-def ravel(x: Tensor) -> Tensor:
+def ravel(input: Tensor) -> Tensor:
     """The elements in one dimension."""
-    return _reshaped(x, (x._data.size,))
+    return _reshaped(input, (input._data.size,))
 
 
 @public
-def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dimension ``dim`` as several."""
-    shape = x._data.shape
+    shape = input._data.shape
     d = dimension(dim, len(shape))
     inner = infer_shape(tuple(sizes), shape[d], "unflatten")
     target = shape[:d] + inner + shape[d + 1 :]
-    return _reshape_view.made(x, _view(x._data, target), (target,))
+    return _reshape_view.made(input, _view(input._data, target), (target,))
 
 
 def _transpose(x: np.ndarray, dim0: int, dim1: int) -> np.ndarray:
@@ -251,26 +270,32 @@ def _transpose(x: np.ndarray, dim0: int, dim1: int) -> np.ndarray:
 _transpose_op = view_operation("transpose", _transpose, lambda g, dim0, dim1: g.transpose(dim0, dim1))
 
 
-@public(aliases=("swapaxes", "swapdims"))
-def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+@public(aliases=("swapdims",))
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Dimensions ``dim0`` and ``dim1`` exchanged."""
-    data = x._data
+    data = input._data
     ndim = data.ndim
     if type(dim0) is type(dim1) is int and -ndim <= dim0 < ndim and -ndim <= dim1 < ndim:
-        return _transpose_op.made(x, data.swapaxes(dim0, dim1), (dim0, dim1))
+        return _transpose_op.made(input, data.swapaxes(dim0, dim1), (dim0, dim1))
     a, b = dimension(dim0, ndim), dimension(dim1, ndim)
-    return _transpose_op(x, a, b) if ndim else _reshape_view(x, ())
+    return _transpose_op(input, a, b) if ndim else _reshape_view(input, ())
 
 
 @public
-def t(x: Tensor) -> Tensor:
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """``transpose(input, axis0, axis1)``"""
+    return transpose(input, axis0, axis1)
+
+
+@public
+def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a vector or scalar as it is.  Raises RuntimeError beyond two dimensions."""
-    data = x._data
+    data = input._data
     if data.ndim == 2:
-        return _transpose_op.made(x, data.T, (0, 1))
+        return _transpose_op.made(input, data.T, (0, 1))
     if data.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {data.ndim}D")
-    return _reshape_view(x, data.shape)
+    return _reshape_view(input, data.shape)
 
 
 _permute_op = view_operation(
@@ -282,29 +307,29 @@ _IN_ORDER = list(range(64))
 
 
 @public
-def permute(x: Tensor, *dims: Any) -> Tensor:
-    """The dimensions in the order ``dims``."""
-    data = x._data
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """The dimensions in the order ``dims``, separate integers or one sequence."""
+    data = input._data
     ndim = data.ndim
-    wanted = sizes_of(dims, "permute")
+    wanted = sizes_of(order or (given("permute", dims=dims),), "permute")
     if sorted(wanted) == _IN_ORDER[:ndim]:
-        return _permute_op.made(x, data.transpose(wanted), (wanted,))
+        return _permute_op.made(input, data.transpose(wanted), (wanted,))
     if len(wanted) != ndim:
         raise RuntimeError(f"permute: the tensor has {ndim} dimensions, but an order of {len(wanted)} was given: {list(wanted)}")
-    order = tuple([dimension(d, ndim) for d in wanted])
-    if len(set(order)) != ndim:
+    wanted = tuple([dimension(d, ndim) for d in wanted])
+    if len(set(wanted)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return _permute_op(x, order)
+    return _permute_op(input, wanted)
 
 
 @public(aliases=("moveaxis",))
-def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimension(s) ``source`` moved to position(s) ``destination``, the others in order."""
-    ndim = x._data.ndim
+    ndim = input._data.ndim
     if type(source) is type(destination) is int and 0 <= source < ndim and 0 <= destination < ndim:
         moved = _IN_ORDER[:ndim]
         moved.insert(destination, moved.pop(source))
-        return _permute_op(x, tuple(moved))
+        return _permute_op(input, tuple(moved))
     src = [dimension(d, ndim) for d in ((source,) if isinstance(source, int) else source)]
     dst = [dimension(d, ndim) for d in ((destination,) if isinstance(destination, int) else destination)]
     if len(src) != len(dst) or len(set(src)) != len(src) or len(set(dst)) != len(dst):
@@ -312,7 +337,7 @@ def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
     order = [d for d in range(ndim) if d not in src]
     for d, s in sorted(zip(dst, src)):
         order.insert(d, s)
-    return _permute_op(x, tuple(order)) if ndim else permute(x, order)
+    return _permute_op(input, tuple(order)) if ndim else permute(input, order)
 
 
 def _matrix_transpose(x: Tensor) -> Tensor:
@@ -338,26 +363,32 @@ Tensor.H = property(lambda x: transpose(x, 0, 1).conj(), doc="The conjugate tran
 
 
 @public
-def squeeze(x: Tensor, dim: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Any = None, **others: Any) -> Tensor:
     """Without dimensions of size 1: all of them, or those in ``dim`` that have it."""
-    shape = x._data.shape
+    if others:
+        return with_others(squeeze, others, input, dim)
+    shape = input._data.shape
     if dim is None:
         keep = tuple([n for n in shape if n != 1])
     else:
         dims = [dimension(d, len(shape)) for d in ((dim,) if isinstance(dim, int) else dim)]
         keep = tuple([n for i, n in enumerate(shape) if n != 1 or i not in dims])
-    return _reshaped(x, keep)
+    return _reshaped(input, keep)
 
 
 @public
-def unsqueeze(x: Tensor, dim: int) -> Tensor:
+def unsqueeze(input: Tensor, dim: Any = None, **others: Any) -> Tensor:
     """With a dimension of size 1 put in before ``dim``."""
-    shape = x._data.shape
+    if others:
+        return with_others(unsqueeze, others, input, dim)
+    if dim is None:
+        raise TypeError("unsqueeze() missing 1 required positional argument: 'dim'")
+    shape = input._data.shape
     n = len(shape) + 1
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
     d = dim % n
-    return _reshaped(x, (1, *shape) if d == 0 else (*shape[:d], 1, *shape[d:]))
+    return _reshaped(input, (1, *shape) if d == 0 else (*shape[:d], 1, *shape[d:]))
 
 
 def _expand(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -369,41 +400,41 @@ _expand_op = view_operation("expand", _expand, lambda g: g)  # the walk sums it 
 
 
 @public(function=False)
-def expand(x: Tensor, *sizes: Any) -> Tensor:
+def expand(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """Dimensions of size 1 repeated without a copy; -1 leaves a size as it is.  Raises RuntimeError where a size other than 1 would change."""
-    want = sizes_of(sizes, "expand")
-    have = x._data.shape
+    want = sizes_of(sizes or (given("expand", size=size),), "expand")
+    have = input._data.shape
     lead = len(want) - len(have)
     if lead < 0:
         raise RuntimeError(
             f"expand: the number of sizes provided ({len(want)}) must be greater or equal to the number of dimensions in the tensor ({len(have)})"
         )
     shape, strides = list(want), [0] * lead
-    for i, (size, stride) in enumerate(zip(have, x._data.strides), lead):
-        strides.append(0 if size == 1 else stride)
+    for i, (length, stride) in enumerate(zip(have, input._data.strides), lead):
+        strides.append(0 if length == 1 else stride)
         n = want[i]
         if n == -1:
-            shape[i] = size
-        elif n != size and size != 1:
+            shape[i] = length
+        elif n != length and length != 1:
             raise RuntimeError(
-                f"The expanded size of the tensor ({n}) must match the existing size ({size}) at non-singleton dimension {i}. "
+                f"The expanded size of the tensor ({n}) must match the existing size ({length}) at non-singleton dimension {i}. "
                 f"Target sizes: {list(want)}. Tensor sizes: {list(have)}"
             )
     if shape and min(shape) < 0:
         raise RuntimeError(f"The expanded size of the tensor ({min(shape)}) isn't allowed in a leading, non-existing dimension 0")
-    return _expand_op.made(x, _strided(x._data, shape, strides), (tuple(shape),))
+    return _expand_op.made(input, _strided(input._data, shape, strides), (tuple(shape),))
 
 
 @public(function=False)
-def expand_as(x: Tensor, other: Tensor) -> Tensor:
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """``expand(other.shape)``"""
-    return expand(x, tuple(other.shape))
+    return expand(input, tuple(other.shape))
 
 
 @public
-def broadcast_to(x: Tensor, size: Sequence[int]) -> Tensor:
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """``x.expand(size)``"""
-    return expand(x, tuple(size))
+    return expand(input, tuple(size))
 
 
 @public(method=False)

@@ -177,6 +177,11 @@ def random() -> None:
     both(lambda x: F.dropout(x, 0.3), (100, 50))
 
 
+def recurrent() -> None:
+    for layer in (ng.nn.RNN, ng.nn.LSTM, ng.nn.GRU):
+        both(lambda x: layer(70, 70)(x)[0], (6, 9, 70))
+
+
 class Family(NamedTuple):
     operations: Callable[[], None]
     computes: str  # the kernels that must compute on vectors
@@ -190,7 +195,7 @@ FAMILIES = {
         convolution,
         """conv2d._engine.correlate conv2d._engine.correlate_weight conv2d._engine.finish_weight conv2d._images.convolve
         conv2d._depthwise.depthwise conv2d._direct.tap_sums conv2d._direct.channel_sums""",
-        "conv2d._engine.pack_weights conv2d._images.turn_images conv2d._images.pack_taps conv2d._direct.place_pair",
+        "conv2d._engine.pack_weights conv2d._images.turn_images conv2d._images.pack_taps conv2d._direct.place_columns",
     ),
     "pool2d": Family(
         pooling,
@@ -230,6 +235,12 @@ FAMILIES = {
     ),
     "index": Family(indexing, "index._rows._put_add index._count._embedding_backward", "index._rows.take index._rows.get index._few.lines"),
     "copy": Family(copies, "", "copy._move.line copy._move.rows copy._move.blocks copy._move.join"),
+    "recurrent": Family(
+        recurrent,
+        """recurrent._product.product recurrent._walk.rnn recurrent._walk.rnn_backward recurrent._walk.lstm recurrent._walk.lstm_backward
+        recurrent._walk.gru recurrent._walk.gru_backward""",
+        "recurrent._product.pack",
+    ),
     "random": Family(
         random, "random.cpu._uniform32 random.cpu._normal32 random.cpu._exponential32 random.cpu._dropout random.cpu._masked_scale"
     ),

@@ -24,7 +24,7 @@ def address(array):
 
 
 @pytest.fixture(autouse=True)
-def from_nothing():
+def from_nothing(frozen):
     """An allocator of its own for each test: what others keep alive does not count."""
     gc.collect()
     with pytest.MonkeyPatch.context() as patch:

@@ -10,11 +10,11 @@ import sys
 import warnings
 
 from . import translate
-from .entries import check_errors, check_gradients, check_in_place, check_values, entries
+from .entries import check_errors, check_gradients, check_in_place, check_out, check_values, entries
 from .modules import CHECKS as MODULE_CHECKS
 from .modules import modules
 
-OPERATION_CHECKS = (check_values, check_gradients, check_in_place, check_errors)
+OPERATION_CHECKS = (check_values, check_gradients, check_in_place, check_out, check_errors)
 
 
 def verdict(entry, checks=OPERATION_CHECKS) -> str:

@@ -11,7 +11,6 @@ from ...kernels import copy as copy_kernels
 from ...kernels._device import device_of
 from ...kernels.linalg import LinAlgError
 from ...tensor import Tensor, wrap
-from .._arguments import result_into
 from ..matmul import tensors_of
 from ..parts import embed_diagonal
 
@@ -45,18 +44,6 @@ def square(op: str, **arguments: Tensor) -> None:
         m, n = x._data.shape[-2:]
         if m != n:
             raise RuntimeError(f"{op}: {name} must be batches of square matrices, but they are {m} by {n} matrices")
-
-
-def results_into(out: Any, results: Any) -> Any:
-    """A result, or the tensors of a tuple of them, written into ``out`` if there is one."""
-    if out is None:
-        return results
-    if isinstance(results, Tensor):
-        return result_into(out, results)
-    if len(out) != len(results):
-        raise TypeError(f"out= takes {len(results)} tensors, but got {len(out)}")
-    made = [result_into(target, y) for target, y in zip(out, results)]
-    return type(results)(*made) if hasattr(results, "_fields") else tuple(made)
 
 
 def raise_first(op: str, info: Tensor, message: str) -> None:

@@ -10,7 +10,8 @@ from .._along import named_result
 from .._arguments import result_into
 from .._attach import public
 from .._operation import differentiable
-from ._common import batch_of, identity, matrices, raise_first, results_into, square
+from .._out import results_into
+from ._common import batch_of, identity, matrices, raise_first, square
 from .solve import solve_triangular
 
 _Result = named_result("linalg_cholesky_ex", "L", "info")

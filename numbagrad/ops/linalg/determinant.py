@@ -10,8 +10,9 @@ from .._along import named_result
 from .._arguments import result_into
 from .._attach import public
 from .._operation import differentiable
+from .._out import results_into
 from ..elementwise import where
-from ._common import diagonal_matrix, diagonal_of, identity, results_into, square
+from ._common import diagonal_matrix, diagonal_of, identity, square
 from .lu import _lu, lu_solve
 from .solve import _solve
 from .spectral import svd

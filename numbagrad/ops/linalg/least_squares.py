@@ -17,7 +17,8 @@ from .._along import named_result
 from .._arguments import result_into
 from .._attach import public
 from .._operation import differentiable
-from ._common import batch_of, matrices, results_into, square
+from .._out import results_into
+from ._common import batch_of, matrices, square
 from .solve import is_vector
 from .spectral import eigvalsh, svdvals
 

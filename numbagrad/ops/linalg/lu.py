@@ -17,8 +17,9 @@ from .._along import named_result
 from .._arguments import result_into
 from .._attach import public
 from .._operation import differentiable
+from .._out import results_into
 from ..copy import cat
-from ._common import batch_of, identity, matrices, raise_first, results_into, square
+from ._common import batch_of, identity, matrices, raise_first, square
 from .solve import solve_triangular
 
 _LuResult = named_result("linalg_lu", "P", "L", "U")

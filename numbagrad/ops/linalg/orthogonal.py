@@ -14,8 +14,9 @@ from .._along import named_result
 from .._arguments import result_into
 from .._attach import public
 from .._operation import differentiable
+from .._out import results_into
 from ..copy import cat
-from ._common import diagonal_matrix, diagonal_of, identity, matrices, real_of, results_into
+from ._common import diagonal_matrix, diagonal_of, identity, matrices, real_of
 from .solve import product, solve_triangular
 
 _Result, _OldResult, _PackedResult = named_result("linalg_qr", "Q", "R"), named_result("qr", "Q", "R"), named_result("geqrf", "a", "tau")

@@ -14,8 +14,9 @@ from .._along import named_result
 from .._arguments import result_into
 from .._attach import public
 from .._operation import differentiable
+from .._out import results_into
 from ..matmul import matmul
-from ._common import batch_of, matrices, raise_first, results_into, square
+from ._common import batch_of, matrices, raise_first, square
 
 _InvResult, _SolveResult = named_result("linalg_inv_ex", "inverse", "info"), named_result("linalg_solve_ex", "result", "info")
 _TriangularResult = named_result("triangular_solve", "solution", "cloned_coefficient")
@@ -148,7 +149,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
             f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {math.prod(last)} != "
             f"{math.prod(first)}"
         )
-    return result_into(out, inv(A.reshape(math.prod(first), -1)).reshape(*last, *first))  # type: ignore[attr-defined]
+    return result_into(out, inv(A.reshape(math.prod(first), -1)).reshape((*last, *first)))  # type: ignore[attr-defined]
 
 
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:

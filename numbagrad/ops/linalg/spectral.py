@@ -16,7 +16,8 @@ from .._along import named_result
 from .._arguments import is_recorded, result_into
 from .._attach import public
 from .._operation import differentiable
-from ._common import diagonal_matrix, diagonal_of, identity, matrices, real_of, results_into, square, without_diagonal
+from .._out import results_into
+from ._common import diagonal_matrix, diagonal_of, identity, matrices, real_of, square, without_diagonal
 from .solve import _solve
 
 _EighResult, _EigResult = (named_result(f"linalg_{name}", "eigenvalues", "eigenvectors") for name in ("eigh", "eig"))
