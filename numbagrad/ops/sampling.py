@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from ..creation import linspace, ones
+from ..creation import linspace, ones, zeros
 from ..kernels import resize as kernels
 from ..tensor import Tensor
 from ._attach import public
@@ -30,18 +30,27 @@ _input_gradient = differentiable(
     "grid_sample_input_gradient",
     kernels.sample_input_gradient,
     grad=lambda g, grid, mode, border, aligned: _sampled(g, grid, mode, border, aligned),
-    grid=lambda g, grad, grid, mode, border, aligned: _grid_gradient(grad, g, grid, mode, border, aligned),
+    grid=lambda g, grad, grid, mode, border, aligned: _turned(grad, g, grid, mode, border, aligned),
 )
 _grid_gradient = differentiable(
     "grid_sample_grid_gradient",
     kernels.sample_grid_gradient,
     **rules(composed_grid_gradient),  # type: ignore[arg-type]
 )
+
+
+def _turned(g: Tensor, x: Tensor, grid: Tensor, mode: str, border: int, aligned: bool) -> Tensor:
+    """The gradient by the places: zero for the nearest elements, which change by jumps."""
+    if mode == "nearest":
+        return zeros(grid.shape, dtype=grid.dtype, device=grid.device)
+    return _grid_gradient(g, x, grid, mode, border, aligned)
+
+
 _sampled = differentiable(
     "grid_sample",
     kernels.sample,
     x=lambda g, grid, x_shape, mode, border, aligned: _input_gradient(g, grid, x_shape, mode, border, aligned),
-    grid=lambda g, x, grid, mode, border, aligned: _grid_gradient(g, x, grid, mode, border, aligned),
+    grid=lambda g, x, grid, mode, border, aligned: _turned(g, x, grid, mode, border, aligned),
 )
 
 

