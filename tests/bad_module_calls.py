@@ -113,7 +113,7 @@ MODULES = [
     ('nn.Linear(1,1).load_state_dict({})', RuntimeError, 'Error(s) in loading state_dict for Linear:'),
     ('nn.Linear(1,1).load_state_dict({"weight":A,"bias":A})', RuntimeError, 'Error(s) in loading state_dict for Linear:'),
     ('nn.Linear(1,1).load_state_dict(1)', TypeError, "Expected state_dict to be dict-like, got <class 'int'>."),
-    ('nn.Linear(1,1).get_parameter("foo")', AttributeError, "'Linear' object has no attribute 'foo'"),
+    ('nn.Linear(1,1).get_parameter("foo")', AttributeError, "Linear has no attribute `foo`"),
     ('nn.Linear(1,1).get_submodule("foo")', AttributeError, 'Linear has no attribute `foo`'),
     ('nn.Linear(1,1).to("foo")', RuntimeError, 'Expected one of cpu, cuda device type at start of device string: foo'),
     ('nn.Linear(1,1).to(ng.int64)', TypeError, 'nn.Module.to only accepts floating point or complex dtypes,'),
