@@ -21,7 +21,7 @@ from ._declared import Operations
 from ._facts import Facts
 from ._values import Values
 from .autograd import graph
-from .autograd.graph import RemovableHandle
+from .autograd.node import RemovableHandle
 from .devices import as_device, cpu, device, of_array
 from .kernels import copy as copy_kernels
 from .kernels._device import device_of, on_cpu

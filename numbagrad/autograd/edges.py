@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Sequence
 
 from .mode import state
+from .node import source_of
 
 
 class GradientEdge(NamedTuple):
@@ -22,8 +23,6 @@ class GradientEdge(NamedTuple):
 
 def get_gradient_edge(tensor: Any) -> GradientEdge:
     """The edge of ``tensor``.  Raises RuntimeError where it requires no gradient."""
-    from .graph import source_of
-
     found = source_of(tensor)
     if found is None:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")

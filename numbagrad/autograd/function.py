@@ -8,8 +8,8 @@ from typing import Any, Sequence
 
 from ..kernels._device import device_of
 from . import saved
-from .graph import Node, edge_of, source_of
 from .mode import no_grad, state
+from .node import Node, edge_of, source_of
 
 
 class FunctionCtx:

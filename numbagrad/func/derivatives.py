@@ -10,8 +10,8 @@ import functools
 from typing import Any, Callable, Sequence
 
 from ..autograd.functional import _gradients, _rows
-from ..autograd.graph import Node, edge_of
 from ..autograd.mode import enable_grad, state
+from ..autograd.node import Node, edge_of
 from ..tensor import Tensor
 from ._trees import form, leaves, mapped, rebuilt
 

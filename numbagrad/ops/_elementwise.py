@@ -8,8 +8,8 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from ..autograd import anomaly, casting
-from ..autograd.graph import Node, numbers
 from ..autograd.mode import state
+from ..autograd.node import Node, numbers
 from ..kernels import _dtypes
 from ..kernels import copy as copy_kernels
 from ..kernels import elementwise as kernels

@@ -11,8 +11,8 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ..autograd.graph import Node, edge_of
 from ..autograd.mode import state
+from ..autograd.node import Node, edge_of
 from ..kernels._device import device_of
 from ..kernels.copy import copy_into
 from ..kernels.copy.strided import may_overlap_itself, with_strides

@@ -30,8 +30,8 @@ import inspect
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 from ..autograd import anomaly, saved
-from ..autograd.graph import Node, edge_of, numbers, source_of
 from ..autograd.mode import state
+from ..autograd.node import Node, edge_of, numbers, source_of
 from ..dtypes import dtype
 from ..kernels import _parameters
 from ..kernels._device import on_cpu

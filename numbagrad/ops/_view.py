@@ -11,8 +11,8 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from ..autograd import anomaly
-from ..autograd.graph import Node, edge_of, numbers
 from ..autograd.mode import state
+from ..autograd.node import Node, edge_of, numbers
 from ..kernels import _parameters
 from ..kernels.copy import zeros
 from ..tensor import Tensor, wrap

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Node
 from ..autograd.mode import state
+from ..autograd.node import Node
 from ..kernels import elementwise as kernels
 from ..kernels.elementwise import activations, logic
 from ..kernels.elementwise import formulas as f

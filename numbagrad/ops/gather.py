@@ -1,4 +1,4 @@
-"""Along one dimension: gather, scatter, index_select, index_add, index_copy, index_fill."""
+"""Along one dimension: gather, scatter_add, index_select, index_add, index_copy, index_fill."""
 
 from __future__ import annotations
 
@@ -54,50 +54,6 @@ _scatter_add = differentiable(
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """out[i][j][k] = input[index[i][j][k]][j][k] for dim = 0, and so on."""
     return result_into(out, _gather(input, dim, tensor_argument(index, "gather", "index")))
-
-
-def _source(src: Any, value: Any, op: str) -> Any:
-    if (src is None) == (value is None):
-        raise TypeError(f"{op}(): expected either src or value")
-    return value if src is None else src
-
-
-def _reduced(input: Tensor, dim: int, index: Tensor, src: Any, reduce: str) -> Tensor:
-    from .scatter_reduce import scatter_reduce
-
-    names = {"add": "sum", "multiply": "prod"}
-    if reduce not in names:
-        raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce}.")
-    if not isinstance(src, Tensor):
-        src = input.new_full(index.shape, src)  # type: ignore[attr-defined]
-    return scatter_reduce(input, dim, index, src, names[reduce])
-
-
-@public
-def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Tensor | None = None
-) -> Tensor:
-    """A copy with out[index[i][j][k]][j][k] = src[i][j][k] for dim = 0, and so on; ``src`` is a tensor or a number.
-
-    ``reduce``: "add" or "multiply" to what is there instead, as ``scatter_reduce`` does.
-    """
-    if reduce is not None:
-        return result_into(out, _reduced(input, dim, tensor_argument(index, "scatter", "index"), _source(src, value, "scatter"), reduce))
-    return result_into(out, _scatter(input, dim, tensor_argument(index, "scatter", "index"), _source(src, value, "scatter")))
-
-
-@public(function=False)
-def scatter_(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
-    """``scatter`` in place."""
-    src = _source(src, value, "scatter_")
-    if reduce is not None:
-        return rewritten(input, _reduced, (dim, index, src, reduce), "scatter_")
-    if is_recorded(input, src):
-        return rewritten(input, _scatter, (dim, index, src), "scatter_")
-    check_writable(input, "scatter_")
-    kernels.scatter_into(input._data, dim, index._data, src._data if isinstance(src, Tensor) else src)
-    input._bump()
-    return input
 
 
 @public

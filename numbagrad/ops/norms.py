@@ -1,16 +1,44 @@
-"""Distances between all pairs of vectors, norms held below a bound, and the trace."""
+"""Norms, the distances between all pairs of vectors, norms held below a bound, and the trace."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..kernels.reduce import normalize_dim
+from ..autograd import casting
+from ..kernels.reduce import normalize_dim, normalize_dims
 from ..tensor import Tensor
 from ._arguments import tensor_argument
 from ._attach import public
 from .elementwise import composed, where
+from .linalg.norms import matrix_norm
+from .reduce import _norm
 
 _MANY = 25  # vectors from which on the distances of p = 2 come from a matrix product
+
+
+@public(out=True)
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """(Σ |x|^p)^(1/p) over ``dim``; p may be inf, -inf, 0 (the count of non-zeros), "fro" (2), or "nuc": the sum of the singular values of the
+    matrices in the two dimensions ``dim``.  Its gradient at 0 is 0.
+
+    Raises RuntimeError for integers and other orders.
+    """
+    if casting.active and dtype is None:
+        (input,) = casting.arguments("norm", input)
+    x = tensor_argument(input, "norm", "input")
+    if dtype is not None:
+        x = x.to(dtype)
+    if p is None or p == "fro":
+        p = 2.0
+    if p == "nuc":
+        return _nuclear_norm(x, dim, keepdim)
+    return _norm(x, p if isinstance(p, str) else float(p), normalize_dims("norm", dim, x._data.ndim), keepdim)
+
+
+def _nuclear_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    if dim is None and x.ndim != 2:
+        raise RuntimeError(f"norm: the nuclear norm is of a matrix, or of the two dimensions dim=; got a {x.ndim}D tensor")
+    return matrix_norm(x, "nuc", (0, 1) if dim is None else dim, keepdim)
 
 
 @public

@@ -10,9 +10,10 @@ from ..tensor import Tensor
 from . import elementwise as e
 from ._arguments import tensor_argument
 from .activations import relu
-from .gather import gather, scatter
+from .gather import gather
 from .pool import avg_pool1d, avg_pool2d, avg_pool3d
 from .random import rand
+from .scatter_reduce import scatter
 
 __all__ = [
     "fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d", "fractional_max_pool3d_with_indices", "lp_pool1d",

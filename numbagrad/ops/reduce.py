@@ -354,33 +354,6 @@ def _norm_rule(g: Tensor, y: Tensor, x: Tensor, p: float, dim: tuple[int, ...]) 
 _norm = differentiable("norm", kernels.norm, x=_norm_rule)
 
 
-@public(out=True)
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """(Σ |x|^p)^(1/p) over ``dim``; p may be inf, -inf, 0 (the count of non-zeros), "fro" (2), or "nuc": the sum of the singular values of the
-    matrices in the two dimensions ``dim``.  Its gradient at 0 is 0.
-
-    Raises RuntimeError for integers and other orders.
-    """
-    if casting.active and dtype is None:
-        (input,) = casting.arguments("norm", input)
-    x = _checked(input, "norm")
-    if dtype is not None:
-        x = x.to(dtype)
-    if p is None or p == "fro":
-        p = 2.0
-    if p == "nuc":
-        return _nuclear_norm(x, dim, keepdim)
-    return _norm(x, p if isinstance(p, str) else float(p), normalize_dims("norm", dim, x._data.ndim), keepdim)
-
-
-def _nuclear_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    from .linalg.norms import matrix_norm
-
-    if dim is None and x.ndim != 2:
-        raise RuntimeError(f"norm: the nuclear norm is of a matrix, or of the two dimensions dim=; got a {x.ndim}D tensor")
-    return matrix_norm(x, "nuc", (0, 1) if dim is None else dim, keepdim)
-
-
 def _logsumexp_rule(g: Tensor, y: Tensor, x: Tensor, dim: tuple[int, ...]) -> Tensor:
     y = kept(y, x.shape, dim)
     return kept(g, x.shape, dim) * (x - where(y == -math.inf, 0, y)).exp()

@@ -1,4 +1,4 @@
-"""Elements repeated one by one, and equal ones made one: repeat_interleave, unique_consecutive, the distinct slices of ``unique``."""
+"""Elements repeated one by one, and equal ones made one: repeat_interleave, unique_consecutive, unique."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..kernels import sort as kernels
 from ..size import dimension
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
+from ._arguments import tensor_argument
 from ._attach import public
 from .gather import index_select
 from .sort import searchsorted
@@ -90,7 +92,32 @@ def _runs(x: Tensor, d: int) -> tuple[Tensor, Tensor, Tensor]:
     return index_select(x, d, starts), begins.cumsum(0) - 1, ends - starts  # type: ignore[attr-defined]
 
 
-def unique_slices(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+@public
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: Any = None,
+) -> Any:
+    """The distinct elements, or slices along ``dim``, in ascending order, followed on request by where each is among them and how often each occurs.
+
+    Slices are compared element by element.  Raises RuntimeError for slices without elements.
+    """
+    input = tensor_argument(input, "unique", "input")
+    if dim is not None:
+        values, inverse, counts = _unique_slices(input, dim)
+    else:
+        values, inverse, counts = map(wrap, kernels.unique(input._data, bool(return_inverse)))
+    results = [values]
+    if return_inverse:
+        results.append(inverse)
+    if return_counts:
+        results.append(counts)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _unique_slices(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """The distinct slices along ``dim`` in lexicographic order, where each slice is among them, and how often each occurs.
 
     They are sorted by one element after another, from the last to the first: as many stable sorts as a slice has elements.

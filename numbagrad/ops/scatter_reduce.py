@@ -1,4 +1,4 @@
-"""Reductions of what an index leads to one place: scatter_reduce, index_reduce."""
+"""What an index leads to a place is put there, or reduced with what else is led there: scatter, scatter_reduce, index_reduce."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 from ..kernels import index as kernels
 from ..size import dimension
 from ..tensor import Tensor
-from ._arguments import result_into, rewritten, tensor_argument
+from ._arguments import is_recorded, result_into, rewritten, tensor_argument
 from ._attach import public
+from ._inplace import check_writable
 from ._operation import differentiable
 from .elementwise import where
-from .gather import gather, scatter, scatter_add
+from .gather import _scatter, gather, scatter_add
 
 
 def _largest_rules(g: Tensor, x: Tensor, dim: int, index: Tensor, src: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,7 +29,7 @@ def _gradient_x(g: Tensor, x: Tensor, dim: int, index: Tensor, src: Tensor, y: T
     else:
         share, from_x, _ = _largest_rules(g, x, dim, index, src, y)
         found = from_x * share
-    return found if include_self else scatter(found, dim, index, 0)
+    return found if include_self else _scatter(found, dim, index, 0)
 
 
 def _gradient_src(g: Tensor, x: Tensor, dim: int, index: Tensor, src: Tensor, y: Tensor, name: str, include_self: bool) -> Tensor:
@@ -59,7 +60,7 @@ def _mean(x: Tensor, dim: int, index: Tensor, src: Tensor, include_self: bool) -
 
 
 def _sum(x: Tensor, dim: int, index: Tensor, src: Tensor, include_self: bool) -> Tensor:
-    return scatter_add(x if include_self else scatter(x, dim, index, 0), dim, index, src)
+    return scatter_add(x if include_self else _scatter(x, dim, index, 0), dim, index, src)
 
 
 def _reduced(op: str, input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool) -> Tensor:
@@ -102,6 +103,48 @@ def scatter_reduce(
 def scatter_reduce_(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
     """``scatter_reduce`` in place."""
     return rewritten(input, lambda x: scatter_reduce(x, dim, index, src, reduce, include_self=include_self), (), "scatter_reduce_")
+
+
+def _source(src: Any, value: Any, op: str) -> Any:
+    if (src is None) == (value is None):
+        raise TypeError(f"{op}(): expected either src or value")
+    return value if src is None else src
+
+
+def _onto(input: Tensor, dim: int, index: Tensor, src: Any, reduce: str) -> Tensor:
+    names = {"add": "sum", "multiply": "prod"}
+    if reduce not in names:
+        raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce}.")
+    if not isinstance(src, Tensor):
+        src = input.new_full(index.shape, src)  # type: ignore[attr-defined]
+    return scatter_reduce(input, dim, index, src, names[reduce])
+
+
+@public
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Tensor | None = None
+) -> Tensor:
+    """A copy with out[index[i][j][k]][j][k] = src[i][j][k] for dim = 0, and so on; ``src`` is a tensor or a number.
+
+    ``reduce``: "add" or "multiply" to what is there instead, as ``scatter_reduce`` does.
+    """
+    if reduce is not None:
+        return result_into(out, _onto(input, dim, tensor_argument(index, "scatter", "index"), _source(src, value, "scatter"), reduce))
+    return result_into(out, _scatter(input, dim, tensor_argument(index, "scatter", "index"), _source(src, value, "scatter")))
+
+
+@public(function=False)
+def scatter_(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+    """``scatter`` in place."""
+    src = _source(src, value, "scatter_")
+    if reduce is not None:
+        return rewritten(input, _onto, (dim, index, src, reduce), "scatter_")
+    if is_recorded(input, src):
+        return rewritten(input, _scatter, (dim, index, src), "scatter_")
+    check_writable(input, "scatter_")
+    kernels.scatter_into(input._data, dim, index._data, src._data if isinstance(src, Tensor) else src)
+    input._bump()
+    return input
 
 
 @public

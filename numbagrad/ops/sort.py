@@ -111,33 +111,6 @@ def nanmedian(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _middle("nanmedian", _NanMedianResult, True, input, dim, keepdim)
 
 
-@public
-def unique(
-    input: Tensor,
-    sorted: bool = True,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: Any = None,
-) -> Any:
-    """The distinct elements, or slices along ``dim``, in ascending order, followed on request by where each is among them and how often each occurs.
-
-    Slices are compared element by element.  Raises RuntimeError for slices without elements.
-    """
-    _dim(input, 0, "unique")
-    if dim is not None:
-        from .repeats import unique_slices
-
-        values, inverse, counts = unique_slices(input, dim)
-    else:
-        values, inverse, counts = map(wrap, kernels.unique(input._data, bool(return_inverse)))
-    results = [values]
-    if return_inverse:
-        results.append(inverse)
-    if return_counts:
-        results.append(counts)
-    return results[0] if len(results) == 1 else tuple(results)
-
-
 def _alike(sequence: Tensor, values: Any) -> tuple[Any, Any]:
     """The arrays of ``sequence`` and of ``values``, a tensor or a number, in the dtype that can hold both."""
     if isinstance(values, Tensor):

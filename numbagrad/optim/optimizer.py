@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, Callable, Iterable
 
 from ..autograd import enable_grad, no_grad
-from ..autograd.graph import RemovableHandle
+from ..autograd.node import RemovableHandle
 from ..creation import tensor
 from ..dtypes import float32
 from ..kernels import copy as copy_kernels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Callable
 
-from ...autograd.graph import RemovableHandle
+from ...autograd.node import RemovableHandle
 
 __all__ = [
     "register_module_buffer_registration_hook",

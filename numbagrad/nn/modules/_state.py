@@ -7,8 +7,8 @@ import warnings
 from collections import OrderedDict, namedtuple
 from typing import Any, Callable, Mapping
 
-from ...autograd.graph import RemovableHandle
 from ...autograd.mode import no_grad
+from ...autograd.node import RemovableHandle
 from ...tensor import Parameter, Tensor
 from ..parameter import is_lazy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Callable, Iterator
 
-from ...autograd.graph import RemovableHandle
+from ...autograd.node import RemovableHandle
 from ...tensor import Parameter, Tensor
 from ..parameter import Buffer
 from ._conversions import Conversions
