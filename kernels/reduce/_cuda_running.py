@@ -14,8 +14,9 @@ import numpy as np
 from .. import _dtypes
 from .._cuda.array import CudaArray, empty
 from .._cuda.functions import functions_for
-from .._cuda.intrinsics import cuda
+from .._cuda.intrinsics import cuda, inline
 from .._cuda.launch import blocks, kernel, launch, pointer
+from . import _log_sum
 
 
 @functools.lru_cache(maxsize=None)
@@ -42,25 +43,19 @@ def _extremum(dtype: np.dtype, largest: bool) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def _logsumexp(dtype: np.dtype) -> Any:
-    functions = functions_for(dtype, {"exp", "log1p"})
-    exp, log1p = functions["exp"], functions["log1p"]
     T = dtype.type
+    step = _log_sum.build(inline, T, functions_for(dtype, _log_sum.USED))
 
     @kernel(pointer(dtype), pointer(dtype), np.int64, np.int64, np.int64)
     def running_logsumexp(out, x, n, inner, columns):
         column = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         while column < columns:
             at = (column // inner) * n * inner + column % inner
-            total = x[at]
+            total, rest = x[at], T(0)
             out[at] = total
             for _ in range(1, n):
                 at += inner
-                value = x[at]
-                larger = total if total > value or total != total else value
-                if total == value and total - total != T(0):
-                    total = larger  # two infinities of one sign
-                else:
-                    total = T(larger + log1p(exp(-abs(total - value))))
+                total, rest = step(total, rest, x[at])
                 out[at] = total
             column += np.int64(cuda.gridDim.x) * cuda.blockDim.x
 

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .._cpu import kernel
+from .._cpu import inline, kernel
 from .._cpu.functions import functions_for
+from . import _log_sum
 
 TILE = 512
+# Elements of a row whose exponentials are summed together.
+BLOCK = 64
 
 
 @kernel
@@ -90,28 +93,73 @@ def smallest(lo, hi, out, index, x, n, inner, tile, tiles):
                 index[at + i] = j if changes else index[at - step + i]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def logsumexp(dtype: np.dtype) -> Any:
-    """The kernel of out_j = log(e^out_(j-1) + e^x_j) in ``dtype``."""
-    functions = functions_for(dtype, {"exp", "log1p"})
-    exp, log1p = functions["exp"], functions["log1p"]
+    """The kernel of out_j = log(e^out_(j-1) + e^x_j) in ``dtype``, for many columns."""
+    step, zero = _log_sum.build(inline, dtype.type, functions_for(dtype, _log_sum.USED)), dtype.type(0)
+    least = dtype.type(-np.inf)
 
     @kernel
     def running_logsumexp(lo, hi, out, x, n, inner, tile, tiles):
+        totals, rests = np.empty(tile, x.dtype), np.empty(tile, x.dtype)
         for task in range(lo, hi):
             column = (task % tiles) * tile
-            w = np.uint64(min(tile, inner - column))
-            at = np.uint64((task // tiles) * n * inner + column)
-            step = np.uint64(inner)
-            for i in range(w):
-                out[at + i] = x[at + i]
-            for _ in range(1, n):
-                at += step
+            w = min(tile, inner - column)
+            at = (task // tiles) * n * inner + column
+            totals[:] = least
+            rests[:] = zero
+            for _ in range(n):
+                line, to = x[at : at + w], out[at : at + w]
                 for i in range(w):
-                    a, b = out[at - step + i], x[at + i]
-                    larger = a if (a > b) | (a != a) else b
-                    # Of two infinities of one sign the difference is NaN, and the larger is the sum.
-                    more = log1p(exp(-abs(a - b)))
-                    out[at + i] = larger if (a == b) & (a - a != 0) else larger + more
+                    total, rest = step(totals[i], rests[i], line[i])
+                    totals[i] = total
+                    rests[i] = rest
+                for i in range(w):
+                    to[i] = totals[i]
+                at += inner
 
     return running_logsumexp
+
+
+@functools.cache
+def logsumexp_of_rows(dtype: np.dtype) -> Any:
+    """The same for inner == 1, a block of the row at a time: with m the largest of its elements and of the sum before it, the sums of the exponentials
+    less m are made one after another in float64, which takes an addition each; exponentials and logarithms are vector code.
+
+    The first sum of a block is its smallest.  Where that lies too far below m for its digits, and at infinities and NaN, the elements are taken one by one.
+    """
+    step, real = _log_sum.build(inline, dtype.type, functions_for(dtype, _log_sum.USED)), dtype.type
+    wide = functions_for(np.dtype(np.float64), {"exp", "log"})
+    exp, log = wide["exp"], wide["log"]
+    far = 600.0 if dtype == np.float32 else 32.0
+
+    @kernel
+    def running_logsumexp_of_rows(lo, hi, out, x, n):
+        sums = np.empty(BLOCK, np.float64)
+        for row in range(lo, hi):
+            total, rest = real(-np.inf), real(0)
+            for start in range(row * n, (row + 1) * n, BLOCK):
+                stop = min(start + BLOCK, (row + 1) * n)
+                block, to = x[start:stop], out[start:stop]
+                before = np.float64(total) + np.float64(rest)
+                top = before
+                for j in range(block.size):
+                    top = np.float64(block[j]) if block[j] > top else top
+                first = block[0] if block[0] > before else before
+                if top - first <= far:
+                    running = exp(before - top)
+                    for j in range(block.size):
+                        sums[j] = exp(np.float64(block[j]) - top)
+                    for j in range(block.size):
+                        running += sums[j]
+                        sums[j] = running
+                    for j in range(block.size):
+                        to[j] = top + log(sums[j])
+                    total = real(top + log(running))
+                    rest = real(top + log(running) - np.float64(total))
+                else:
+                    for j in range(block.size):
+                        total, rest = step(total, rest, block[j])
+                        to[j] = total
+
+    return running_logsumexp_of_rows

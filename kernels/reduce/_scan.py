@@ -107,20 +107,21 @@ def cumsum(lo, hi, out, x, n, inner, tile, tiles):
 
 
 @kernel
-def cumprod(lo, hi, out, x, n, inner, tile, tiles):
+def cumprod(lo, hi, out, x, n, inner, tile, tiles, one):
+    """``one`` is of the type to multiply in, which is wider than that of single-precision results: nothing is lost from step to step."""
     if inner == 1:
         for row in range(lo, hi):
-            product = out.dtype.type(1)
+            product = one
             for j in range(np.uint64(row * n), np.uint64((row + 1) * n)):
-                product = out.dtype.type(product * out.dtype.type(x[j]))
+                product = product * out.dtype.type(x[j])
                 out[j] = product
         return
-    acc = np.empty(tile, out.dtype)
+    acc = np.full(tile, one)
     for task in range(lo, hi):
         column = (task % tiles) * tile
         w = np.uint64(min(tile, inner - column))
         at = np.uint64((task // tiles) * n * inner + column)
-        acc[:] = out.dtype.type(1)
+        acc[:] = one
         for _ in range(n):
             for i in range(w):
                 acc[i] = acc[i] * out.dtype.type(x[at + i])

@@ -29,6 +29,8 @@ from ._scan import SCAN_TILE, cumprod, cumsum, cumsum_rows, integer_cumsum_rows,
 _BYTE = np.dtype(np.uint8)
 _BOOL = np.dtype(np.bool_)
 _WORD = np.dtype(np.int64)
+# One, of the type that a running product of floats or complex numbers is multiplied in.
+_ONE = {"f": 1.0, "c": 1 + 0j}
 # The types whose rows are folded in registers.
 _FOLDED = (np.dtype(np.float32), np.dtype(np.float64))
 # How the exponent of a power is packed into a word, by the type of the arithmetic.
@@ -216,7 +218,10 @@ def scan(name: str, x: np.ndarray, outer: int, n: int, inner: int, dtype: np.dty
         return out
     tile = min(inner, SCAN_TILE)
     tiles = -(-inner // tile)
-    launch(cumsum if name == "cumsum" else cumprod, outer * tiles, out, x, n, inner, tile, tiles, work=x.size)
+    if name == "cumsum":
+        launch(cumsum, outer * tiles, out, x, n, inner, tile, tiles, work=x.size)
+    else:
+        launch(cumprod, outer * tiles, out, x, n, inner, tile, tiles, _ONE.get(dtype.kind, 1), work=x.size)
     return out
 
 
@@ -246,6 +251,9 @@ def running_extremum(op: str, x: np.ndarray, outer: int, n: int, inner: int) -> 
 def running_logsumexp(x: np.ndarray, outer: int, n: int, inner: int) -> np.ndarray:
     """The running log Σ exp of ``x`` along n."""
     out = empty(x.size, x.dtype)
+    if inner == 1:
+        launch(_running.logsumexp_of_rows(x.dtype), outer, out, x, n, work=20 * x.size)
+        return out
     tile = min(inner, _running.TILE)
     tiles = -(-inner // tile)
     launch(_running.logsumexp(x.dtype), outer * tiles, out, x, n, inner, tile, tiles, work=20 * x.size)

@@ -48,6 +48,28 @@ def test_running_logsumexp():
     assert z.grad.isfinite().all() and z.grad[0].item() == 0
 
 
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("scale", [1e-3, 1, 50, 1e4])
+def test_running_logsumexp_is_exact_to_the_last_digits(scale, dim):
+    """Over many steps, too, of which each adds less than the last digit of the sum."""
+    x = (np.random.default_rng(0).standard_normal((20_000, 2)) * scale).astype(np.float32)
+    x[:3, 0], x[100, 1] = -math.inf, -math.inf
+    expected = np.logaddexp.accumulate(x.astype(np.float64), 0)
+    found = ng.logcumsumexp(ng.from_numpy(x if dim == 0 else np.ascontiguousarray(x.T)), dim).numpy()
+    np.testing.assert_allclose(found if dim == 0 else found.T, expected, rtol=3e-7, atol=3e-7)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_running_product_is_exact_to_the_last_digits(dtype, dim):
+    rng = np.random.default_rng(0)
+    x = (1 + 1e-3 * rng.standard_normal((20_000, 2))).astype(dtype)
+    expected = np.cumprod(x.astype(np.complex128), 0)
+    found = ng.cumprod(ng.from_numpy(x if dim == 0 else np.ascontiguousarray(x.T)), dim).numpy()
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found if dim == 0 else found.T, expected, rtol=2e-7)
+
+
 @pytest.mark.parametrize("interpolation", ["linear", "lower", "higher", "midpoint", "nearest"])
 def test_quantiles_of_strided_rows(interpolation):
     x = np.random.default_rng(0).standard_normal((6, 8))
