@@ -87,6 +87,31 @@ def test_a_training_script_saves_and_loads(tmp_path):
     assert printed(tmp_path, source) == ["True"]
 
 
+@pytest.mark.parametrize("module", [False, True])
+def test_workers_import_the_same(tmp_path, module):
+    """Datasets of the script itself and of a module beside it: in the processes of a loader, too, torch is numbagrad."""
+    (tmp_path / "beside.py").write_text(
+        "import torch\nclass Beside(torch.utils.data.Dataset):\n"
+        "    def __len__(self): return 2\n    def __getitem__(self, i): return torch.tensor(i), torch.Tensor.__module__\n"
+    )
+    source = """
+        import torch
+        from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+        from beside import Beside
+
+        class Share(IterableDataset):
+            def __iter__(self):
+                info = get_worker_info()
+                return (torch.full((), i) for i in range(info.id, 5, info.num_workers))
+
+        if __name__ == "__main__":
+            print(*(kind for _, kinds in DataLoader(Beside(), num_workers=1) for kind in kinds))
+            print(*sorted(x.item() for x in DataLoader(Share(), batch_size=None, num_workers=2)))
+    """
+    assert printed(tmp_path, source, module=module) == ["numbagrad.tensor"] * 2 + list("01234")
+
+
 def test_modules_and_neighbours(tmp_path):
     """``-m module`` runs one, and what lies beside the script can be imported."""
     (tmp_path / "beside.py").write_text("import torch\nvalue = torch.arange(3).sum().item()\n")

@@ -1,7 +1,8 @@
 """``python -m numbagrad.compat.torch script.py [arguments]``: run a script written for PyTorch, as it is, on numbagrad.
 
-In that process, and in those it forks, ``import torch``, ``torch.nn``, ``torchvision.datasets`` and so on give numbagrad's modules.  An installed PyTorch is
-neither imported nor touched, and no other process sees a difference.  A name that numbagrad does not have raises AttributeError or ImportError saying so.
+In that process, in those it forks and in the workers of its DataLoaders, ``import torch``, ``torch.nn``, ``torchvision.datasets`` and so on give
+numbagrad's modules.  An installed PyTorch is neither imported nor touched, and no other process sees a difference.  A name that numbagrad does not have
+raises AttributeError or ImportError saying so.
 
 ``install()`` does the same for the process that calls it, as long as it has not imported PyTorch.
 """
@@ -16,6 +17,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Sequence
+
+from ..data import worker
 
 __all__ = ["install", "main"]
 
@@ -108,6 +111,7 @@ def install() -> None:
         raise RuntimeError(f"{taken[0]} is imported already; numbagrad can stand in for it only before that")
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+        worker.before_script.append(install)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

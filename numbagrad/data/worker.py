@@ -23,8 +23,8 @@ import threading
 import traceback
 import types
 import warnings
-from multiprocessing import connection, resource_tracker
-from typing import Any, Callable, Iterator, NamedTuple
+from multiprocessing import connection, resource_tracker, spawn
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -50,6 +50,12 @@ _info: WorkerInfo | None = None
 def get_worker_info() -> WorkerInfo | None:
     """In a worker process: its id, the number of workers, its seed and its copy of the dataset.  None elsewhere."""
     return _info
+
+
+# What a worker calls before it imports anything of the script's: functions that pickle by their names.
+before_script: list[Callable[[], None]] = []
+
+_running_script = False  # in a worker, while it runs the script for what is defined there
 
 
 class Failure(NamedTuple):
@@ -152,9 +158,21 @@ def _seed_everything(seed: int) -> None:
     manual_seed(seed)
 
 
-def run_worker(worker_id: int, tasks: connection.Connection, results: connection.Connection) -> None:
+def _script() -> dict[str, Any]:
+    """Where a new process finds the module ``__main__`` of this one: a part of what multiprocessing tells it."""
+    told = spawn.get_preparation_data("worker")
+    return {key: told[key] for key in ("init_main_from_name", "init_main_from_path") if key in told}
+
+
+def run_worker(
+    worker_id: int,
+    tasks: connection.Connection,
+    results: connection.Connection,
+    before: Sequence[Callable[[], None]],
+    script: dict[str, Any],
+) -> None:
     """The main function of a worker process."""
-    global _info
+    global _info, _running_script
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides what it means
     set_num_threads(1)  # nothing here runs kernels, but a dataset of the user's may, and the workers are many already
     where = f"in DataLoader worker process {worker_id}"
@@ -162,10 +180,21 @@ def run_worker(worker_id: int, tasks: connection.Connection, results: connection
     failure: Failure | None = None
     exhausted = False
     try:
-        job = pickle.loads(tasks.recv_bytes())
+        message = tasks.recv_bytes()
+        try:
+            for call in before:
+                call()
+            _running_script = True
+            spawn.prepare(script)
+            _running_script = False
+            job = pickle.loads(message)
+        except Exception as error:
+            failure = Failure.of(error, where)
         while True:
             number, content = tasks.recv()
             if number < 0:  # a new pass over the data, with its seed
+                if failure is not None:
+                    continue
                 seed = content + worker_id
                 try:
                     _seed_everything(seed)
@@ -201,6 +230,11 @@ class Workers:
     """The worker processes of one loader, seen from the parent."""
 
     def __init__(self, job: Job, context: Any):
+        if _running_script:
+            raise RuntimeError(
+                "DataLoader: a worker process runs the script again, for what is defined in it, and comes to a DataLoader with workers of its own; "
+                'put the script\'s main part under `if __name__ == "__main__":`'
+            )
         try:
             message = pickle.dumps(job, protocol=5)
         except Exception as error:
@@ -208,6 +242,7 @@ class Workers:
                 "DataLoader: the dataset, collate_fn and worker_init_fn are sent to new processes, so they must be picklable: "
                 f"functions and classes at the top level of a module, no lambdas ({error})"
             ) from error
+        self._owner = os.getpid()
         self._arrived = threading.Condition()
         self._inbox: dict[int, Any] = {}
         self.dead: list[str] = []
@@ -215,10 +250,10 @@ class Workers:
         self._tasks: list[connection.Connection] = []
         self._results: list[connection.Connection] = []
         self._wake, self._waker = context.Pipe(duplex=False)
-        bare = b"__main__" not in message  # nothing the workers are sent is defined in the script
+        script = _script() if b"__main__" in message else {}  # otherwise nothing the workers are sent is defined in the script
         try:
             for worker_id in range(job.num_workers):
-                self._start(worker_id, context, bare)
+                self._start(worker_id, context, script)
             for worker_id in range(job.num_workers):
                 self._post(worker_id, message)
         except BaseException:
@@ -227,13 +262,14 @@ class Workers:
         self._reader: threading.Thread | None = threading.Thread(target=self._read, name="DataLoader results", daemon=True)
         self._reader.start()
 
-    def _start(self, worker_id: int, context: Any, bare: bool) -> None:
+    def _start(self, worker_id: int, context: Any, script: dict[str, Any]) -> None:
         theirs, tasks = context.Pipe(duplex=False)
         results, back = context.Pipe(duplex=False)
-        process = context.Process(target=run_worker, args=(worker_id, theirs, back), daemon=True, name=f"DataLoader worker {worker_id}")
+        told = (worker_id, theirs, back, tuple(before_script), script)
+        process = context.Process(target=run_worker, args=told, daemon=True, name=f"DataLoader worker {worker_id}")
         self._tasks.append(tasks)
         self._results.append(results)
-        with _interrupts_held(), _main_left_out(bare):
+        with _interrupts_held(), _main_left_out():
             process.start()
         self.processes.append(process)
         theirs.close()
@@ -249,10 +285,7 @@ class Workers:
     def _obituary(self, worker_id: int) -> str:
         process = self.processes[worker_id]
         process.join(0.1)  # the process can be a moment behind the end of its pipe
-        return (
-            f"DataLoader worker (pid {process.pid}) exited unexpectedly with exit code {process.exitcode}. If it said that a process was "
-            'started before bootstrapping had finished, put the script\'s main part under `if __name__ == "__main__":`'
-        )
+        return f"DataLoader worker (pid {process.pid}) exited unexpectedly with exit code {process.exitcode}"
 
     def send(self, worker_id: int, number: int, content: Any) -> None:
         """Give a worker a task; a negative number starts a new pass, ``content`` being its seed."""
@@ -304,9 +337,13 @@ class Workers:
             self.take(number, 0)
 
     def close(self) -> None:
-        """End the processes: they finish the sample they are at, or are terminated."""
+        """End the processes: they finish the sample they are at, or are terminated.  In a fork of their parent: let go of the pipes to them."""
         for pipe in self._tasks:
             pipe.close()
+        if os.getpid() != self._owner:  # a word to the reader would reach that of the parent
+            for pipe in (*self._results, self._wake, self._waker):
+                pipe.close()
+            return
         reader = getattr(self, "_reader", None)
         if reader is not None:
             self._waker.send_bytes(b"stop")
@@ -327,18 +364,14 @@ class Workers:
 
 
 class _main_left_out:
-    """While a worker is started that needs nothing of the script: the script is not run again in it, so its main part may stand unguarded.
+    """While a worker is started: it does not run the script by itself, so that the main part of one that it needs nothing of may stand unguarded.
 
     A spawned process imports the file of the module ``__main__``; for the moment of the start an empty module stands in its place.
     """
 
-    def __init__(self, wanted: bool):
-        self._wanted = wanted
-
     def __enter__(self) -> None:
         self._main = sys.modules["__main__"]
-        if self._wanted:
-            sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.modules["__main__"] = types.ModuleType("__main__")
 
     def __exit__(self, *exc: Any) -> None:
         sys.modules["__main__"] = self._main

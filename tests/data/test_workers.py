@@ -55,6 +55,19 @@ def test_whole_batches_from_workers():
     assert [batch[0].tolist() for batch in loader] == [x.numpy()[i : i + 3].tolist() for i in range(0, 10, 3)]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_that_drops_the_iterator_leaves_the_workers_alone():
+    iterator = iter(DataLoader(Squares(12), batch_size=2, num_workers=2, timeout=30))
+    next(iterator)
+    child = os.fork()
+    if child == 0:
+        del iterator
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(list(iterator)) == 5
+
+
 def test_every_kind_of_value_arrives():
     (batch,) = DataLoader(Mixed(), batch_size=4, num_workers=1)
     assert batch["empty"].shape == (4, 0, 3) and batch["large"].numpy()[:, -1].tolist() == [0, 1, 2, 3]
@@ -223,4 +236,4 @@ def test_dataset_in_a_script_without_a_main_guard(tmp_path):
     """
     process = script(tmp_path, main)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and "__main__" in errors
+    assert process.returncode != 0 and 'put the script\'s main part under `if __name__ == "__main__":`' in errors
