@@ -54,7 +54,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
 
-class SpectralNormalization(Module):
+class _SpectralNorm(Module):
     """weight / σ, σ the greatest singular value of the weight as a matrix, estimated by one more step of power iteration per call in training."""
 
     def __init__(self, weight: Any, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12):
@@ -96,7 +96,7 @@ def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int 
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
     if dim is None:
         dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
-    return register_parametrization(module, name, SpectralNormalization(weight, n_power_iterations, dim, eps))
+    return register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))
 
 
 class _Orthogonal(Module):

@@ -77,6 +77,10 @@ class PackedSequence(_PackedSequence):
         """Whether ``data`` is on a GPU."""
         return self.data.is_cuda
 
+    def is_pinned(self) -> bool:
+        """Whether ``data`` is in pinned memory."""
+        return self.data.is_pinned()
+
 
 def invert_permutation(permutation: Tensor | None) -> Any:
     """q with q[permutation[i]] = i"""
