@@ -365,9 +365,17 @@ class Tensor(Values, Facts, Operations):
         return self._retains
 
     def _accumulate(self, grad: Tensor, create_graph: bool) -> None:
-        """Add ``grad`` to ``.grad``.  A first gradient is taken over without a copy if nothing else can refer to its storage."""
+        """Add ``grad`` to ``.grad``.  A first gradient is taken over without a copy if nothing else can refer to its storage.
+
+        As in PyTorch ``.grad`` lies in memory as the tensor does, so that ``p.grad.view(-1)`` is possible wherever ``p.view(-1)`` is.
+        """
         if self._grad is None:
-            self._grad = grad if create_graph else grad._own()
+            if not create_graph:
+                self._grad = grad._own(self)
+            elif self._data.flags.c_contiguous and not grad._data.flags.c_contiguous:
+                self._grad = grad.contiguous()  # type: ignore[attr-defined]
+            else:
+                self._grad = grad.clone()  # type: ignore[attr-defined]
         elif create_graph:
             self._grad = self._grad + grad
         else:
@@ -385,11 +393,16 @@ class Tensor(Values, Facts, Operations):
         ones.fill(1)
         return wrap(ones)
 
-    def _own(self) -> Tensor:
-        """This tensor if it alone holds its storage, else a copy."""
-        if self._base is None and self._node is None and sys.getrefcount(self) <= _sole_references and self._data.flags.c_contiguous:
+    def _own(self, leaf: Tensor) -> Tensor:
+        """This tensor if it alone holds its storage and lies as ``leaf`` does, but without gaps; else a copy that does."""
+        alone = self._base is None and self._node is None and sys.getrefcount(self) <= _sole_references
+        if alone and self._data.flags.c_contiguous and leaf._data.flags.c_contiguous:
             return self
-        return self.detach().clone()  # type: ignore[attr-defined]
+        data = copy_kernels.empty_like(leaf._data)
+        if alone and data.strides == self._data.strides:
+            return self
+        copy_kernels.copy_into(data, self._data)
+        return wrap(data)
 
     __hash__ = object.__hash__
 
@@ -411,7 +424,7 @@ class Tensor(Values, Facts, Operations):
         made._data = self._data.copy(order="K") if on_cpu(self._data) else copy_kernels.clone(self._data)
         made._requires_grad = self._requires_grad
         for name, value in self.__dict__.items():
-            if name == "_grad" or not name.startswith("_"):
+            if (name == "_grad" and not isinstance(self, Parameter)) or not name.startswith("_"):  # copies of parameters start without
                 made.__dict__[name] = copy.deepcopy(value, memo)
         return made
 
@@ -440,7 +453,7 @@ class _Probe(graph.Node):
 class _ProbeGradient(Tensor):
     _data = np.ones(1, np.float32)
 
-    def _own(self) -> Tensor:
+    def _own(self, leaf: Tensor) -> Tensor:
         global _sole_references
         _sole_references = sys.getrefcount(self)
         return self

@@ -173,6 +173,8 @@ class TestGrad:
             grad(x.sum(), y)
         assert grad((x * 1).sum(), [x, y], allow_unused=True)[1] is None
         assert grad((x * 1).sum(), [y], materialize_grads=True)[0].tolist() == [0.0]
+        with pytest.raises(ValueError, match="allow_unused"):
+            grad((x * 1).sum(), [y], allow_unused=False, materialize_grads=True)
 
     def test_third_derivative(self):
         x = leaf(0.7)

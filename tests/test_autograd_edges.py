@@ -294,3 +294,27 @@ def test_decorated_classes_warn(lib):
 
     one = lib.ones(1, requires_grad=True)
     assert not double(one).requires_grad and not triple(one).requires_grad
+
+
+def test_changing_an_argument_that_a_function_returned_changes_the_argument():
+    """PyTorch refuses it; here the change is recorded as one of the argument, too."""
+
+    class Same(ng.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return 10 * g
+
+    one = ng.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="a view of a leaf"):
+        Same.apply(one).mul_(3)
+    assert one.tolist() == [1, 1, 1]
+    for chosen in (0, 1):
+        x = one * 1
+        y = Same.apply(x)
+        y.mul_(3)
+        (slope,) = ng.autograd.grad((x, y)[chosen].sum(), one)
+        assert slope.tolist() == [30, 30, 30]

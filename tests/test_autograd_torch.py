@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -275,3 +277,72 @@ def test_backward_hook_that_makes_up_a_gradient_of_inputs():
     linear.register_full_backward_hook(lambda m, gi, go: go)
     with pytest.raises(RuntimeError, match="should always return None or None for all gradients"):
         linear(ng.ones(1, 2)).sum().backward()
+
+
+LEAVES = {
+    "contiguous": lambda m: m.ones(3, 4),
+    "transposed": lambda m: m.ones(4, 3).t(),
+    "with gaps": lambda m: m.ones(6, 4)[::2],
+    "expanded": lambda m: m.ones(3, 1).expand(3, 4),
+}
+USES = {
+    "transposed": lambda m, x: m.ones(2, 4) @ x.t(),
+    "permuted": lambda m, x: x.permute(1, 0) * 2,
+    "as it is": lambda m, x: x * 3,
+    "summed": lambda m, x: x.sum(),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_gradients_lie_as_their_leaves_do(leaf, use, create_graph):
+    found = []
+    for lib in (torch, ng):
+        x = LEAVES[leaf](lib).detach().requires_grad_()
+        USES[use](lib, x).sum().backward(create_graph=create_graph)
+        found.append((x.grad.stride(), x.grad.tolist()))
+    assert found[1] == found[0] or (create_graph and leaf != "contiguous" and found[1][1] == found[0][1])
+
+
+def test_gradients_kept_with_their_graph_are_not_shared():
+    x, y, seed = ng.ones(3, requires_grad=True), ng.ones(3, requires_grad=True), ng.ones(3)
+    (x + y).backward(seed, create_graph=True)
+    x.grad.detach().zero_()
+    assert y.grad.tolist() == seed.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("lib", [torch, ng], ids=["torch", "ng"])
+@pytest.mark.parametrize("walked", [False, True])
+def test_contexts_go_with_their_graph(lib, walked):
+    """Without the garbage collector: a context may hold a lot, and so may what is behind its node."""
+
+    class Held:
+        pass
+
+    class Own(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.held = Held()
+            seen.append(weakref.ref(ctx.held))
+            y = x * 2
+            ctx.save_for_backward(x, y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2 * g
+
+    seen: list = []
+    layer = lib.nn.Linear(2, 2)
+    layer.register_full_backward_hook(lambda *args: None)
+    seen.append(weakref.ref(layer.weight))
+    gc.disable()
+    try:
+        y = layer(Own.apply(lib.ones(1, 2, requires_grad=True))).sum()
+        if walked:
+            y.backward()
+        del y, layer
+        assert [each() for each in seen] == [None, None]
+    finally:
+        gc.enable()

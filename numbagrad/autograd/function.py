@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from typing import Any, Sequence
 
 from ..kernels._device import device_of
@@ -21,7 +22,7 @@ class FunctionCtx:
         self._non_differentiable: set[int] = set()
         self._dirty: tuple[Any, ...] = ()
         self._materialize = True
-        self._node: Any = None
+        self._node: Any = lambda: None  # a weak reference: the node holds the context, and both are to go when the graph does
         self.needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -53,18 +54,18 @@ class FunctionCtx:
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
                 "Specify retain_graph=True if you need to backward through the graph a second time."
             )
-        return tuple(None if s is None else s.unpack(self._node) if type(s) is saved.Packed else self._unpack(*s) for s in self._saved)
+        return tuple(None if s is None else s.unpack(self._node()) if type(s) is saved.Packed else self._unpack(*s) for s in self._saved)
 
     def _unpack(self, tensor: Any, version: int, output: int) -> Any:
         if tensor._version != version:
             raise RuntimeError(
-                f"one of the variables needed for gradient computation has been modified by an inplace operation: a tensor saved by {self._node.name()} "
+                f"one of the variables needed for gradient computation has been modified by an inplace operation: a tensor saved by {self._node().name()} "
                 f"is at version {tensor._version}; expected version {version} instead."
             )
         if output < 0:
             return tensor
         again = tensor.detach()
-        again._node, again._index = self._node, output
+        again._node, again._index = self._node(), output
         return again
 
 
@@ -174,11 +175,12 @@ class Function:
                 cls.setup_context(ctx, args, result)
             else:
                 result = cls.forward(ctx, *args, **kwargs)
-        many = isinstance(result, (tuple, list))
-        outputs = list(result) if many else [result]
-        outputs = [
-            t.detach() if _is_tensor(t) and any(t is a for a in args) and not any(t is d for d in ctx._dirty) else t for t in outputs
-        ]
+            many = isinstance(result, (tuple, list))
+            outputs = list(result) if many else [result]
+            # An argument as it is becomes a view of itself, so that changing it in place is a change of the argument too.
+            outputs = [
+                t.view_as(t) if _is_tensor(t) and any(t is a for a in args) and not any(t is d for d in ctx._dirty) else t for t in outputs
+            ]
         edges = [edge_of(t) if t is not None and t.requires_grad else None for t in tensors] if recorded else []
         if ctx._dirty:
             _check_dirty(ctx._dirty, args, outputs, recorded)
@@ -187,7 +189,7 @@ class Function:
         if recorded:
             meta = [(t._data.shape, t._data.dtype) if _is_tensor(t) else ((), None) for t in outputs]
             node = cls._node_class()(cls, ctx, edges, meta, [None if t is None else device_of(t._data) for t in tensors])
-            ctx._node = node
+            ctx._node = weakref.ref(node)
             for i, t in enumerate(outputs):
                 if _is_tensor(t) and id(t) not in ctx._non_differentiable and (t.is_floating_point() or t.is_complex()):
                     t._node, t._index = node, i

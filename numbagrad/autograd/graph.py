@@ -248,7 +248,7 @@ def _seed(output: Any, gradient: Any, op: str) -> Any:
         data = output._data
         if data.size != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        if data.dtype.kind not in "fc" and not (output.is_floating_point() or output.is_complex()):
+        if data.dtype.kind != "f" and not output.is_floating_point():
             raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {output.dtype}")
         return output._ones()
     if not hasattr(gradient, "requires_grad"):
@@ -347,9 +347,14 @@ def grad(
 
     A GradientEdge may stand in the place of a tensor.  With ``is_grads_batched`` each of ``grad_outputs`` has a first dimension more, and so have the results:
     a walk for each entry, one after the other.
-    Raises RuntimeError for an input that does not require a gradient, or, unless ``allow_unused``, one that the outputs do not depend on.
+    Raises RuntimeError for an input that does not require a gradient, or, unless ``allow_unused``, one that the outputs do not depend on; ValueError for
+    ``materialize_grads`` without it.
     """
     outs, ins = _as_tuple(outputs), _as_tuple(inputs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            f"grad: Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused={allow_unused}."
+        )
     if not only_inputs:
         warnings.warn("only_inputs argument is deprecated and is ignored now (defaults to True).", FutureWarning, stacklevel=2)
     if is_grads_batched:

@@ -81,9 +81,11 @@ def _composed_attention(q: Any, k: Any, v: Any, *, mask: Any, scale: float, caus
         before = _additive(allowed.tril(), q.dtype)
         mask = before if mask is None else mask + before
     scores = _scores(q, k, mask, scale)
-    weights = softmax(scores, -1)
-    if mask is not None:  # 0 where all scores of a row are −∞
-        weights = weights.masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
+    if mask is None:
+        weights = softmax(scores, -1)
+    else:  # 0 where all scores of a row are −∞, whose softmax would be NaN in every gradient behind it
+        nowhere = (scores == -math.inf).all(-1, keepdim=True)
+        weights = softmax(scores.masked_fill(nowhere, 0.0), -1).masked_fill(nowhere, 0.0)
     p, seed, offset = dropout
     if p:
         keys = k.shape[-2]
@@ -110,6 +112,8 @@ _attention = differentiable(
 
 def _drawn(x: Any, q: Any, k: Any, p: float) -> tuple[float, int, int]:
     """What dropout of the weights of the arrays ``q`` and ``k`` is drawn by, on the device of ``x``: (p, seed, offset)."""
+    if not 0.0 <= p <= 1.0:
+        raise RuntimeError(f"scaled_dot_product_attention: dropout probability has to be between 0 and 1, but got {p}")
     if not p:
         return 0.0, 0, 0
     seed, offset = random_key(x, None, kernels.draws(q, k), "scaled_dot_product_attention").values()
@@ -147,14 +151,12 @@ def scaled_dot_product_attention(
     attends to the keys up to i; a mask beside it holds too.  A query that may attend to no key gets 0.  ``dropout_p``: of the weights, whether training
     or not.  ``scale`` is 1/√E by default.  ``enable_gqa``: the heads, dimension −3, of the queries share those of the keys and values in groups
     (J. Ainslie et al., "GQA", 2023).  The memory is linear in L and S, unless ``attn_mask`` requires a gradient.  Computed in float32 for 16-bit floats.
-    Raises RuntimeError for dtypes that differ, tensors of less than two dimensions, and a mask beside ``is_causal`` unless q, k and v are (N, heads, L or
-    S, E) and there is no dropout; ValueError for a ``dropout_p`` outside [0, 1].
+    Raises RuntimeError for dtypes that differ, tensors of less than two dimensions, a ``dropout_p`` outside [0, 1], and a mask beside ``is_causal``
+    unless q, k and v are (N, heads, L or S, E) and there is no dropout.
     """
     if casting.active:
         query, key, value = casting.arguments("scaled_dot_product_attention", query, key, value)
     _check_attention(query, key, value, attn_mask)
-    if not 0.0 <= dropout_p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     if is_causal and attn_mask is not None:
         _check_both(query, key, value, attn_mask, dropout_p)
     q: Any = query

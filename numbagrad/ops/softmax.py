@@ -128,6 +128,9 @@ def _cross_entropy_slope(
             b = b + (each if wide is None else each * wide)
     if reduction == "mean":
         b = b / wrap(saved._data[-1:]).to(logits.dtype)  # type: ignore[attr-defined]
+        if not soft:  # a target that is ignored has no gradient, not that of 0 / 0 where all of them are
+            ignored = target == ignore_index
+            b = b.masked_fill(ignored.unsqueeze(axis) if logits.ndim > 1 else ignored, 0.0)  # type: ignore[attr-defined]
     if reduction == "none" and logits.ndim > 1:
         g = g.unsqueeze(axis)  # type: ignore[attr-defined]
     return g * (_softmax(logits, axis) * b.sum(axis, keepdim=True) - b)

@@ -144,6 +144,25 @@ def test_queries_without_a_key(needed: bool):
         np.testing.assert_allclose(weights.detach().numpy(), there.detach().numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_gradients_of_queries_without_a_key(recorded: bool):
+    """First and second ones are those of the other queries: the kernel's, and those of its steps, which a mask that requires a gradient takes."""
+    inputs = [torch.randn(2, n, 4, dtype=torch.float64) for n in (3, 5, 5)]
+    mask = torch.randn(3, 5, dtype=torch.float64)
+    mask[1] = -torch.inf
+    found = []
+    for lib, to in ((torch, torch.clone), (ng, lambda x: ng.from_numpy(x.numpy().copy()))):
+        q, k, v = (to(x).requires_grad_() for x in inputs)
+        allowed = to(mask).requires_grad_(recorded)
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            y = lib.nn.functional.scaled_dot_product_attention(q, k, v, allowed)
+        slopes = lib.autograd.grad(y.sin().sum(), (q, k, v), create_graph=True)
+        (y.square().sum() + sum(slope.square().sum() for slope in slopes)).backward()
+        found.append([y, *slopes, q.grad, k.grad, v.grad])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", ["float", "bool"])
 def test_mask_beside_is_causal(kind: str):
     """Both hold, for what PyTorch's kernels take; anything else is its error."""
@@ -165,8 +184,10 @@ def test_attention_bad_input():
         F.scaled_dot_product_attention(q, k.double(), v)
     with pytest.raises(RuntimeError, match="is_causal"):
         F.scaled_dot_product_attention(q, k, v, ng.zeros(3, 5), is_causal=True)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
         F.scaled_dot_product_attention(q, k, v, dropout_p=1.5)
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        nn.MultiheadAttention(4, 2, dropout=1.5)(q, q, q, need_weights=False)
     with pytest.raises(RuntimeError, match="number of heads"):
         F.scaled_dot_product_attention(ng.zeros(1, 4, 3, 4), ng.zeros(1, 3, 5, 4), ng.zeros(1, 3, 5, 4), enable_gqa=True)
 

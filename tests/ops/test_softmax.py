@@ -156,3 +156,12 @@ def test_bad_input():
     with pytest.raises(ValueError, match="'max'"):
         S.nll_loss(x, ng.tensor([0, 1, 2, 3]), reduction="max")
     assert np.isnan(S.cross_entropy(x, ng.tensor([-100] * 4)).item())
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_targets_that_are_all_ignored_have_no_gradient(create_graph, smoothing):
+    x = ng.randn(4, 3, dtype=ng.float64, requires_grad=True)
+    loss = S.cross_entropy(x, ng.tensor([-100] * 4), label_smoothing=smoothing)
+    (slope,) = ng.autograd.grad(loss, x, create_graph=create_graph)
+    assert np.isnan(loss.item()) and not slope.detach().numpy().any()
