@@ -496,5 +496,5 @@ mod_int.derivative(lambda g, y, a, b: (g, -g * make(floor_int, a, b)))
 @pow.derivative
 def _pow(g: Expr, y: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
     base = where(b == 0, 0, g * conj(b * pow(a, b - 1)))
-    exponent = where((a == 0) & (b >= 0), 0, g * conj(y * log(a)))
+    exponent = where((a == 0) & (absolute(b) == b), 0, g * conj(y * log(a)))  # b >= 0, also of complex numbers
     return base, exponent

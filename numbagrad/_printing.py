@@ -76,6 +76,7 @@ class _Formatter:
 class _ComplexFormatter:
     def __init__(self, values: np.ndarray):
         self.real, self.imag = _Formatter(values.real), _Formatter(values.imag)
+        self.width = self.real.width + self.imag.width + 1
 
     def __call__(self, value: complex) -> str:
         imag = self.imag(value.imag).lstrip()
@@ -93,7 +94,7 @@ def _shown(values: np.ndarray, summarize: bool) -> np.ndarray:
     return values
 
 
-def _lines(values: np.ndarray, indent: int, summarize: bool, text: Any) -> str:
+def _lines(values: np.ndarray, indent: int, summarize: bool, text: _Formatter | _ComplexFormatter) -> str:
     edge = int(_options["edgeitems"])  # type: ignore[call-overload]
     if values.ndim == 0:
         return text(values.item())
@@ -102,15 +103,15 @@ def _lines(values: np.ndarray, indent: int, summarize: bool, text: Any) -> str:
     if values.ndim == 1:
         items = values.tolist()
         shown = [*map(text, items[:edge]), " ...", *map(text, items[-edge:])] if cut else [text(v) for v in items]
-        return _row(shown, indent)
+        return _row(shown, indent, text.width)
     rows = [*range(edge), -1, *range(size - edge, size)] if cut else list(range(size))
     parts = ["..." if r < 0 else _lines(values[r], indent + 1, summarize, text) for r in rows]
     return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
 
 
-def _row(items: Sequence[str], indent: int) -> str:
-    width = max([len(i) for i in items], default=0) + 2
-    per_line = max(1, (int(_options["linewidth"]) - indent) // max(width, 1))  # type: ignore[call-overload]
+def _row(items: Sequence[str], indent: int, width: int) -> str:
+    """As many ``items`` on a line as there is room for by the column's ``width``; some may be wider."""
+    per_line = max(1, (int(_options["linewidth"]) - indent) // (width + 2))  # type: ignore[call-overload]
     lines = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)] or [""]
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
@@ -134,7 +135,7 @@ def format_tensor(tensor: Tensor) -> str:
         )
         body = _lines(values, len(prefix), summarize, text)
     default = (dtypes.get_default_dtype(), dtypes.get_default_dtype().to_complex())
-    inferred = (*default, dtypes.int64, dtypes.bool_) if tensor.numel() else default
+    inferred = (*default, dtypes.int64, dtypes.bool_) if tensor.numel() else default[:1]
     if tensor.dtype not in inferred:
         suffixes.append(f"dtype={tensor.dtype}")
     if tensor.grad_fn is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from .tensor import Tensor
 
 
 def from_sequence(data: Any, op: str, full_precision: bool = False) -> np.ndarray:
-    """Nested sequences of numbers, in PyTorch's inferred dtype: bool, int64, the default float or complex."""
-    data = _plain(data)
+    """Nested sequences of numbers, in PyTorch's inferred dtype: bool, int64, the default float or complex for Python's numbers; where arrays, NumPy's numbers
+    or tensors are among them, what their dtypes are promoted to."""
+    kinds: set[Any] = set()
+    data = _plain(data, kinds)
     try:
         array = np.array(data)
     except ValueError:
@@ -25,13 +28,15 @@ def from_sequence(data: Any, op: str, full_precision: bool = False) -> np.ndarra
         elif isinstance(data, str) or array.dtype.kind in "US":
             raise TypeError(f"{op}: too many dimensions 'str'" if not isinstance(data, str) else f"{op}: invalid data type 'str'")
         else:
-            kinds = sorted({type(v).__name__ for v in array.reshape(-1)})
-            if kinds == ["int"]:
+            names = sorted({type(v).__name__ for v in array.reshape(-1)})
+            if names == ["int"]:
                 raise ValueError("Overflow when unpacking long long")
-            raise RuntimeError(f"Could not infer dtype of {kinds[0]}")
+            raise RuntimeError(f"Could not infer dtype of {names[0]}")
     kind = array.dtype.kind
     if full_precision and kind in "fc":  # narrowed once, to the dtype that was asked for
         return array
+    if array.dtype != np.uint64 and not kinds <= _PYTHON:
+        return copy_kernels.cast(array, _promoted(kinds))
     if kind == "f":
         return array.astype(dtypes.get_default_dtype().numpy if dtypes.get_default_dtype() is not dtypes.bfloat16 else np.float32)
     if kind == "c":
@@ -53,14 +58,41 @@ def _ragged(data: Any, op: str) -> Exception:
     return ValueError(f"{op}: expected sequences of equal length at each level, but got a ragged one")
 
 
-def _plain(data: Any) -> Any:
-    """Tensors inside sequences as arrays."""
+_PYTHON = {bool, int, float, complex}
+
+
+def _plain(data: Any, kinds: set[Any]) -> Any:
+    """``data`` with a number for every tensor inside; ``kinds`` becomes the types of Python's numbers and the dtypes of the others that it holds."""
     if isinstance(data, Tensor):
-        return data.detach().tolist()
+        if data.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        kinds.add(data._data.dtype)
+        return data.item()
     if isinstance(data, (list, tuple)):
-        if any(isinstance(v, (Tensor, list, tuple)) for v in data):
-            return [_plain(v) for v in data]
+        found = set(map(type, data))
+        kinds |= found & _PYTHON
+        if not found <= _PYTHON:
+            kinds.update(v.dtype for v in data if isinstance(v, (np.generic, np.ndarray)))
+            if any(isinstance(v, (Tensor, list, tuple)) for v in data):
+                return [_plain(v, kinds) for v in data]
     return data
+
+
+def _promoted(kinds: set[Any]) -> np.dtype:
+    """The dtype that all of ``kinds`` convert to, types of Python's numbers and dtypes; one that tensors lack counts as Python's number of its kind."""
+    default = dtypes.get_default_dtype().numpy
+    of_python = {
+        "b": np.dtype(np.bool_),
+        "i": np.dtype(np.int64),
+        "u": np.dtype(np.int64),
+        "f": default,
+        "c": _dtypes.complex_dtype(default),
+    }
+    each = []
+    for kind in kinds:
+        native = kind.newbyteorder("=") if isinstance(kind, np.dtype) else np.dtype(kind)
+        each.append(of_python[native.kind] if kind in _PYTHON or native not in _dtypes.ALL else native)
+    return functools.reduce(_dtypes.promote, each)
 
 
 def cast_values(array: np.ndarray, target: np.dtype, op: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from .kernels.copy.strided import reaching, span
 from .layouts import order_of
 from .ops._out import into
 from .ops.views import only_size, sizes_of
+from .size import Size
 from .tensor import Tensor, wrap
 
 __all__ = [
@@ -82,7 +83,8 @@ def _to_array(data: Any, dtype: Any, op: str) -> np.ndarray:
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor with a copy of ``data``: a number, nested sequences of numbers, an array or a tensor.
 
-    Without ``dtype``: bool, int64, the default float or its complex for Python numbers; the array's own dtype for arrays.  Raises ValueError for ragged
+    Without ``dtype``: bool, int64, the default float or its complex for Python numbers; their own for arrays, NumPy's numbers and tensors, which in a
+    sequence are promoted together and must be of one element if they are tensors.  Raises ValueError for ragged
     sequences, TypeError for what holds no numbers, RuntimeError for a value that the dtype cannot hold.
     """
     if device is None and isinstance(data, Tensor):
@@ -236,7 +238,10 @@ def full(
     """A tensor filled with a number, whose kind gives the dtype if none is given."""
     place = as_device(device, "full")
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    inferred = dtypes.as_dtype(type(value), "full").numpy if type(value) in (bool, int, float, complex) else None
+    if isinstance(value, (int, np.integer)):
+        inferred: np.dtype | None = np.dtype(np.bool_ if isinstance(value, bool) else np.int64)
+    else:
+        inferred = dtypes.get_default_dtype().to_complex().numpy if isinstance(value, complex) else None
     shape = _checked((size if isinstance(size, int) else tuple(size),), "full")
     return _given(out, _finish(_filled(shape, value, _dtype_of(out, dtype, inferred), place), requires_grad))
 
@@ -310,7 +315,7 @@ def arange(
     Raises RuntimeError for a step of 0, or in the wrong direction, and ends that are not finite; ValueError for a step that is 0 as the integer of ``out``.
     """
     place = as_device(device, "arange")
-    given = [a.item() if isinstance(a, Tensor) else a for a in args]
+    start, end, step, *given = [a.item() if isinstance(a, (Tensor, np.generic)) else a for a in (start, end, step, *args)]
     if len(given) == 1:
         end = given[0] if end is None else end
         start = start if given[0] is end or start is not None else given[0]
@@ -319,7 +324,7 @@ def arange(
         step = rest[0] if rest else step
     start, step = 0 if start is None else start, 1 if step is None else step
     for name, value in (("start", start), ("end", end), ("step", step)):
-        if not isinstance(value, (bool, int, float, np.number)):
+        if not isinstance(value, (bool, int, float)):
             raise TypeError(f"arange(): argument '{name}' must be Number, not {type(value).__name__}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -444,7 +449,7 @@ for _op, _function in (
 def _construct(*args: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if len(args) == 1 and isinstance(args[0], (bool, float, complex)):
         raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
-    if len(args) == 1 and not isinstance(args[0], int):
+    if len(args) == 1 and not isinstance(args[0], (int, Size)):
         return tensor(args[0], dtype=dtype or dtypes.get_default_dtype(), device=device)
     return empty(*args, dtype=dtype, device=device) if args else empty(0, dtype=dtype, device=device)
 

@@ -54,7 +54,7 @@ half, float_, double = float16, float32, float64
 short, int_, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 
-_PYTHON = {bool: bool_, int: int64, float: None, complex: None}
+_PYTHON = {bool: bool_, int: int64, float: float64, complex: complex128}
 
 
 def named(name: str) -> dtype:
@@ -86,7 +86,7 @@ def as_dtype(value: Any, op: str = "dtype") -> dtype:
     if type(value) is dtype:
         return value
     if value in _PYTHON:
-        return _PYTHON[value] or (get_default_dtype() if value is float else get_default_dtype().to_complex())
+        return _PYTHON[value]
     if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         return of(np.dtype(value))
     raise TypeError(f"{op}: expected a numbagrad.dtype, but got {value!r} of type {type(value).__name__}")

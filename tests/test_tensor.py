@@ -97,7 +97,30 @@ class TestCreation:
         assert ng.arange(3).dtype is ng.int64
         assert ng.arange(0, 1, 0.25).tolist() == [0.0, 0.25, 0.5, 0.75]
         assert ng.tensor([[1, 2], [3, 4.5]]).tolist() == [[1.0, 2.0], [3.0, 4.5]]
-        assert ng.tensor([ng.tensor(1), ng.tensor(2)]).tolist() == [1, 2]
+        assert ng.tensor([ng.tensor(1), ng.tensor([2])]).tolist() == [1, 2]
+        assert ng.full((2,), np.int64(3)).dtype is ng.arange(np.int32(3)).dtype is ng.int64
+        assert ng.ones(1, dtype=float).dtype is ng.ones(1).to(float).dtype is ng.float64 and ng.ones(1).to(complex).dtype is ng.complex128
+        assert ng.nn.Linear(1, 1).to(float).weight.dtype is ng.nn.Linear(1, 1).to("cpu", dtype=float).bias.dtype is ng.float64
+        assert ng.FloatTensor(ng.Size([2, 1])).shape == ng.Tensor(ng.Size([2, 1])).shape == (2, 1)
+
+    @pytest.mark.parametrize(
+        "data, expected",
+        [
+            ("[np.float64(0.1), 1.0]", "float64"), ("[1, np.float32(1)]", "float32"), ("[[np.int32(1)], [np.int32(2)]]", "int32"),
+            ("[np.uint8(1), np.int8(1)]", "int16"), ("[np.int32(1), 1]", "int64"), ("[np.int64(1), 2.0]", "float32"), ("[np.float32(1), 1j]", "complex64"),
+            ("[np.bool_(True)]", "bool"), ("[np.ones(2), np.zeros(2)]", "float64"), ("[np.ones((1, 2), np.uint8), [[3, 4]]]", "int64"),
+            ("(np.float16(1),)", "float16"), ("[M.tensor(1.0, dtype=M.float64), 2]", "float64"), ("[M.tensor([1], dtype=M.int16)]", "int16"),
+            ("[[M.tensor([[1.5]])], [2]]", "float32"), ("[M.tensor(1, dtype=M.bfloat16), 1]", "bfloat16"), ("[M.tensor(1).half(), 1.0]", "float32"),
+            ("[np.float64(1), 1j]", "complex128"), ("[np.ones(2, '>i2')]", "int16"),
+        ],
+    )  # fmt: skip
+    def test_sequences_of_arrays_and_tensors_have_their_dtypes(self, data, expected):
+        made = ng.tensor(eval(data, {"np": np, "M": ng}))
+        assert made.dtype is getattr(ng, expected)
+        torch = pytest.importorskip("torch")
+        if ">" not in data:
+            theirs = torch.tensor(eval(data, {"np": np, "M": torch}))
+            assert str(theirs.dtype) == f"torch.{expected}" and made.tolist() == theirs.tolist()
 
     @pytest.mark.cpu
     def test_tensor_copies_and_from_numpy_shares(self):
@@ -274,6 +297,7 @@ SHOWN = [
     [1.0, 2.0], [1.5, -2.25], [[1.0, 2.0], [3.0, 4.0]], 3.0, [], [1e-5, 1.0], [1e10, 1.0], [float("nan"), 1.0], [float("inf"), -1.5],
     [1, 2, -30], [True, False],
     [[[1, 2], [3, 4]]], [0.1234567], [100000.0, 1.0], [1e-7], [0.0, 0.0], [[]], [1 + 2j, -0.5j], [1234.5, 0.001],
+    [0.0] * 60, [float("nan")] * 30, [float("inf"), 1.0] * 20, [0j] * 30, [True] * 30,
 ]  # fmt: skip
 
 
@@ -297,6 +321,7 @@ class TestPrinting:
         assert repr(ng.ones(2, requires_grad=True)) == "tensor([1., 1.], requires_grad=True)"
         assert repr(ng.ones(2, requires_grad=True) * 2) == "tensor([2., 2.], grad_fn=<MulBackward0>)"
         assert repr(ng.ones(1).shape) == "numbagrad.Size([1])"
+        assert repr(ng.ones(0, 2, dtype=ng.complex64)) == "tensor([], size=(0, 2), dtype=numbagrad.complex64)"
         assert repr(ng.ones(1, dtype=ng.bfloat16)) == "tensor([1.], dtype=numbagrad.bfloat16)"
 
     def test_options(self):

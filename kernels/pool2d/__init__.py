@@ -68,12 +68,17 @@ def _output_size(size: int, kernel: int, stride: int, padding: int, dilation: in
     return steps + 1
 
 
+def _as_kernel(stride: Any) -> bool:
+    """Whether ``stride`` stands for the size of the window: None or an empty sequence."""
+    return stride is None or (isinstance(stride, (tuple, list)) and not stride)
+
+
 class _Geometry:
     """Checked window arguments and the output size they give."""
 
     def __init__(self, op: str, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool):
         self.kernel = _pair(op, "kernel_size", kernel_size)
-        self.stride = self.kernel if stride is None or stride == () or stride == [] else _pair(op, "stride", stride)
+        self.stride = self.kernel if _as_kernel(stride) else _pair(op, "stride", stride)
         self.padding = _pair(op, "padding", padding)
         self.dilation = _pair(op, "dilation", dilation)
         for name, pair in (("kernel size", self.kernel), ("stride", self.stride), ("dilation", self.dilation)):
@@ -124,7 +129,7 @@ def _pairs(op: str, windows: Sequence[Any]) -> tuple[tuple[int, int], ...]:
     if not windows:
         return ()
     kernel_size, stride, padding, dilation = windows
-    stride = kernel_size if stride is None or stride == () or stride == [] else stride
+    stride = kernel_size if _as_kernel(stride) else stride
     return tuple([_pair(op, "window", value) for value in (kernel_size, stride, padding, dilation)])
 
 

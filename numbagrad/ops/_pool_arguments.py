@@ -36,7 +36,8 @@ def _each(op: str, name: str, value: Any, dims: int) -> tuple[int, ...]:
 
 def windows_of(op: str, dims: int, **settings: Any) -> list[tuple[int, ...]]:
     """``kernel_size``, ``stride`` (by default the same), ``padding`` and, if it is given, ``dilation``: a number for each dimension."""
-    if settings["stride"] is None or settings["stride"] in ((), []):
+    stride = settings["stride"]
+    if stride is None or (isinstance(stride, (tuple, list)) and not stride):
         settings["stride"] = settings["kernel_size"]
     found = {name: _each(op, name, value, dims) for name, value in settings.items()}
     for name, values in found.items():

@@ -71,8 +71,8 @@ def view_as_complex(input: Tensor) -> Tensor:
     return _as_complex(input)
 
 
-Tensor.real = property(real, doc=real.__doc__)  # type: ignore[attr-defined]
-Tensor.imag = property(imag, doc=imag.__doc__)  # type: ignore[attr-defined]
+Tensor.real = property(real, lambda self, value: real(self).copy_(value), doc=real.__doc__)  # type: ignore[attr-defined]
+Tensor.imag = property(imag, lambda self, value: imag(self).copy_(value), doc=imag.__doc__)  # type: ignore[attr-defined]
 
 
 @public(method=False, name="complex", out=True)

@@ -1,7 +1,7 @@
 """Convolutions.
 
 Of the three passes of a convolution (output, input gradient, weight gradient), each is linear in both its arguments, and its derivatives are
-the other two: so their rules name one another, and convolutions differentiate to any order.
+the other two: so their rules name one another, and convolutions differentiate to any order.  Those of complex numbers are made of those of their parts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from ..kernels.conv2d import volumes
 from ..tensor import Tensor
 from ._attach import public
 from ._operation import differentiable
+from .complex_views import view_as_complex
+from .copy import stack
 
 __all__ = ["conv1d", "conv2d", "conv3d"]
 
@@ -64,6 +66,20 @@ _conv2d, conv2d_input_grad = _passes("conv2d", kernels.conv2d, kernels.conv2d_in
 _conv3d, conv3d_input_grad = _passes("conv3d", volumes.conv3d, volumes.conv3d_input_grad, volumes.conv3d_weight_grad, _flat_depth)
 
 
+def is_complex(input: Any, weight: Any) -> bool:
+    """Whether a convolution of these is to be made of those of their parts."""
+    return isinstance(input, Tensor) and isinstance(weight, Tensor) and input._data.dtype.kind == "c" == weight._data.dtype.kind
+
+
+def of_parts(convolve: Any, input: Any, weight: Any, bias: Any, *how: Any) -> Tensor:
+    """A convolution of complex numbers: (a + ib)·(c + id) = ac − bd + i·(ad + bc)."""
+    a, b, c, d = input.real, input.imag, weight.real, weight.imag
+    first, second = (None, None) if bias is None else (bias.real, bias.imag)
+    real = convolve(a, c, first, *how) - convolve(b, d, None, *how)
+    imag = convolve(a, d, second, *how) + convolve(b, c, None, *how)
+    return view_as_complex(stack([real, imag], -1))
+
+
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -73,6 +89,8 @@ def conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
+    if is_complex(input, weight):
+        return of_parts(_conv2d, input, weight, bias, stride, padding, dilation, groups)
     if casting.active:
         input, weight, bias = casting.arguments("conv2d", input, weight, bias)
     return _conv2d(input, weight, bias, stride, padding, dilation, groups)
@@ -87,6 +105,8 @@ def conv3d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
+    if is_complex(input, weight):
+        return of_parts(_conv3d, input, weight, bias, stride, padding, dilation, groups)
     if casting.active:
         input, weight, bias = casting.arguments("conv3d", input, weight, bias)
     return _conv3d(input, weight, bias, stride, padding, dilation, groups)

@@ -7,12 +7,13 @@ dilation; a convolution of y's size has a result of x's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..autograd import casting
 from ..tensor import Tensor
 from ._attach import public
-from .conv import check_one_dimensional, conv2d_input_grad, conv3d_input_grad, single
+from .conv import check_one_dimensional, conv2d_input_grad, conv3d_input_grad, is_complex, of_parts, single
 from .copy import pad
 
 __all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
@@ -35,6 +36,9 @@ def _values(op: str, name: str, value: Any, dims: int) -> tuple[int, ...]:
 def _transposed(
     op: str, dims: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any
 ) -> Tensor:
+    for position, (name, given) in enumerate((("input", input), ("weight", weight)), 1):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"{op}(): argument '{name}' (position {position}) must be Tensor, not {type(given).__name__}")
     steps, borders, spreads = (
         _values(op, name, value, dims) for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
     )
@@ -123,9 +127,12 @@ def conv_transpose2d(
 
     M. D. Zeiler et al., "Deconvolutional networks" (2010); V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning" (2016).
     """
+    transposed = partial(_transposed, "conv_transpose2d", 2)
+    if is_complex(input, weight):
+        return of_parts(transposed, input, weight, bias, stride, padding, output_padding, groups, dilation)
     if casting.active:
         input, weight, bias = casting.arguments("conv_transpose2d", input, weight, bias)
-    return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return transposed(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @public(method=False)
@@ -140,9 +147,12 @@ def conv_transpose3d(
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
     """``conv_transpose2d`` with a dimension more: (N, C, D, H, W) or (C, D, H, W) with a weight (C, K / groups, kD, kH, kW)."""
+    transposed = partial(_transposed, "conv_transpose3d", 3)
+    if is_complex(input, weight):
+        return of_parts(transposed, input, weight, bias, stride, padding, output_padding, groups, dilation)
     if casting.active:
         input, weight, bias = casting.arguments("conv_transpose3d", input, weight, bias)
-    return _transposed("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return transposed(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @public(method=False)

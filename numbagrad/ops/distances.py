@@ -6,6 +6,7 @@ from typing import Any
 
 from ..autograd import casting
 from ..tensor import Tensor
+from ._arguments import result_into
 from .views import broadcast_shapes
 
 __all__ = [
@@ -13,9 +14,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
-    """x / max(‖x‖ₚ, eps) along ``dim``"""
-    return input / input.norm(p, dim, True).clamp_min(eps)  # type: ignore[attr-defined]
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """x / max(‖x‖ₚ, eps) along ``dim``, written into ``out`` if that is given."""
+    return result_into(out, input / input.norm(p, dim, True).clamp_min(eps))  # type: ignore[attr-defined]
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

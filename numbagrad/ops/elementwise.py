@@ -288,9 +288,26 @@ def clamp(input: Any, min: Any = None, max: Any = None, **others: Any) -> Any:
         return with_others(clamp, others, input, min, max)
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
+    if type(min) is int or type(max) is int:
+        _check_bounds(input, min, max)
     if max is None:
         return _clamp_min(input, min)
     return _clamp_max(input, max) if min is None else _clamp(input, min, max)
+
+
+def _check_bounds(input: Any, *bounds: Any) -> None:
+    """RuntimeError for a Python int that the dtype of ``input``, an integer one, cannot hold: it would wrap around and limit to something else."""
+    if (
+        not isinstance(input, Tensor)
+        or input._data.dtype.kind not in "iu"
+        or any(type(bound) is float or isinstance(bound, Tensor) for bound in bounds)
+    ):
+        return
+    limits = np.iinfo(input._data.dtype)
+    low = int(limits.min) or -int(limits.max)  # negative numbers wrap around in unsigned types
+    for bound in bounds:
+        if type(bound) is int and not low <= bound <= int(limits.max):
+            raise RuntimeError(f"clamp: value {bound} cannot be converted to type {input.dtype.name} without overflow")
 
 
 _PLAIN += (add, sub, div)
@@ -316,12 +333,12 @@ public(isinf, name="isinf")
 
 def clamp_min(input: Any, min: Any) -> Any:
     """max(input, min)"""
-    return _clamp_min(_tensor(input, "clamp_min", min), min)
+    return clamp(_tensor(input, "clamp_min", min), min)
 
 
 def clamp_max(input: Any, max: Any) -> Any:
     """min(input, max)"""
-    return _clamp_max(_tensor(input, "clamp_max", max), max)
+    return clamp(_tensor(input, "clamp_max", max), max=max)
 
 
 def _tensor(input: Any, op: str, other: Any) -> Any:

@@ -20,12 +20,15 @@ __all__ = ["group_norm", "instance_norm", "local_response_norm", "rms_norm"]
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(x − mean) / √(var + eps) · weight + bias, the statistics those of a sample's group of channels, weight and bias one per channel.
 
-    ``input`` is (N, C, ...), C divisible by ``num_groups``.  Raises RuntimeError for shapes that do not match.
+    ``input`` is (N, C, ...), C divisible by ``num_groups``.  Raises RuntimeError for shapes that do not match, ValueError where there is one sample whose
+    groups are of a single value.
 
     Y. Wu, K. He, "Group normalization" (2018).
     """
     if casting.active:
         input, weight, bias = casting.arguments("group_norm", input, weight, bias)
+    if input.numel() == num_groups and input.ndim > 1 and input.shape[0] == 1:
+        raise ValueError(f"group_norm: Expected more than 1 value per channel when training, got input size {list(input.shape)}")
     return group_norm_with_statistics(input, num_groups, weight, bias, eps)[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
     return basic_index.made(self, data, (key,))
 
 
-_INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+_INT64, _BOOL, _FLOAT16 = np.dtype(np.int64), np.dtype(np.bool_), np.dtype(np.float16)
 
 
 def _arrays(x: Tensor, index: Any) -> tuple[Any, ...] | None:
@@ -129,6 +130,8 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
             self._bump()
             return
         key, indices = _parsed(self, index)
+        if indices is not None and isinstance(value, Tensor):
+            value = _filling_masks(self, indices, value)
     if recorded:
         target = self if key is None else _basic(self, key)
         check_writable(target, "__setitem__")
@@ -150,11 +153,24 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     overwrite(target, _index_put(target, indices, _without_leading_ones(value, indices, target), False), "__setitem__")
 
 
+def _filling_masks(self: Tensor, indices: Indices, value: Tensor) -> Tensor:
+    """``value`` as it is written at ``indices``: where these are masks alone, they are filled with a single number, whatever its dtype."""
+    if (
+        value._data.dtype == self._data.dtype
+        or value._data.size != 1
+        or any(e is not None and e._data.dtype != _BOOL for e in indices.entries)
+    ):
+        return value
+    return value.to(self.dtype)  # type: ignore[attr-defined]
+
+
 def _assigned(self: Tensor, value: Any) -> Any:
-    """A number that can be assigned, as Python's."""
+    """A number that can be assigned, as Python's.  One that is too large for float16 becomes infinite: masks of scores are written so."""
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
     if isinstance(value, (bool, int, float, complex)):
+        if self._data.dtype == _FLOAT16 and isinstance(value, (int, float)) and abs(value) > 65504:
+            return math.copysign(65504.0 if abs(value) < 65520 else math.inf, value)
         return value
     raise TypeError(f"can't assign a {type(value).__name__} to a {self.type()}")  # type: ignore[attr-defined]
 
@@ -212,7 +228,8 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     if casting.active:
         input, values = casting.arguments("index_put", input, values)
     found = _advanced(input, indices, "index_put")
-    return _index_put(input, found, _without_leading_ones(tensor_argument(values, "index_put", "values"), found, input), accumulate)
+    values = _without_leading_ones(tensor_argument(values, "index_put", "values"), found, input)
+    return _index_put(input, found, values if accumulate else _filling_masks(input, found, values), accumulate)
 
 
 @public
@@ -220,12 +237,14 @@ def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = F
     """``index_put`` in place."""
     if type(indices) is tuple and {type(values), *map(type, indices)} == {Tensor} and not is_recorded(input, values):
         arrays = _arrays(input, indices[0] if len(indices) == 1 else indices)
-        if arrays is not None:
+        if arrays is not None and values._data.dtype == input._data.dtype:
             kernels.index_put_into(input._data, arrays, values._data, accumulate)
             input._bump()
             return input
     found = _advanced(input, indices, "index_put_")
     values = _without_leading_ones(tensor_argument(values, "index_put_", "values"), found, input)
+    if not accumulate:
+        values = _filling_masks(input, found, values)
     if is_recorded(input, values):
         return rewritten(input, _index_put, (found, values, accumulate), "index_put_")
     kernels.index_put_into(input._data, found.arrays(), values._data, accumulate)

@@ -136,7 +136,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if not shape:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     size = shape[dimension(dim, len(shape))]
-    step = -(-size // chunks)
+    step = -(-size // int(chunks))
     return split(input, step, dim) if step else tuple(narrow(input, dim, 0, 0) for _ in range(chunks))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Sequence
 
 from ..size import dimension
@@ -39,6 +40,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             )
         indices_or_sections = given.tolist()
     size = input.shape[d]
+    if isinstance(indices_or_sections, Integral):
+        indices_or_sections = int(indices_or_sections)
     if not isinstance(indices_or_sections, (int, tuple, list)):
         raise TypeError(f"tensor_split(): expected an int, a tuple of them or a Tensor, but got {type(indices_or_sections).__name__}")
     if not isinstance(indices_or_sections, int):

@@ -184,6 +184,8 @@ def _view_dtype(x: Tensor, dtype: Any) -> Tensor:
         for name, place in places:
             if place % times:
                 raise RuntimeError(f"self.{name} must be divisible by {times} to view {kinds}, but got {place}")
+        if x.shape[-1] % times:
+            raise RuntimeError(f"self.size(-1) must be divisible by {times} to view {kinds}, but got {x.shape[-1]}")
     result = wrap(x._data.view(target))
     result._counter = x._shared_counter()
     return result
@@ -330,8 +332,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         moved = _IN_ORDER[:ndim]
         moved.insert(destination, moved.pop(source))
         return _permute_op(input, tuple(moved))
-    src = [dimension(d, ndim) for d in ((source,) if isinstance(source, int) else source)]
-    dst = [dimension(d, ndim) for d in ((destination,) if isinstance(destination, int) else destination)]
+    src = [dimension(d, ndim) for d in ((source,) if isinstance(source, (int, np.integer)) else source)]
+    dst = [dimension(d, ndim) for d in ((destination,) if isinstance(destination, (int, np.integer)) else destination)]
     if len(src) != len(dst) or len(set(src)) != len(src) or len(set(dst)) != len(dst):
         raise RuntimeError(f"movedim: source {source} and destination {destination} must have the same number of distinct dimensions")
     order = [d for d in range(ndim) if d not in src]
@@ -371,7 +373,7 @@ def squeeze(input: Tensor, dim: Any = None, **others: Any) -> Tensor:
     if dim is None:
         keep = tuple([n for n in shape if n != 1])
     else:
-        dims = [dimension(d, len(shape)) for d in ((dim,) if isinstance(dim, int) else dim)]
+        dims = [dimension(d, len(shape)) for d in ((dim,) if isinstance(dim, (int, np.integer)) else dim)]
         keep = tuple([n for i, n in enumerate(shape) if n != 1 or i not in dims])
     return _reshaped(input, keep)
 

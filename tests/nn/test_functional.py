@@ -98,6 +98,7 @@ CASES = [
     Case("F.pairwise_distance(x, y, p=1, keepdim=True)", XY),
     Case("F.normalize(x)", X),
     Case("F.normalize(x, p=1, dim=0)", X),
+    Case("F.normalize(x.detach(), out=x.detach().clone())", X),
     Case("F.one_hot(t, 6)", {"t": classes(6, 4)}),
     # layers
     Case("nn.Linear(6, 3)(x)", X),

@@ -109,12 +109,27 @@ def test_lazy_modules_in_a_tree():
     assert ng.equal(other.eval()(x), net.eval()(x))
 
 
+@pytest.mark.parametrize("kind", ["BatchNorm2d", "InstanceNorm2d"])
+def test_state_dicts_from_before_num_batches_tracked(kind):
+    """Files of that time have neither the entry nor a version."""
+    nets = [nn.Sequential(getattr(nn, kind)(3, track_running_stats=True)) for _ in range(2)]
+    nets[0](of(2, 3, 4, 4).float())
+    state = {k: v for k, v in nets[0].state_dict().items() if k != "0.num_batches_tracked"}
+    assert repr(nets[1].load_state_dict(state)) == "<All keys matched successfully>"
+    assert ng.equal(nets[1][0].running_mean, nets[0][0].running_mean) and nets[1][0].num_batches_tracked.item() == 0
+    new = nets[0].state_dict()
+    del new["0.num_batches_tracked"]
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\) in state_dict: \"0.num_batches_tracked\""):
+        nets[1].load_state_dict(new)
+
+
 REFUSED = {
     "conv_transpose output_padding": (lambda: F.conv_transpose2d(of(1, 2, 3, 3), of(2, 1, 2, 2), output_padding=1), RuntimeError, "output padding"),
     "conv_transpose channels": (lambda: F.conv_transpose1d(of(1, 3, 3), of(2, 1, 2)), RuntimeError, "channels"),
     "conv3d rank": (lambda: F.conv3d(of(3, 4, 4), of(2, 3, 1, 1, 1)), RuntimeError, "4D"),
     "group_norm groups": (lambda: F.group_norm(of(2, 5, 3), 2), RuntimeError, "divisible"),
     "group_norm weight": (lambda: F.group_norm(of(2, 4, 3), 2, ng.ones(3)), RuntimeError, "weight"),
+    "group_norm single": (lambda: nn.GroupNorm(4, 4, dtype=ng.float64)(of(1, 4)), ValueError, "more than 1 value"),
     "instance_norm single": (lambda: F.instance_norm(of(2, 3, 1)), ValueError, "spatial"),
     "max_pool1d stride": (lambda: F.max_pool1d(of(2, 3, 4), 2, stride=0), RuntimeError, "stride"),
     "avg_pool3d divisor": (lambda: F.avg_pool3d(of(1, 1, 2, 2, 2), 2, divisor_override=0), RuntimeError, "divisor"),

@@ -242,6 +242,7 @@ def test_copies():
     third.load_state_dict(ng.load(stream))
     x = ng.randn(2, 3)
     expected = net(x)
+    assert all(p.grad is not None for p in net.parameters()) and all(p.grad is None for other in made for p in other.parameters())
     for other in [*made, third]:
         assert ng.equal(other(x), expected) and not other.training and repr(other) == repr(net)
         assert [n for n, _ in other.named_parameters()] == NAMES

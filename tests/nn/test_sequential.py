@@ -120,6 +120,18 @@ def test_a_forward_of_ones_own_is_called(fused, monkeypatch, position):
     assert not fused
 
 
+def test_hooks_on_all_modules_see_what_is_between(fused):
+    m, seen = model(), []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, args, output: seen.append(type(module)))
+    try:
+        m(ng.ones(4, 5))
+    finally:
+        handle.remove()
+    assert seen == [*map(type, m), nn.Sequential] and not fused
+    m(ng.ones(4, 5))
+    assert fused
+
+
 def test_a_replaced_weight_is_used():
     m, x = model()[:2], ng.ones(4, 5)
     del m[0].weight

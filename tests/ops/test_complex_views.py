@@ -74,3 +74,27 @@ def test_views_that_are_not_aligned():
     with pytest.raises(RuntimeError, match=r"self.stride\(0\) must be divisible by 2 to view Float as Double"):
         flat[:12].reshape(4, 3)[:, :2].view(ng.float64)
     assert flat[2:4].view(ng.float64).shape == (1,)
+
+
+def test_parts_can_be_assigned(z):
+    z.real, z.imag = ng.tensor([1.0, 2.0], dtype=ng.float64), z.imag * 2
+    assert z.tolist() == [[1 + 4j, 2 - 1j], [1 + 0j, 2 - 2j]]
+    z.imag = 0
+    assert z[0].tolist() == [1, 2]
+
+
+def test_powers_of_complex_numbers():
+    a, b = (ng.tensor(v, dtype=ng.complex128, requires_grad=True) for v in ([1 + 2j, -0.5j, 2 + 0j], [0.5 - 1j, 2 + 0j, 1j]))
+    assert gradcheck(ng.pow, (a, b)) and gradcheck(lambda b: 2**b, (b,))
+    zero = ng.zeros(2, dtype=ng.complex64)
+    exponent = ng.tensor([1 + 0j, 2 + 0j], requires_grad=True)
+    (zero**exponent).abs().sum().backward()
+    assert exponent.grad.tolist() == [0, 0]
+
+
+def test_a_complex_result_has_no_implicit_gradient(z):
+    z.requires_grad_()
+    with pytest.raises(RuntimeError, match=r"grad can be implicitly created only for real scalar outputs but got .*complex128"):
+        z.sum().backward()
+    z.sum().backward(ng.tensor(1 + 0j, dtype=ng.complex128))
+    assert z.grad.eq(1).all()

@@ -68,6 +68,28 @@ def test_conv1d():
     assert gradgradcheck(conv1d, (x, w, b))
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("name", ["conv", "conv_transpose"])
+def test_complex_numbers(name, dims, dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(dims)
+    shapes = (2, 4, *[5] * dims), (4, 2, *[3] * dims), (4,)
+    values = [(rng.standard_normal(s) + 1j * rng.standard_normal(s)).astype(dtype) for s in shapes]
+    found = []
+    for lib in (torch, ng):
+        inputs = [lib.tensor(v, requires_grad=True) for v in values]
+        convolve = getattr(lib.nn.functional, f"{name}{dims}d")
+        groups, bias = (2, inputs[2]) if name == "conv" else (1, inputs[2][:2])
+        y = convolve(inputs[0], inputs[1], bias, stride=2, padding=1, groups=groups)
+        slopes = lib.autograd.grad((y * y.conj()).real.sum() + y.imag.sum(), inputs, create_graph=True)
+        second = lib.autograd.grad(sum((s * s).real.sum() for s in slopes), inputs[:2])
+        found.append([t.detach().numpy() for t in (y, *slopes, *second)])
+    for expected, got in zip(*found):
+        near = 5e-3 if dtype == "complex64" else 1e-13  # tensor cores round float32 to TF32
+        np.testing.assert_allclose(got, expected, rtol=0, atol=near * np.abs(expected).max())
+
+
 def test_names():
     assert ng.conv2d is conv2d
     assert ng.conv1d is conv1d

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,6 +122,32 @@ def test_setitem_as_torch(case, kind):
     if kind != "number":
         expected = np.zeros(size) if tv.grad is None else tv.grad.numpy()  # an index that chooses nothing cuts PyTorch's graph
         assert np.array_equal(np.zeros(size) if v.grad is None else v.grad.numpy(), expected)
+
+
+@pytest.mark.parametrize("masks", ["x > 2", "M.tensor([True, False])", "slice(None), x[0] > 1", "[False, True], slice(1, 3)", "True"])
+def test_masks_alone_are_filled_with_a_number_of_any_dtype(masks):
+    def filled(M):
+        x = M.arange(6).reshape(2, 3)
+        index = eval(masks, {"M": M, "x": x})
+        x[index] = M.tensor([-7.5])
+        return x.tolist()
+
+    assert filled(ng) == filled(torch)
+    x = ng.zeros(2, dtype=ng.float64)
+    assert x.index_put_((x == 0,), ng.tensor(2)).tolist() == x.index_put((x > 0,), ng.tensor(2)).tolist() == [2, 2]
+    with pytest.raises(RuntimeError, match="values to have the dtype of input, float64, but got float32"):
+        x[[0]] = ng.ones(1)
+
+
+def test_numbers_that_are_too_large_for_half_become_infinite():
+    def written(M):
+        x = M.zeros(6, dtype=M.half)
+        x[0], x[[1]], x[M.arange(6) == 2], x[3], x[4] = 1e6, -1e9, 65521, 65510.0, -(10**9)
+        return x.tolist()
+
+    assert written(ng) == written(torch) == [math.inf, -math.inf, math.inf, 65504.0, -math.inf, 0.0]
+    with pytest.raises(RuntimeError, match="without overflow"):
+        ng.zeros(2)[0] = 1e60
 
 
 def test_basic_indexing_makes_views():

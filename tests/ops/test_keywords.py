@@ -140,3 +140,17 @@ def test_where_functions_are_found():
         function = getattr(ng, name)
         assert pickle.loads(pickle.dumps(function)) is function
         assert function.__doc__
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "M.ones(4).chunk(two)[0]", "M.ones(5).tensor_split(two)[0]", "M.ones(1, 3).squeeze(two - 2)", "M.ones(2, 3).movedim(two - 2, two - 1)",
+        "M.linalg.matrix_power(M.ones(2, 2), two)", "M.nn.MaxPool2d(two)(M.ones(1, 4, 4))", "M.nn.functional.avg_pool2d(M.ones(1, 4, 4), two, two)",
+        "M.nn.LayerNorm(two)(M.ones(3, 2))", "M.nn.RMSNorm(two)(M.ones(3, 2))", "M.nn.functional.lp_pool2d(M.ones(1, 4, 4), 2, two)",
+    ],
+)  # fmt: skip
+def test_integers_of_numpy(call):
+    torch = pytest.importorskip("torch")
+    expected, found = (eval(call, {"M": module, "two": np.int64(2)}) for module in (torch, ng))
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), rtol=1e-6)

@@ -422,6 +422,8 @@ def test_printed_form():
         "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n    foreach: None\n    fused: None\n    lr: 0.5\n"
         "    maximize: False\n    momentum: 0\n    nesterov: False\n    weight_decay: 0\n)"
     )
+    two = repr(optim.SGD([{"params": parameters()}, {"params": parameters()}], lr=0.5))
+    assert two == text[:-1] + text[5:].replace("Group 0", "Group 1")
 
 
 def test_parameters_and_gradients_of_any_layout():

@@ -43,7 +43,7 @@ class Conversions:
         for value in args:
             if isinstance(value, Tensor):
                 dtype, device = value.dtype, value.device
-            elif isinstance(value, dtypes.dtype):
+            elif isinstance(value, (dtypes.dtype, type)):
                 dtype = value
             elif isinstance(value, bool):
                 non_blocking = value
@@ -51,6 +51,7 @@ class Conversions:
                 device = value
         if device is not None:
             device = as_device(device, "Module.to")
+        dtype = None if dtype is None else dtypes.as_dtype(dtype, "Module.to")
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
 

@@ -12,11 +12,11 @@ from ...autograd.node import RemovableHandle
 from ...tensor import Parameter, Tensor
 from ..parameter import is_lazy
 
-_IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
+IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 _EXTRA = "_extra_state"
 
 
-class IncompatibleKeys(_IncompatibleKeys):
+class _IncompatibleKeys(IncompatibleKeys):
     """What ``load_state_dict`` found missing and superfluous."""
 
     def __repr__(self) -> str:
@@ -104,7 +104,7 @@ class StateDict:
 
     # ---- loading --------------------------------------------------------------------------------------------------------------------
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
         """Copy parameters and buffers from ``state_dict``, or with ``assign`` put its tensors in their place.
 
         Raises RuntimeError, before anything is changed, for a shape that differs, and with ``strict`` for missing or unexpected keys; the
@@ -115,7 +115,7 @@ class StateDict:
         metadata = getattr(state_dict, "_metadata", None) or {}
         given = _Loading(state_dict)
         given.pending = []
-        found = IncompatibleKeys([], [])
+        found = _IncompatibleKeys([], [])
         errors: list[str] = []
         _load(self, given, "", metadata, assign, found, errors)
         if strict:
@@ -262,7 +262,7 @@ def _fitted(key: str, tensor: Any, value: Any) -> tuple[Any, str | None]:
     return value, None
 
 
-def _load(module: Any, given: _Loading, prefix: str, metadata: Any, assign: bool, found: IncompatibleKeys, errors: list[str]) -> None:
+def _load(module: Any, given: _Loading, prefix: str, metadata: Any, assign: bool, found: _IncompatibleKeys, errors: list[str]) -> None:
     """Look for the entries of ``module`` and of what is below it, children after their parent."""
     local = dict(metadata.get(prefix[:-1], {}))
     if assign:

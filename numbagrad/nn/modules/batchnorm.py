@@ -17,6 +17,7 @@ from .module import Module
 class _NormBase(Module):
     """Parameters and running statistics, one number per channel."""
 
+    _version = 2  # since num_batches_tracked is saved
     ranks: tuple[int, ...] = ()
 
     def __init__(
@@ -61,6 +62,12 @@ class _NormBase(Module):
             init.ones_(self.weight)
             if self.bias is not None:
                 init.zeros_(self.bias)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
+        """As every module; state dicts without a version or of the first one may lack ``num_batches_tracked``, which then stays as it is."""
+        if (local_metadata.get("version") or 1) < 2 and self.num_batches_tracked is not None:
+            state_dict.setdefault(f"{prefix}num_batches_tracked", self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def _check_dimensions(self, input: Tensor) -> None:
         if input.ndim not in self.ranks:

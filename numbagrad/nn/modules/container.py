@@ -8,6 +8,7 @@ from typing import Any, Iterable, Iterator, Mapping
 
 from ...ops.matmul import linear_relu
 from ...tensor import Parameter, Tensor
+from ._global_hooks import hooks as everywhere
 from .activation import ReLU
 from .linear import Linear
 from .module import Module
@@ -92,6 +93,7 @@ def is_plain(module: Any, kind: Any) -> bool:
     """Whether calling ``module`` is no more than the forward of ``kind``, without hooks and with nothing replaced."""
     return (
         type(module) is kind
+        and not everywhere
         and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks)
         and "forward" not in module.__dict__
         and (kind.__call__, kind.forward) == _CALLS[kind]
@@ -101,8 +103,8 @@ def is_plain(module: Any, kind: Any) -> bool:
 class Sequential(_Row):
     """Modules called one after another: ``Sequential(a, b)`` or ``Sequential(OrderedDict(first=a, second=b))``.
 
-    A Linear with a ReLU right behind it is computed as one operation, of the same values and gradients; not where either has hooks, which
-    see what is between them.
+    A Linear with a ReLU right behind it is computed as one operation, of the same values and gradients; not where either has hooks, or all
+    modules have, which see what is between them.
     """
 
     def __init__(self, *args: Any):

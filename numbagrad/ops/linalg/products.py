@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from ...kernels.linalg import decompositions, on_host
@@ -46,7 +47,7 @@ def matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     tensors_of("linalg_matrix_power", A=A)
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
         square("linalg.matrix_power", A=A)
-    if not isinstance(n, int):
+    if not isinstance(n, Integral):
         raise TypeError(f"linalg_matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}")
     if n < 0:
         A, n = inv(A), -n
