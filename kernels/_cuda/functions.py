@@ -119,6 +119,11 @@ def _lgamma(x: float) -> float:
     return math.inf if x <= 0.0 and x == math.floor(x) else math.lgamma(x)
 
 
+def _at_zero_too(logarithm: Callable[[complex], complex]) -> Callable[[complex], complex]:
+    """A complex logarithm that is -inf at 0, as compiled, where Python raises ValueError."""
+    return lambda z: logarithm(z) if z else complex(-math.inf, cmath.phase(z))
+
+
 def _rounded(function: Callable[..., float], T: Any) -> Callable[..., Any]:
     """``function`` of Python floats, rounded to ``T``."""
     return lambda *x: T(function(*map(float, x)))
@@ -160,7 +165,10 @@ def _complex() -> dict[str, Any]:
     def sigmoid(x):  # type: ignore[no-untyped-def]
         return 1 / (1 + exp(-x))
 
-    return {name: getattr(cmath, name) for name in names} | {"pow": power, "sigmoid": sigmoid, "angle": cmath.phase, "bit_not": _not_bool}
+    found = {name: getattr(cmath, name) for name in names}
+    if SIMULATED:
+        found |= {name: _at_zero_too(found[name]) for name in ("log", "log10")}
+    return found | {"pow": power, "sigmoid": sigmoid, "angle": cmath.phase, "bit_not": _not_bool}
 
 
 @functools.lru_cache(maxsize=None)

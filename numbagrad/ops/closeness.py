@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..kernels.elementwise import logic
 from ..tensor import Tensor
 from ._attach import public
@@ -18,6 +20,12 @@ def _near(x, y, rtol, atol):  # type: ignore[no-untyped-def]
 def _near_or_nan(x, y, rtol, atol):  # type: ignore[no-untyped-def]
     gap = abs(x - y)
     return (x == y) | (operation(logic.isfinite)(gap) & (gap <= atol + abs(rtol * y))) | ((x != x) & (y != y))
+
+
+def _complex_near(x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) -> Tensor:
+    gap = (x - y).abs()
+    near = (x == y) | (gap.isfinite() & (gap <= atol + (rtol * y).abs()))
+    return near | ((x != x) & (y != y)) if equal_nan else near
 
 
 def _comparable(op: str, input: Tensor, other: Tensor) -> None:
@@ -39,7 +47,9 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
         if value < 0:
             raise RuntimeError(f"isclose: {name} must be greater than or equal to zero, but got {value}")
     x, y = input.detach(), other.detach()
-    if not (x.is_floating_point() or x.is_complex()):
+    if x.is_complex():
+        return _complex_near(x, y, float(rtol), float(atol), equal_nan)
+    if not x.is_floating_point():
         if rtol == 0 and atol == 0:
             return x == y
         x, y = x.double(), y.double()

@@ -246,8 +246,12 @@ def test_errors():
         nn.functional.conv2d(x, w)
     with pytest.raises(RuntimeError, match="should be the same"):
         nn.functional.conv2d(x, w.cuda(LAST).double())
-    with pytest.raises(NotImplementedError, match="not implemented for"):
-        nn.functional.conv2d(x.to(ng.complex64), w.cuda(LAST).to(ng.complex64))
+
+
+def test_complex_numbers():
+    x, w = ng.randn(1, 2, 4, 4, dtype=ng.complex128), ng.randn(3, 2, 3, 3, dtype=ng.complex128)
+    found = nn.functional.conv2d(x.cuda(LAST), w.cuda(LAST), padding=1)
+    assert found.is_cuda and ng.allclose(found.cpu(), nn.functional.conv2d(x, w, padding=1), rtol=1e-12, atol=1e-12)
 
 
 def test_setting():

@@ -24,6 +24,14 @@ def test_isclose(dtype, settings):
     assert ng.allclose(x[:1], y[:1]) is True and x.isclose(x).tolist()[0]
 
 
+@pytest.mark.parametrize("settings", [{}, {"equal_nan": True}, {"rtol": 0.1}], ids=str)
+def test_isclose_of_complex_numbers(settings):
+    x, y = (ng.complex(*(ng.tensor(v, dtype=ng.float64) for v in parts)) for parts in ((X, Y), (Y, Y)))
+    expected = np.isclose(x.numpy(), y.numpy(), **{"rtol": 1e-5, "atol": 1e-8, **settings})
+    assert ng.isclose(x, y, **settings).tolist() == expected.tolist()
+    assert ng.allclose(x[:2], y[:2], rtol=1e-4) and not ng.allclose(x[:2], y[:2] + 1j)
+
+
 def test_isclose_of_others():
     assert ng.isclose(ng.tensor([1, 10**17]), ng.tensor([1, 10**17 + 1]), rtol=0, atol=0).tolist() == [True, False]
     assert ng.isclose(ng.tensor([100, 5]), ng.tensor([101, 6]), rtol=0.02).tolist() == [True, False]
