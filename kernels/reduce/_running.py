@@ -155,8 +155,9 @@ def logsumexp_of_rows(dtype: np.dtype) -> Any:
                         sums[j] = running
                     for j in range(block.size):
                         to[j] = top + log(sums[j])
-                    total = real(top + log(running))
-                    rest = real(top + log(running) - np.float64(total))
+                    found = top + log(running)
+                    total = real(found)
+                    rest = real(found - np.float64(total))
                 else:
                     for j in range(block.size):
                         total, rest = step(total, rest, block[j])

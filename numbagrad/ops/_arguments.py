@@ -1,4 +1,4 @@
-"""What the indexing operations share: their arguments as tensors, their results in place or in ``out``."""
+"""What operations share: their arguments as tensors, their results in place or in ``out``."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ def tensor_argument(value: Any, op: str, name: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"{op}(): argument '{name}' must be Tensor, not {type(value).__name__}")
     return value
+
+
+def tensors_of(op: str, **arguments: Any) -> None:
+    """TypeError, as PyTorch, where one of the arguments is no tensor."""
+    for position, (name, value) in enumerate(arguments.items(), 1):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{op}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
 
 
 def rewritten(x: Tensor, operation: Any, args: tuple[Any, ...], op: str) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..kernels.elementwise import logic
 from ..tensor import Tensor
+from ._arguments import tensors_of
 from ._attach import public
 from ._elementwise import elementwise, operation
 
@@ -28,19 +29,13 @@ def _complex_near(x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) -> 
     return near | ((x != x) & (y != y)) if equal_nan else near
 
 
-def _comparable(op: str, input: Tensor, other: Tensor) -> None:
-    for place, (name, value) in enumerate((("input", input), ("other", other)), 1):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{op}(): argument '{name}' (position {place}) must be Tensor, not {type(value).__name__}")
-
-
 @public
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """Elementwise x = y or |x − y| ≤ atol + |rtol · y| with a finite left side; with ``equal_nan`` two NaNs are close too.
 
     Raises RuntimeError for tensors of different dtypes and for negative tolerances.
     """
-    _comparable("isclose", input, other)
+    tensors_of("isclose", input=input, other=other)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"isclose: {input.dtype.title} did not match {other.dtype.title}")
     for name, value in (("rtol", rtol), ("atol", atol)):
@@ -65,7 +60,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 @public
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether shapes and values are the same (NaN equals nothing)."""
-    _comparable("equal", input, other)
+    tensors_of("equal", input=input, other=other)
     return tuple(input.shape) == tuple(other.shape) and bool((input.detach() == other.detach()).all())
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..autograd import casting
 from ..tensor import Tensor
+from ._arguments import tensors_of
 from ._attach import public
 from .conv import check_one_dimensional, conv2d_input_grad, conv3d_input_grad, is_complex, of_parts, single
 from .copy import pad
@@ -36,9 +37,7 @@ def _values(op: str, name: str, value: Any, dims: int) -> tuple[int, ...]:
 def _transposed(
     op: str, dims: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any
 ) -> Tensor:
-    for position, (name, given) in enumerate((("input", input), ("weight", weight)), 1):
-        if not isinstance(given, Tensor):
-            raise TypeError(f"{op}(): argument '{name}' (position {position}) must be Tensor, not {type(given).__name__}")
+    tensors_of(op, input=input, weight=weight)
     steps, borders, spreads = (
         _values(op, name, value, dims) for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation))
     )

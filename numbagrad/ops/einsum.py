@@ -8,9 +8,9 @@ from typing import Any
 
 from ..autograd import casting
 from ..tensor import Tensor
-from ._arguments import result_into
+from ._arguments import result_into, tensors_of
 from ._attach import public
-from .matmul import matmul, tensors_of
+from .matmul import matmul
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

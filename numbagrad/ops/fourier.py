@@ -13,10 +13,9 @@ from ..kernels.linalg import fourier as kernels
 from ..kernels.linalg import on_host
 from ..size import dimension
 from ..tensor import Tensor
-from ._arguments import result_into
+from ._arguments import result_into, tensors_of
 from ._operation import differentiable
 from .copy import cat, pad
-from .matmul import tensors_of
 
 # Which direction is scaled by 1/n; the other direction with the same scale has the other name.
 _OTHER = {"backward": "forward", "forward": "backward", "ortho": "ortho"}

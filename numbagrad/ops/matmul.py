@@ -13,18 +13,11 @@ from ..kernels import matmul as kernels
 from ..kernels.elementwise import activations
 from ..kernels.matmul.gradients import linear_gradients, small_linear_gradients
 from ..tensor import Tensor, wrap
-from ._arguments import result_into
+from ._arguments import result_into, tensors_of
 from ._attach import public
 from ._elementwise import operation
 from ._inplace import check_writable, overwrite
 from ._operation import differentiable
-
-
-def tensors_of(op: str, **arguments: Any) -> None:
-    """TypeError, as PyTorch, where one of the arguments is no tensor."""
-    for position, (name, value) in enumerate(arguments.items(), 1):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{op}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
 
 
 def _ndim(op: str, message: str, *expected: tuple[Tensor, int]) -> None:

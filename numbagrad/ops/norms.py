@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import casting
 from ..kernels.reduce import normalize_dim, normalize_dims
 from ..tensor import Tensor
-from ._arguments import tensor_argument
+from ._arguments import tensor_argument, tensors_of
 from ._attach import public
 from .elementwise import composed, where
 from .linalg.norms import matrix_norm
@@ -25,7 +25,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     """
     if casting.active and dtype is None:
         (input,) = casting.arguments("norm", input)
-    x = tensor_argument(input, "norm", "input")
+    tensors_of("norm", input=input)
+    x: Any = input
     if dtype is not None:
         x = x.to(dtype)
     if p is None or p == "fro":

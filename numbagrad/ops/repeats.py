@@ -10,7 +10,7 @@ from .. import dtypes
 from ..kernels import sort as kernels
 from ..size import dimension
 from ..tensor import Tensor, wrap
-from ._arguments import tensor_argument
+from ._arguments import tensors_of
 from ._attach import public
 from .gather import index_select
 from .sort import searchsorted
@@ -104,7 +104,7 @@ def unique(
 
     Slices are compared element by element.  Raises RuntimeError for slices without elements.
     """
-    input = tensor_argument(input, "unique", "input")
+    tensors_of("unique", input=input)
     if dim is not None:
         values, inverse, counts = _unique_slices(input, dim)
     else:

@@ -11,6 +11,7 @@ from ..kernels import copy
 from ..kernels import softmax as kernels
 from ..kernels._device import device_of
 from ..tensor import Tensor, wrap
+from ._arguments import tensors_of
 from ._attach import public
 from ._operation import differentiable
 
@@ -173,12 +174,6 @@ _nll_loss_backward = differentiable(
 )
 
 
-def _check_tensors(op: str, input: Any, target: Any) -> None:
-    for position, (name, value) in enumerate((("input", input), ("target", target)), 1):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{op}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
-
-
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """What PyTorch's deprecated pair of flags stands for, if one of them is given."""
     if size_average is None and reduce is None:
@@ -208,7 +203,7 @@ def cross_entropy(
     if casting.active:
         input, target, weight = casting.arguments("cross_entropy", input, target, weight)
     if type(input) is not Tensor or type(target) is not Tensor:
-        _check_tensors("cross_entropy_loss", input, target)
+        tensors_of("cross_entropy_loss", input=input, target=target)
     if target._data.shape == input._data.shape and target.dtype != input.dtype and target.is_floating_point():
         target = target.to(input.dtype)  # type: ignore[attr-defined]
     if size_average is not None or reduce is not None:
@@ -231,5 +226,5 @@ def nll_loss(
     """
     if casting.active:
         input, target, weight = casting.arguments("nll_loss", input, target, weight)
-    _check_tensors("nll_loss_nd", input, target)
+    tensors_of("nll_loss_nd", input=input, target=target)
     return _nll_loss(input, target, weight, ignore_index, _reduction(size_average, reduce, reduction))[0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 
 from ..tensor import Tensor
+from ._arguments import tensors_of
 from ._attach import public
 from .complex_views import view_as_real
 from .copy import pad
 from .fourier import _fft, _irfft, _rfft
-from .matmul import tensors_of
 from .windows import _unfold_rule as overlapped
 
 

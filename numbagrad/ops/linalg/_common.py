@@ -11,7 +11,7 @@ from ...kernels import copy as copy_kernels
 from ...kernels._device import device_of
 from ...kernels.linalg import LinAlgError
 from ...tensor import Tensor, wrap
-from ..matmul import tensors_of
+from .._arguments import tensors_of
 from ..parts import embed_diagonal
 
 

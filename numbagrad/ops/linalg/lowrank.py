@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...tensor import Tensor
+from .._arguments import tensors_of
 from .._attach import public
-from ..matmul import tensors_of
 from ..random import randn_like
 from ._common import floating
 from .orthogonal import qr

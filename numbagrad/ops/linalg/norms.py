@@ -10,8 +10,7 @@ from ...kernels import _dtypes
 from ...kernels.reduce import normalize_dims
 from ...size import dimension
 from ...tensor import Tensor
-from .._arguments import result_into
-from ..matmul import tensors_of
+from .._arguments import result_into, tensors_of
 from ..reduce import _norm
 from ._common import matrices
 from .solve import inv_ex

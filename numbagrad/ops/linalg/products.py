@@ -8,12 +8,12 @@ from typing import Any
 from ...kernels.linalg import decompositions, on_host
 from ...size import dimension
 from ...tensor import Tensor
-from .._arguments import result_into
+from .._arguments import result_into, tensors_of
 from .._attach import public
 from .._operation import differentiable
 from ..copy import cat, stack
 from ..einsum import chain_matmul
-from ..matmul import matmul, tensors_of
+from ..matmul import matmul
 from ._common import floating, identity, square
 from .solve import inv
 
